@@ -1,0 +1,116 @@
+// Package control is how the daemon tells the proxy what to serve: the wire
+// types, the client, and the handler that the proxy mounts on its unix socket.
+// The wire is HTTP with JSON bodies, one request per method of Proxy.
+package control
+
+import (
+	"context"
+	"time"
+)
+
+// Proxy is what can be asked of the proxy. The client and the proxy itself
+// implement it, so the daemon's tests may run against either.
+type Proxy interface {
+	// Deploy makes s the service of its name. Targets that the current table
+	// does not hold are polled until each is ready (see Health); only then, in
+	// one step, the new table serves. On any error, ctx ending included, the
+	// table is unchanged and NotReady tells which target failed and why.
+	Deploy(ctx context.Context, s Service) error
+
+	// Drain returns once the targets that earlier deploys of the service took
+	// out have no request left. After budget what remains is cut: WebSockets
+	// are closed over the budget with a jitter, not all at its end.
+	Drain(ctx context.Context, service string, budget time.Duration) error
+
+	// Remove takes the service and its hosts out. Absent is not an error.
+	Remove(ctx context.Context, service string) error
+
+	// Pause holds new requests of the service until Resume, each for no longer
+	// than limit; then they get 503. It returns when no request is in flight or
+	// ctx ends (the pause then stays: call Resume).
+	Pause(ctx context.Context, service string, limit time.Duration) error
+	Resume(ctx context.Context, service string) error
+
+	// Services lists what is served now, by name.
+	Services(ctx context.Context) ([]Status, error)
+
+	// Certificates lists the state of the certificate of every host routed.
+	Certificates(ctx context.Context) ([]Certificate, error)
+	// SetCertificate serves an uploaded certificate (PEM, leaf first) for host.
+	// It is refused unless key and chain match, it has not expired and it
+	// covers host.
+	SetCertificate(ctx context.Context, host string, chain, key []byte) error
+	// DeleteCertificate goes back to an automatic certificate for host.
+	DeleteCertificate(ctx context.Context, host string) error
+}
+
+// Service is one app's routes: which hosts lead to which targets, and how.
+type Service struct {
+	Name    string   `json:"name"`
+	Hosts   []string `json:"hosts"` // lower-case names without port; "*.example.com" for one label
+	Targets []Target `json:"targets"`
+	Health  Health   `json:"health"`
+	Options Options  `json:"options"`
+}
+
+// Target is one web process.
+type Target struct {
+	ID      string `json:"id"`            // e.g. "web.1.v12"; unique in the service
+	Address string `json:"address"`       // host:port
+	H2C     bool   `json:"h2c,omitempty"` // speak HTTP/2 without TLS, for gRPC
+}
+
+// Health says when a target is ready. Without Path, a connection that answers
+// any HTTP response is ready.
+type Health struct {
+	Path     string        `json:"path,omitempty"`
+	Status   []int         `json:"status,omitempty"`   // default: 200 to 399
+	Interval time.Duration `json:"interval,omitempty"` // between polls while waiting; default 20ms, grows to 250ms
+	Timeout  time.Duration `json:"timeout,omitempty"`  // of one probe; default 5s
+	Deadline time.Duration `json:"deadline,omitempty"` // of becoming ready; default 60s
+}
+
+// Options are the limits and switches of one service. Zero means the default.
+type Options struct {
+	Maintenance     bool              `json:"maintenance,omitempty"`      // answer 503 with MaintenancePage
+	MaintenancePage string            `json:"maintenance_page,omitempty"` // HTML
+	ErrorPage       string            `json:"error_page,omitempty"`       // HTML for 502, 503 and 504
+	PlainHTTP       bool              `json:"plain_http,omitempty"`       // serve on port 80 too, in place of redirecting
+	HSTS            time.Duration     `json:"hsts,omitempty"`
+	Redirects       map[string]string `json:"redirects,omitempty"` // host -> host, 308
+	MaxBody         int64             `json:"max_body,omitempty"`  // bytes; default unlimited
+	MaxHeader       int               `json:"max_header,omitempty"`
+	ResponseTimeout time.Duration     `json:"response_timeout,omitempty"` // to the first response byte; default 30s
+	IdleTimeout     time.Duration     `json:"idle_timeout,omitempty"`     // between bytes once streaming; default 55s
+	Auth            map[string]string `json:"auth,omitempty"`             // user -> bcrypt hash
+	AllowFrom       []string          `json:"allow_from,omitempty"`       // CIDR; empty: all
+	TrustForwarded  []string          `json:"trust_forwarded,omitempty"`  // CIDR of proxies in front
+}
+
+// Status is a service as served, with what its targets are doing.
+type Status struct {
+	Service
+	Paused   bool           `json:"paused,omitempty"`
+	Draining []string       `json:"draining,omitempty"`  // target IDs
+	InFlight map[string]int `json:"in_flight,omitempty"` // by target ID
+	Ejected  []string       `json:"ejected,omitempty"`
+}
+
+// Certificate is the state of one host's certificate.
+type Certificate struct {
+	Host     string    `json:"host"`
+	Kind     string    `json:"kind"`  // "acme", "local" or "uploaded"
+	State    string    `json:"state"` // "valid", "pending" or "failing"
+	Issuer   string    `json:"issuer,omitempty"`
+	NotAfter time.Time `json:"not_after,omitzero"`
+	Error    string    `json:"error,omitempty"`     // last failure
+	Retry    time.Time `json:"next_retry,omitzero"` // when it is tried again
+}
+
+// NotReady is the error of a Deploy whose target did not become ready.
+type NotReady struct {
+	Target string `json:"target"`
+	Reason string `json:"reason"` // e.g. "GET /up answered 500", "nothing accepts connections at ..."
+}
+
+func (e *NotReady) Error() string { return e.Target + ": " + e.Reason }
