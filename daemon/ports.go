@@ -1,0 +1,410 @@
+package daemon
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// This file holds every interface that the core needs from outside. Adapters in
+// the folders below implement them; only cmd wires the two together.
+
+// Engine runs containers. The adapter is daemon/podman.
+//
+// Names: every object's name is chosen by the caller and begins with the
+// installation's name; the adapter adds the label "towline" with that name and
+// lists only objects that carry it. An absent object is ErrNotFound, and removing
+// one is no error. Cancelling ctx abandons the call; what it had created stays,
+// to be found by name.
+type Engine interface {
+	Images
+	Networks
+	Volumes
+	Containers
+}
+
+// Images are looked up by reference or ID. References are rewritten by the
+// configured mirror table before use.
+type Images interface {
+	// EnsureImage returns the image, pulling it when absent. Progress, one line
+	// a step, goes to out, which may be nil.
+	EnsureImage(ctx context.Context, ref string, out io.Writer) (Image, error)
+	Image(ctx context.Context, ref string) (Image, error)
+	// PullInsecure pulls from a registry on loopback that has no TLS. auth may
+	// be the zero value.
+	PullInsecure(ctx context.Context, ref string, auth RegistryAuth) (Image, error)
+	// LoadImage reads an OCI or docker archive that holds one image.
+	LoadImage(ctx context.Context, archive io.Reader) (Image, error)
+	// SaveImage writes the image as a docker archive.
+	SaveImage(ctx context.Context, ref string, w io.Writer) error
+	TagImage(ctx context.Context, id, ref string) error
+	// UntagImage removes one name, and the image once it has none left.
+	UntagImage(ctx context.Context, ref string) error
+}
+
+// Image is what the core needs to know of one.
+type Image struct {
+	ID         string
+	Refs       []string
+	Labels     map[string]string
+	Env        map[string]string
+	Entrypoint []string
+	Cmd        []string
+	User       string
+	WorkDir    string
+	Size       int64 // bytes
+}
+
+// RegistryAuth is a user and password for one registry.
+type RegistryAuth struct{ User, Password string }
+
+// Networks are bridges with name resolution; none reaches another.
+type Networks interface {
+	EnsureNetwork(ctx context.Context, name string, labels map[string]string) error
+	RemoveNetwork(ctx context.Context, name string) error
+	Networks(ctx context.Context) ([]Labelled, error)
+	// Connect joins a container, running or not, to a network under aliases.
+	// Joined already is no error; nor is Disconnect of one not joined.
+	Connect(ctx context.Context, network, container string, aliases []string) error
+	Disconnect(ctx context.Context, network, container string) error
+}
+
+// Volumes are directories that outlive containers.
+type Volumes interface {
+	EnsureVolume(ctx context.Context, name string, labels map[string]string) error
+	RemoveVolume(ctx context.Context, name string) error
+	Volumes(ctx context.Context) ([]Labelled, error)
+	// VolumePath is the volume's directory on the host.
+	VolumePath(ctx context.Context, name string) (string, error)
+}
+
+// Labelled is a network or a volume.
+type Labelled struct {
+	Name   string
+	Labels map[string]string
+}
+
+// Containers are created stopped, and found again by name.
+type Containers interface {
+	CreateContainer(ctx context.Context, spec ContainerSpec) error
+	// StartContainer returns once the process was started; started already is
+	// no error.
+	StartContainer(ctx context.Context, name string) error
+	// StopContainer sends SIGTERM, and SIGKILL after grace. Stopped already or
+	// absent is no error.
+	StopContainer(ctx context.Context, name string, grace time.Duration) error
+	// RemoveContainer kills what runs.
+	RemoveContainer(ctx context.Context, name string) error
+	KillContainer(ctx context.Context, name, signal string) error
+	PauseContainer(ctx context.Context, name string) error
+	UnpauseContainer(ctx context.Context, name string) error
+	Container(ctx context.Context, name string) (Container, error)
+	// ContainerList lists this installation's containers that carry all labels.
+	ContainerList(ctx context.Context, labels map[string]string) ([]Container, error)
+	// WaitContainer returns the exit code once the container has stopped.
+	WaitContainer(ctx context.Context, name string) (int, error)
+	// ContainerLog copies the whole log of a container, and follows it until it
+	// stops when follow is set.
+	ContainerLog(ctx context.Context, name string, follow bool, stdout, stderr io.Writer) error
+	// RunAttached starts a created container with the streams attached from its
+	// first byte and returns its exit code. See Streams for the terminal. If ctx
+	// ends first the container is left running.
+	RunAttached(ctx context.Context, name string, s Streams) (int, error)
+	// Exec runs a command in a running container.
+	Exec(ctx context.Context, name string, cmd ExecSpec, s Streams) (int, error)
+	// Events sends an event for every container of this installation that
+	// starts or dies, until ctx ends; then the channel is closed. It reconnects
+	// by itself, so events can be missed: treat one as a hint to look.
+	Events(ctx context.Context) (<-chan Event, error)
+	// Ping tells whether the engine answers, and its version.
+	Ping(ctx context.Context) (version string, err error)
+}
+
+// ContainerSpec is a container to be created. The zero value of each field is the
+// safe default: no capabilities beyond the image's needs are ever added unasked.
+type ContainerSpec struct {
+	Name               string
+	Image              string
+	Labels             map[string]string
+	Entrypoint         []string // nil: the image's
+	Command            []string // nil: the image's
+	Env                map[string]string
+	WorkDir            string
+	User               string
+	Hostname           string
+	Networks           []Attachment
+	HostNetwork        bool // share the host's network: builds that talk to loopback
+	NoNetwork          bool
+	Mounts             []Mount
+	Limits             Limits
+	Init               bool // reap and forward signals as PID 1
+	Terminal           bool
+	Stdin              bool
+	ReadOnly           bool     // root filesystem
+	CapDrop            []string // "ALL" for none
+	CapAdd             []string
+	Unconfined         bool   // no seccomp filter: nested builds only
+	IDMap              uint32 // nonzero: map container ids 0..65535 to IDMap.. on the host
+	AllowNewPrivileges bool
+	LogPath            string // on the host, in Podman's k8s-file format; empty: the default place
+	LogSize            int64  // bytes, after which the file starts anew
+	StopGrace          time.Duration
+}
+
+// Attachment is a place in a network.
+type Attachment struct {
+	Network string
+	Aliases []string
+}
+
+// Mount is a volume (Volume set), a host path (Source set) or, with neither, a tmpfs.
+type Mount struct {
+	Volume   string
+	Source   string
+	Target   string
+	ReadOnly bool
+}
+
+// Limits bound a container. Zero means unlimited but for Pids, whose zero is
+// the engine's default.
+type Limits struct {
+	Memory int64   // bytes
+	CPU    float64 // processors
+	Pids   int64
+}
+
+// Container is one as the engine reports it.
+type Container struct {
+	Name      string
+	ID        string
+	Image     string // ID
+	Labels    map[string]string
+	Running   bool
+	Paused    bool
+	ExitCode  int
+	OOMKilled bool
+	Created   time.Time
+	Started   time.Time
+	Finished  time.Time
+	Addresses map[string]string // network -> IP; only from Container, not from ContainerList
+}
+
+// Event says that a container started or died.
+type Event struct {
+	Container string
+	Labels    map[string]string
+	Died      bool
+	ExitCode  int
+}
+
+// ExecSpec is a command for a running container.
+type ExecSpec struct {
+	Command []string
+	Env     map[string]string
+	User    string
+	WorkDir string
+}
+
+// Streams connect a user to a process. With Terminal, Stdout carries both
+// outputs and every value from Resize sets the window size.
+type Streams struct {
+	Stdin    io.Reader
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Terminal bool
+	Size     Size // first window size
+	Resize   <-chan Size
+}
+
+// Size is that of a terminal window, in characters.
+type Size struct{ Rows, Cols uint16 }
+
+// Builder turns source into an image. The adapter is daemon/build.
+type Builder interface {
+	// Build writes what the user should see to out. On success the image is in
+	// the engine under req.Image. On error, or when ctx ends, nothing of the
+	// build is left but its caches.
+	Build(ctx context.Context, req BuildRequest, out io.Writer) (BuildResult, error)
+	// Clean removes what a build that was cut short has left behind.
+	Clean(ctx context.Context, id string) error
+	// RemoveCaches forgets an app's build caches.
+	RemoveCaches(ctx context.Context, app string) error
+}
+
+// BuildRequest is one build.
+type BuildRequest struct {
+	ID     string // unique; names the build's containers and working files
+	App    string
+	Source string // directory that holds the extracted source; the builder may change it
+	Image  string // reference to give the result
+	Env    map[string]string
+}
+
+// BuildResult is an image and how to start processes in it.
+type BuildResult struct {
+	Image Image
+	// Kind is "buildpack" or "dockerfile".
+	Kind string
+	// Launcher is put before a Procfile command: for buildpacks the lifecycle's
+	// launcher, which sets up their environment and starts a shell itself.
+	Launcher []string
+	// Processes are types that the build itself defines, as whole commands:
+	// those of a buildpack, or web as a Dockerfile's own command.
+	Processes map[string]string
+}
+
+// Router is the proxy, seen from the daemon. The adapter is daemon/router.
+type Router interface {
+	// Deploy waits until every new target is ready, then switches in one step.
+	// NotReadyError tells which target failed.
+	Deploy(ctx context.Context, r Route) error
+	// Drain returns once the targets that were taken out have no request left,
+	// or after budget.
+	Drain(ctx context.Context, app string, budget time.Duration) error
+	Remove(ctx context.Context, app string) error
+	// Pause makes new requests wait, each at most limit, until Resume, and
+	// returns when none is in flight.
+	Pause(ctx context.Context, app string, limit time.Duration) error
+	Resume(ctx context.Context, app string) error
+	Routes(ctx context.Context) ([]Route, error)
+	Certificates(ctx context.Context) ([]Certificate, error)
+}
+
+// Route is what the proxy serves for one app.
+type Route struct {
+	App         string
+	Hosts       []string
+	Targets     []Target
+	Health      Health
+	Maintenance bool
+}
+
+// Target is one web process. ID is its container's name.
+type Target struct{ ID, Address string }
+
+// Health says when a web process is ready; the zero value: any HTTP answer.
+type Health struct {
+	Path     string
+	Timeout  time.Duration // of one probe
+	Deadline time.Duration // of becoming ready
+}
+
+// Certificate is the state of one host's certificate.
+type Certificate struct {
+	Host, Kind, State, Issuer, Error string
+	NotAfter                         time.Time
+}
+
+// Repositories are the apps' git repositories. The adapter is daemon/git.
+type Repositories interface {
+	Create(ctx context.Context, app string) error
+	Remove(ctx context.Context, app string) error
+	// Path is where the app's repository is, or would be.
+	Path(app string) string
+}
+
+// Keys is the list of SSH keys that sshd accepts. The adapter is daemon/git.
+type Keys interface {
+	// Replace writes the whole list, atomically.
+	Replace(ctx context.Context, keys []MemberKey) error
+	// Parse checks one public key line and returns it in canonical form, with
+	// its SHA256 fingerprint.
+	Parse(line string) (key, fingerprint string, err error)
+}
+
+// Store keeps the state. The adapter is daemon/store. Update runs f in one
+// transaction: on error nothing of it is kept, and on success it is on disk.
+type Store interface {
+	View(ctx context.Context, f func(Tx) error) error
+	Update(ctx context.Context, f func(Tx) error) error
+	Close() error
+}
+
+// Tx reads and writes state. Absent is ErrNotFound; a name taken is ErrExists.
+// Config vars and credentials are sealed before they reach the disk.
+type Tx interface {
+	Apps() ([]App, error)
+	App(name string) (App, error)
+	InsertApp(App) error
+	UpdateApp(App) error
+	DeleteApp(name string) error // with its releases, domains, access and attachments
+
+	Releases(app string) ([]Release, error) // newest first
+	Release(app string, version int) (Release, error)
+	// InsertRelease gives the release the app's next version.
+	InsertRelease(*Release) error
+	UpdateRelease(Release) error
+
+	Domains(app string) ([]Domain, error)
+	InsertDomain(Domain) error
+	DeleteDomain(app, host string) error
+
+	Addons() ([]Addon, error)
+	Addon(name string) (Addon, error)
+	InsertAddon(Addon) error
+	UpdateAddon(Addon) error
+	DeleteAddon(name string) error // with its attachments
+
+	Attachments() ([]AddonAttachment, error)
+	InsertAttachment(AddonAttachment) error
+	DeleteAttachment(addon, app string) error
+
+	Backups(addon string) ([]Backup, error) // newest first; addon "" for all
+	Backup(id string) (Backup, error)
+	InsertBackup(Backup) error
+	UpdateBackup(Backup) error
+	DeleteBackup(id string) error
+
+	Schedules() ([]Schedule, error)
+	PutSchedule(Schedule) error // one for each add-on
+	DeleteSchedule(addon string) error
+
+	Members() ([]Member, error)
+	Member(name string) (Member, error)
+	InsertMember(Member) error
+	UpdateMember(Member) error
+	DeleteMember(name string) error // with keys and access
+	Keys() ([]MemberKey, error)
+	InsertKey(MemberKey) error
+	DeleteKey(fingerprint string) error
+	Access(app string) ([]Access, error)
+	PutAccess(Access) error
+	DeleteAccess(app, member string) error
+
+	Operations() ([]Operation, error) // oldest first
+	InsertOperation(*Operation) error // sets ID
+	UpdateOperation(Operation) error
+	DeleteOperation(id int64) error
+
+	RecordActivity(Activity) error
+	Activities(app string, limit int) ([]Activity, error) // newest first; app "" for all
+}
+
+// Logs keeps what apps and Towline itself say. The adapter is daemon/logs.
+type Logs interface {
+	// ContainerPath is the file that the engine writes a process's output to.
+	ContainerPath(app, process string) string
+	// Write adds a line of Towline's own, from source "system" or "build".
+	Write(app, source, process, line string)
+	// Read sends the last n lines in order of time, then, with follow, new ones
+	// until ctx ends.
+	Read(ctx context.Context, q LogQuery, line func(LogLine) error) error
+	Remove(app string) error
+}
+
+// LogQuery chooses log lines. Empty Process or Source means all.
+type LogQuery struct {
+	App     string
+	Lines   int
+	Follow  bool
+	Process string // "web" or "web.1"
+	Source  string // app, system, build, router or addon
+}
+
+// LogLine is one line of an app's log.
+type LogLine struct {
+	Time    time.Time `json:"time"`
+	Source  string    `json:"source"`
+	Process string    `json:"process"`
+	Text    string    `json:"text"`
+}

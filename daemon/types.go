@@ -1,0 +1,190 @@
+package daemon
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// App is what a user pushes to.
+type App struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	Owner   string    `json:"owner"`
+	// Config are the app's config vars as of its newest good release.
+	Config map[string]string `json:"-"`
+	// Formation is how many processes of each type should run.
+	Formation Formation `json:"formation"`
+	// Current is the version of the release that serves; 0 before the first.
+	Current      int    `json:"current"`
+	Maintenance  bool   `json:"maintenance"`
+	DeployBranch string `json:"deploy_branch,omitempty"` // empty: main and master
+}
+
+// Formation maps process types to their number of processes.
+type Formation map[string]int
+
+// ReleaseStatus is where a release is in its life.
+type ReleaseStatus string
+
+// A release is pending until its processes serve, then good; one that did not
+// get there is failed and never served a request.
+const (
+	ReleasePending ReleaseStatus = "pending"
+	ReleaseGood    ReleaseStatus = "good"
+	ReleaseFailed  ReleaseStatus = "failed"
+)
+
+// Release is an image with config vars: all that it takes to run the app.
+type Release struct {
+	App         string             `json:"app"`
+	Version     int                `json:"version"`
+	Status      ReleaseStatus      `json:"status"`
+	Description string             `json:"description"`
+	Member      string             `json:"member"`
+	Created     time.Time          `json:"created"`
+	Commit      string             `json:"commit,omitempty"`
+	Image       string             `json:"image,omitempty"` // ID; empty before the first deploy
+	Kind        string             `json:"kind,omitempty"`  // buildpack, dockerfile or image
+	Processes   map[string]Process `json:"processes,omitempty"`
+	Health      Health             `json:"health,omitzero"`
+	Config      map[string]string  `json:"-"`
+	Output      string             `json:"-"` // of the release phase
+	Error       string             `json:"error,omitempty"`
+}
+
+// Process is how to start one process type in a release's image.
+type Process struct {
+	Command    string   `json:"command"`              // as the Procfile has it
+	Entrypoint []string `json:"entrypoint,omitempty"` // nil: the image's own
+	Args       []string `json:"args,omitempty"`       // nil: the image's own
+}
+
+// Domain is a host name that leads to an app.
+type Domain struct {
+	App     string    `json:"app"`
+	Host    string    `json:"host"`
+	Created time.Time `json:"created"`
+}
+
+// AddonStatus is where an add-on is in its life.
+type AddonStatus string
+
+// An add-on is creating until its probe answered, then ready; destroying once its
+// removal began.
+const (
+	AddonCreating   AddonStatus = "creating"
+	AddonReady      AddonStatus = "ready"
+	AddonDestroying AddonStatus = "destroying"
+)
+
+// Addon is a running service that apps attach to.
+type Addon struct {
+	Name    string      `json:"name"` // also its host name in the apps' networks
+	Service string      `json:"service"`
+	Plan    string      `json:"plan"`
+	Version string      `json:"version"`
+	Status  AddonStatus `json:"status"`
+	Created time.Time   `json:"created"`
+	// Secrets are the values that the manifest had generated.
+	Secrets map[string]string `json:"-"`
+}
+
+// AddonAttachment gives an app an add-on's config vars.
+type AddonAttachment struct {
+	Addon  string   `json:"addon"`
+	App    string   `json:"app"`
+	Prefix string   `json:"prefix,omitempty"` // of the config vars; empty: the manifest's own names
+	Vars   []string `json:"vars"`             // names set in the app
+}
+
+// BackupStatus is where a backup is in its life.
+type BackupStatus string
+
+// A backup is running until stored; then, once proven by a restore into a throwaway
+// container, good, else failed.
+const (
+	BackupRunning BackupStatus = "running"
+	BackupGood    BackupStatus = "good"
+	BackupFailed  BackupStatus = "failed"
+)
+
+// Backup is a stored snapshot of one add-on.
+type Backup struct {
+	ID       string          `json:"id"`
+	Addon    string          `json:"addon"`
+	Service  string          `json:"service"`
+	Version  string          `json:"version"`
+	Status   BackupStatus    `json:"status"`
+	Reason   string          `json:"reason"` // manual, schedule, safety or release
+	Created  time.Time       `json:"created"`
+	Finished time.Time       `json:"finished,omitzero"`
+	Size     int64           `json:"size"`  // bytes stored
+	Stall    time.Duration   `json:"stall"` // how long the service was frozen
+	Proven   time.Time       `json:"proven,omitzero"`
+	Facts    string          `json:"facts,omitempty"` // what the verification counted
+	Error    string          `json:"error,omitempty"`
+	Detail   json.RawMessage `json:"detail,omitempty"` // parts and sums; the vault's own
+}
+
+// Schedule captures backups of an add-on at times given by a cron expression.
+type Schedule struct {
+	Addon string    `json:"addon"`
+	Cron  string    `json:"cron"`
+	Zone  string    `json:"zone"`
+	Keep  string    `json:"keep"`
+	Last  time.Time `json:"last,omitzero"` // newest tick that was acted on
+}
+
+// Member is a person, or a machine, with SSH keys.
+type Member struct {
+	Name    string    `json:"name"`
+	Admin   bool      `json:"admin"` // may do everything
+	Created time.Time `json:"created"`
+}
+
+// MemberKey is one SSH public key.
+type MemberKey struct {
+	Member      string    `json:"member"`
+	Key         string    `json:"key"` // authorized_keys form, without options
+	Fingerprint string    `json:"fingerprint"`
+	Created     time.Time `json:"created"`
+}
+
+// Access is what a member may do with an app.
+type Access struct {
+	App         string       `json:"app"`
+	Member      string       `json:"member"`
+	Permissions []Permission `json:"permissions"`
+}
+
+// Permission is one of the four kinds of thing that can be done to an app.
+type Permission string
+
+// View reads, Deploy pushes and rolls back, Operate changes config, processes and
+// add-ons and runs commands, Manage grants access and destroys.
+const (
+	View    Permission = "view"
+	Deploy  Permission = "deploy"
+	Operate Permission = "operate"
+	Manage  Permission = "manage"
+)
+
+// Operation is an entry of the journal: what Towline has begun to change, written
+// before the change. One that is still there at start was cut short.
+type Operation struct {
+	ID      int64           `json:"id"`
+	Kind    string          `json:"kind"`
+	Subject string          `json:"subject"` // app or add-on
+	Step    string          `json:"step"`
+	Member  string          `json:"member"`
+	Started time.Time       `json:"started"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+// Activity says who did what.
+type Activity struct {
+	Time   time.Time `json:"time"`
+	Member string    `json:"member"`
+	App    string    `json:"app,omitempty"`
+	Text   string    `json:"text"`
+}
