@@ -11,7 +11,7 @@ set -euo pipefail
 # times quicker than asking dpkg, and finds tools that came another way.
 packages='
 aardvark-dns /usr/lib/podman/aardvark-dns
-btrfs-progs /usr/bin/mkfs.btrfs
+btrfs-progs /sbin/mkfs.btrfs
 ca-certificates /etc/ssl/certs/ca-certificates.crt
 catatonit /usr/bin/catatonit
 crun /usr/bin/crun
@@ -29,7 +29,7 @@ podman /usr/bin/podman
 redis-tools /usr/bin/redis-cli
 runc /usr/sbin/runc
 uidmap /usr/bin/newuidmap
-xfsprogs /usr/sbin/mkfs.xfs
+xfsprogs /sbin/mkfs.xfs
 zstd /usr/bin/zstd
 '
 account=towline
