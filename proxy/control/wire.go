@@ -1,0 +1,43 @@
+package control
+
+import "time"
+
+// MaxBody bounds a request on the control socket, in bytes. Maintenance and
+// error pages are the largest things that travel.
+const MaxBody = 8 << 20
+
+// The request bodies. Each method of Proxy is a POST to /v1/NAME in lower case.
+type (
+	nameRequest struct {
+		Service string `json:"service"`
+	}
+	drainRequest struct {
+		Service string        `json:"service"`
+		Budget  time.Duration `json:"budget"`
+	}
+	pauseRequest struct {
+		Service string        `json:"service"`
+		Limit   time.Duration `json:"limit"`
+	}
+	hostRequest struct {
+		Host string `json:"host"`
+	}
+	certificateRequest struct {
+		Host  string `json:"host"`
+		Chain []byte `json:"chain"`
+		Key   []byte `json:"key"`
+	}
+)
+
+// failure is the body of every answer that is not 200.
+type failure struct {
+	Error    string    `json:"error"`
+	NotReady *NotReady `json:"not_ready,omitempty"`
+	Invalid  bool      `json:"invalid,omitempty"`
+}
+
+// Invalid is the error of a request that makes no sense as it stands: trying
+// again without a change is of no use.
+type Invalid struct{ Reason string }
+
+func (e *Invalid) Error() string { return e.Reason }
