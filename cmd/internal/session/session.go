@@ -1,0 +1,126 @@
+// Package session connects this process's streams, terminal and signals to the
+// daemon for the length of one command.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"towline/daemon/socket/wire"
+)
+
+// Exit codes of a command that the daemon gave none.
+const (
+	ExitUnavailable = 7
+	ExitInterrupted = 130
+	exitHangup      = 129
+)
+
+// hangupWatch is how long a command runs before its output is watched for a
+// reader that left. Nearly every command ends sooner and is spared the thread.
+const hangupWatch = 300 * time.Millisecond
+
+// Run has the daemon at path carry out req and returns the exit code; what went
+// wrong was printed. The terminal, if there is one, is as before.
+func Run(path string, req wire.Request) int {
+	ctx, hangup := context.WithCancel(context.Background())
+	defer hangup()
+	interrupt := make(chan struct{}, 1)
+	resize := make(chan wire.Size, 1)
+	req.Terminal = term.IsTerminal(0) && term.IsTerminal(1)
+	if req.Terminal {
+		req.Term = os.Getenv("TERM")
+		size := windowSize()
+		req.Rows, req.Cols = size.Rows, size.Cols
+	}
+	code := new(atomic.Int32)
+	code.Store(exitHangup)
+	watchSignals(req.Terminal, interrupt, resize, func(c int) { code.Store(int32(c)); hangup() })
+	watch := time.AfterFunc(hangupWatch, func() { waitReaderGone(1); hangup() })
+	defer watch.Stop()
+
+	restore := func() {}
+	exit, err := wire.Run(ctx, path, req, wire.Streams{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Resize: resize, Interrupt: interrupt,
+		Raw: func() {
+			if old, err := term.MakeRaw(0); err == nil && req.Terminal {
+				restore = func() { term.Restore(0, old) }
+			}
+		},
+	})
+	restore()
+	if err == nil {
+		return exit
+	}
+	if ctx.Err() != nil {
+		return int(code.Load())
+	}
+	return Report(err)
+}
+
+// Report prints why the daemon could not be asked and returns the exit code.
+func Report(err error) int {
+	fmt.Fprintf(os.Stderr, "error: %v\n", err)
+	if errors.Is(err, wire.ErrUnavailable) {
+		fmt.Fprintln(os.Stderr, "hint: apps serve on meanwhile; on the host, `systemctl status towlined` tells more")
+		return ExitUnavailable
+	}
+	return 1
+}
+
+// watchSignals passes the first Ctrl-C on to the daemon; a second one, or any
+// other signal to end, hangs up.
+func watchSignals(terminal bool, interrupt chan<- struct{}, resize chan<- wire.Size, hangup func(code int)) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	if terminal {
+		signal.Notify(signals, syscall.SIGWINCH)
+	}
+	go func() {
+		interrupted := false
+		for s := range signals {
+			switch {
+			case s == syscall.SIGWINCH:
+				resize <- windowSize()
+			case s == syscall.SIGINT && !interrupted:
+				interrupted = true
+				interrupt <- struct{}{}
+			case s == syscall.SIGINT:
+				hangup(ExitInterrupted)
+			default:
+				hangup(128 + int(s.(syscall.Signal)))
+			}
+		}
+	}()
+}
+
+func windowSize() wire.Size {
+	cols, rows, err := term.GetSize(0)
+	if err != nil {
+		return wire.Size{}
+	}
+	return wire.Size{Rows: uint16(rows), Cols: uint16(cols)}
+}
+
+// waitReaderGone returns once nobody can read what is written to fd. sshd sends
+// no signal when its client vanishes, and a command that follows a quiet log
+// would stay for ever.
+func waitReaderGone(fd int32) {
+	for {
+		fds := []unix.PollFd{{Fd: fd}}
+		_, err := unix.Poll(fds, -1)
+		if err != nil && err != unix.EINTR || fds[0].Revents != 0 {
+			return
+		}
+	}
+}

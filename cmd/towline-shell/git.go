@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"towline/cmd/internal/session"
+	"towline/daemon/socket/wire"
+)
+
+// git turns this process into git's end of a push or a fetch, once the daemon
+// has said that the member may and where the repository is.
+func (o options) git(words []string) int {
+	var ask, verb string
+	switch words[0] {
+	case "git-receive-pack":
+		ask, verb = "git:receive", "receive-pack"
+	case "git-upload-pack":
+		ask, verb = "git:upload", "upload-pack"
+	default:
+		return refuse(errors.New("git archive --remote is not served"), "git clone ssh://towline@HOST/APP")
+	}
+	if len(words) != 2 {
+		return refuse(fmt.Errorf("%s takes one repository", words[0]), "git remote add towline ssh://towline@HOST/APP")
+	}
+	app := repositoryApp(words[1])
+	if app == "" || app[0] == '-' {
+		return refuse(fmt.Errorf("%q is no app's repository", words[1]), "git remote add towline ssh://towline@HOST/APP")
+	}
+
+	var path bytes.Buffer
+	req := wire.Request{Member: o.member, Args: []string{ask, app}}
+	code, err := wire.Run(context.Background(), o.socket, req, wire.Streams{Stdout: &path, Stderr: os.Stderr})
+	if err != nil {
+		return session.Report(err)
+	}
+	if code != 0 {
+		return code
+	}
+	dir := strings.TrimSuffix(path.String(), "\n")
+	if !appName(app) || filepath.Clean(dir) != dir || !strings.HasPrefix(dir, filepath.Clean(o.repositories)+"/") {
+		return refuse(fmt.Errorf("%q is no repository of Towline's", dir), "towline apps")
+	}
+	git, err := gitPath()
+	if err == nil {
+		err = syscall.Exec(git, []string{"git", verb, dir}, o.gitEnv(app, dir))
+	}
+	fmt.Fprintf(os.Stderr, "error: git: %v\nhint: install git on the host\n", err)
+	return 1
+}
+
+// repositoryApp is the app in a repository's path: shop, /shop, shop.git and
+// /shop.git/ are the same.
+func repositoryApp(path string) string {
+	path = strings.TrimPrefix(path, "/")
+	path = strings.TrimPrefix(path, "~/")
+	path = strings.TrimSuffix(path, "/")
+	return strings.TrimSuffix(path, ".git")
+}
+
+// gitEnv is all that git and the hook see of an environment. Its configuration
+// comes before that of the repository and no other file is read.
+func (o options) gitEnv(app, dir string) []string {
+	env := []string{
+		"PATH=/usr/local/bin:/usr/bin:/bin",
+		"HOME=/nonexistent",
+		"LANG=C.UTF-8",
+		"GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_GLOBAL=/dev/null",
+		"TOWLINE_MEMBER=" + o.member,
+		"TOWLINE_APP=" + app,
+		"TOWLINE_SOCKET=" + o.socket,
+	}
+	if p := os.Getenv("GIT_PROTOCOL"); strings.HasPrefix(p, "version=") && len(p) == len("version=")+1 {
+		env = append(env, "GIT_PROTOCOL="+p)
+	}
+	for i, kv := range [][2]string{
+		{"core.hooksPath", o.hooks},
+		{"safe.directory", dir}, // the daemon vouches for it, whoever owns it
+		{"receive.maxInputSize", o.maxPush},
+		{"receive.denyDeletes", "true"},
+		{"receive.denyNonFastForwards", "false"},
+		{"receive.advertisePushOptions", "false"},
+		{"transfer.hideRefs", "refs/towline"},
+		{"uploadpack.allowAnySHA1InWant", "false"},
+		{"gc.autoDetach", "true"},
+	} {
+		n := strconv.Itoa(i)
+		env = append(env, "GIT_CONFIG_KEY_"+n+"="+kv[0], "GIT_CONFIG_VALUE_"+n+"="+kv[1], "GIT_CONFIG_COUNT="+strconv.Itoa(i+1))
+	}
+	return env
+}
+
+func gitPath() (string, error) {
+	for _, p := range []string{"/usr/bin/git", "/usr/local/bin/git", "/bin/git"} {
+		if _, err := os.Stat(p); err == nil {
+			return p, nil
+		}
+	}
+	return "", errors.New("not found")
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"towline/cmd/internal/session"
+	"towline/daemon/socket/wire"
+)
+
+// update is one line of what git tells the hook.
+type update struct{ old, new, ref string }
+
+// preReceive hands the pushed commit to the daemon and takes the push if the
+// daemon does. The objects are in quarantine meanwhile: what is refused leaves
+// nothing in the repository.
+func preReceive(stdin io.Reader) int {
+	// The source must reach the daemon whole though the pusher hangs up, and git
+	// with them; from then on the daemon needs nobody.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT)
+	updates, err := readUpdates(stdin)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		return 1
+	}
+	branch, err := deployable(updates)
+	if err != nil {
+		return refuse(err, "git push towline main")
+	}
+	if branch == nil {
+		return 0
+	}
+	app, socket := os.Getenv("TOWLINE_APP"), os.Getenv("TOWLINE_SOCKET")
+	if app == "" || socket == "" {
+		return refuse(errors.New("this repository takes pushes over SSH only"), "git push ssh://towline@HOST/APP main")
+	}
+	source, err := exportSource(branch.new)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "error: export the commit: %v\n", err)
+		return 1
+	}
+	defer source.stop()
+	code, err := wire.Run(context.Background(), socket, wire.Request{
+		Member: os.Getenv("TOWLINE_MEMBER"),
+		Args:   []string{"git:push", "--app", app, "--ref", branch.ref, "--old", branch.old, "--new", branch.new},
+	}, wire.Streams{Stdin: source, Stdout: deaf{os.Stderr}, Stderr: deaf{os.Stderr}})
+	if err != nil {
+		return session.Report(err)
+	}
+	return code
+}
+
+func readUpdates(r io.Reader) (updates []update, err error) {
+	s := bufio.NewScanner(r)
+	for s.Scan() {
+		f := strings.SplitN(s.Text(), " ", 3)
+		if len(f) != 3 {
+			return nil, fmt.Errorf("git says %q to the hook", s.Text())
+		}
+		updates = append(updates, update{f[0], f[1], f[2]})
+	}
+	return updates, s.Err()
+}
+
+// deployable is the one branch among updates, or nil where there are only tags.
+func deployable(updates []update) (*update, error) {
+	var branch *update
+	for i, u := range updates {
+		switch {
+		case strings.Trim(u.new, "0") == "":
+			return nil, fmt.Errorf("%s can't be deleted here", u.ref)
+		case strings.HasPrefix(u.ref, "refs/tags/"):
+		case !strings.HasPrefix(u.ref, "refs/heads/"):
+			return nil, fmt.Errorf("%s is neither a branch nor a tag", u.ref)
+		case branch != nil:
+			return nil, fmt.Errorf("one branch at a time: %s and %s were pushed together", branch.ref, u.ref)
+		default:
+			branch = &updates[i]
+		}
+	}
+	return branch, nil
+}
+
+// source is the tar stream of a commit. It ends with io.EOF only if git exported
+// all of it.
+type source struct {
+	io.Reader
+	cmd *exec.Cmd
+}
+
+// exportSource starts to export. Attributes that leave files out of archives, or
+// rewrite them, are for releases of a project: a deploy gets what a checkout has.
+func exportSource(commit string) (*source, error) {
+	if err := ignoreExportAttributes(); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("git", "-c", "tar.umask=0022", "archive", "--format=tar", commit)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &source{out, cmd}, cmd.Start()
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err == io.EOF {
+		if failed := s.cmd.Wait(); failed != nil {
+			err = fmt.Errorf("git archive: %w", failed)
+		}
+	}
+	return n, err
+}
+
+// stop ends an export that the daemon does not want. Who reads it may be in Read.
+func (s *source) stop() { s.cmd.Process.Kill() }
+
+// ignoreExportAttributes writes the one attributes file that comes before those
+// in the tree. The hook runs in the repository.
+func ignoreExportAttributes() error {
+	if err := os.Mkdir("info", 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	f, err := os.OpenFile("info/attributes", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("* -export-ignore -export-subst\n")
+	return errors.Join(err, f.Close())
+}
+
+// deaf writes to a pusher who may have left; the deploy goes on all the same.
+type deaf struct{ w io.Writer }
+
+func (d deaf) Write(p []byte) (int, error) {
+	d.w.Write(p)
+	return len(p), nil
+}

@@ -1,0 +1,129 @@
+// Towline-shell is what sshd runs for everyone who logs in as the towline user:
+// it says who is calling and what they asked, to the daemon or to git. It never
+// starts a shell. Called as pre-receive it is the hook that hands a push to the
+// daemon.
+//
+// The member's name comes from the forced command of their key; what they asked
+// comes from sshd in SSH_ORIGINAL_COMMAND. As the login shell of the account it
+// is given the forced command after -c; someone whose key had none would reach
+// nothing but the help.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"towline/cmd/internal/session"
+	"towline/daemon/socket/wire"
+)
+
+const exitInvalid = 2
+
+// options are the forced command's.
+type options struct {
+	member       string
+	socket       string // of the daemon
+	repositories string // directory that holds every repository
+	hooks        string // directory that holds pre-receive, a link to this program
+	maxPush      string // as git's receive.maxInputSize
+}
+
+func main() {
+	if filepath.Base(os.Args[0]) == "pre-receive" {
+		os.Exit(preReceive(os.Stdin))
+	}
+	o, err := parse(os.Args[1:])
+	if err != nil {
+		os.Exit(refuse(err, "this is run by sshd: command=\"towline-shell --member NAME\" before a key"))
+	}
+	words, err := split(os.Getenv("SSH_ORIGINAL_COMMAND"))
+	if err != nil {
+		os.Exit(refuse(err, `quote once for your own shell and once more for the host, like: run -- rake '"a b"'`))
+	}
+	os.Exit(o.run(words))
+}
+
+// refuse tells what is wrong with the input.
+func refuse(err error, hint string) int {
+	fmt.Fprintf(os.Stderr, "error: %v\nhint: %s\n", err, hint)
+	return exitInvalid
+}
+
+// parse reads the options of the forced command, or of the forced command that
+// sshd put after -c.
+func parse(args []string) (options, error) {
+	if len(args) == 2 && args[0] == "-c" {
+		words, err := split(args[1])
+		if err != nil {
+			return options{}, err
+		}
+		if len(words) == 0 || filepath.Base(words[0]) != "towline-shell" {
+			return options{}, errors.New("this key belongs to no member")
+		}
+		args = words[1:]
+	}
+	o := options{
+		socket:       wire.DefaultPath,
+		repositories: "/var/lib/towline/git",
+		hooks:        "/usr/lib/towline/hooks",
+		maxPush:      "1g",
+	}
+	flags := map[string]*string{
+		"member": &o.member, "socket": &o.socket, "repositories": &o.repositories, "hooks": &o.hooks, "max-push": &o.maxPush,
+	}
+	for len(args) > 0 {
+		name, value, given := strings.Cut(args[0], "=")
+		p := flags[strings.TrimPrefix(name, "--")]
+		if p == nil || !strings.HasPrefix(name, "--") {
+			return o, fmt.Errorf("towline-shell has no option %q", args[0])
+		}
+		args = args[1:]
+		if !given {
+			if len(args) == 0 {
+				return o, fmt.Errorf("%s needs a value", name)
+			}
+			value, args = args[0], args[1:]
+		}
+		*p = value
+	}
+	if o.member == "" {
+		return o, errors.New("this key belongs to no member")
+	}
+	if !memberName(o.member) {
+		return o, fmt.Errorf("member name %q is not allowed", o.member)
+	}
+	return o, nil
+}
+
+// run carries out what the member asked. The first word may be TOWLINE_APP=NAME:
+// the app that is meant when the command names none.
+func (o options) run(words []string) int {
+	req := wire.Request{Member: o.member}
+	if len(words) > 0 {
+		if app, ok := strings.CutPrefix(words[0], "TOWLINE_APP="); ok {
+			req.App, words = app, words[1:]
+		}
+	}
+	if len(words) == 0 {
+		words = []string{"help"}
+	}
+	switch words[0] {
+	case "git-receive-pack", "git-upload-pack", "git-upload-archive":
+		return o.git(words)
+	}
+	req.Args = words
+	return session.Run(o.socket, req)
+}
+
+// memberName and appName repeat the daemon's rules: these names reach file names
+// and environments here.
+func memberName(s string) bool {
+	return s != "" && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789._-") == "" && s[0] >= 'a'
+}
+
+func appName(s string) bool {
+	return s != "" && len(s) <= 63 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && s[0] != '-'
+}
