@@ -1,0 +1,50 @@
+package store
+
+import "towline/daemon"
+
+const addonColumns = "name, service, plan, version, status, created, sealed_secrets"
+
+func addonSecrets(name string) []byte { return place("addons.secrets", name) }
+
+func readAddon(t *tx, scan scanner) (a daemon.Addon, err error) {
+	var secrets []byte
+	if err := scan(&a.Name, &a.Service, &a.Plan, &a.Version, &a.Status, at(&a.Created), &secrets); err != nil {
+		return a, err
+	}
+	a.Secrets, err = t.seal.openMap(secrets, addonSecrets(a.Name))
+	return a, err
+}
+
+func noAddon(name string) *daemon.Error {
+	return daemon.Errorf(daemon.NotFound, "add-on %q does not exist", name).WithHint("towline addons lists them")
+}
+
+func (t *tx) addonExists(name string) error {
+	return t.exists(noAddon(name), "SELECT 1 FROM addons WHERE name = ?", name)
+}
+
+// Addons come by name.
+func (t *tx) Addons() ([]daemon.Addon, error) {
+	return list(t, readAddon, "SELECT "+addonColumns+" FROM addons ORDER BY name")
+}
+
+func (t *tx) Addon(name string) (daemon.Addon, error) {
+	return one(t, noAddon(name), readAddon, "SELECT "+addonColumns+" FROM addons WHERE name = ?", name)
+}
+
+func (t *tx) InsertAddon(a daemon.Addon) error {
+	return t.insert(daemon.Errorf(daemon.Exists, "add-on %q exists already", a.Name).WithHint("choose another name"),
+		"INSERT INTO addons ("+addonColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)",
+		a.Name, a.Service, a.Plan, a.Version, a.Status, at(&a.Created), t.seal.sealMap(a.Secrets, addonSecrets(a.Name)))
+}
+
+func (t *tx) UpdateAddon(a daemon.Addon) error {
+	return t.change(noAddon(a.Name),
+		"UPDATE addons SET service = ?, plan = ?, version = ?, status = ?, created = ?, sealed_secrets = ? WHERE name = ?",
+		a.Service, a.Plan, a.Version, a.Status, at(&a.Created), t.seal.sealMap(a.Secrets, addonSecrets(a.Name)), a.Name)
+}
+
+// DeleteAddon takes the schedule with it too. Backups stay.
+func (t *tx) DeleteAddon(name string) error {
+	return t.change(noAddon(name), "DELETE FROM addons WHERE name = ?", name)
+}

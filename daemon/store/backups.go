@@ -1,0 +1,50 @@
+package store
+
+import (
+	"encoding/json"
+
+	"towline/daemon"
+)
+
+const backupColumns = "id, addon, service, version, status, reason, created, finished, size, stall, proven, facts, error, detail"
+
+func readBackup(_ *tx, scan scanner) (b daemon.Backup, err error) {
+	var detail string
+	err = scan(&b.ID, &b.Addon, &b.Service, &b.Version, &b.Status, &b.Reason, at(&b.Created), at(&b.Finished),
+		&b.Size, &b.Stall, at(&b.Proven), &b.Facts, &b.Error, &detail)
+	if detail != "" {
+		b.Detail = json.RawMessage(detail)
+	}
+	return b, err
+}
+
+func noBackup(id string) *daemon.Error {
+	return daemon.Errorf(daemon.NotFound, "backup %q does not exist", id).WithHint("towline backups lists them")
+}
+
+func (t *tx) Backups(addon string) ([]daemon.Backup, error) {
+	return list(t, readBackup, "SELECT "+backupColumns+" FROM backups WHERE ?1 = '' OR addon = ?1 ORDER BY created DESC, rowid DESC", addon)
+}
+
+func (t *tx) Backup(id string) (daemon.Backup, error) {
+	return one(t, noBackup(id), readBackup, "SELECT "+backupColumns+" FROM backups WHERE id = ?", id)
+}
+
+func (t *tx) InsertBackup(b daemon.Backup) error {
+	return t.insert(daemon.Errorf(daemon.Exists, "backup %q exists already", b.ID),
+		"INSERT INTO backups ("+backupColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		b.ID, b.Addon, b.Service, b.Version, b.Status, b.Reason, at(&b.Created), at(&b.Finished),
+		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail))
+}
+
+func (t *tx) UpdateBackup(b daemon.Backup) error {
+	return t.change(noBackup(b.ID),
+		"UPDATE backups SET addon = ?, service = ?, version = ?, status = ?, reason = ?, created = ?, finished = ?, "+
+			"size = ?, stall = ?, proven = ?, facts = ?, error = ?, detail = ? WHERE id = ?",
+		b.Addon, b.Service, b.Version, b.Status, b.Reason, at(&b.Created), at(&b.Finished),
+		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail), b.ID)
+}
+
+func (t *tx) DeleteBackup(id string) error {
+	return t.change(noBackup(id), "DELETE FROM backups WHERE id = ?", id)
+}

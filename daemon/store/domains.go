@@ -1,0 +1,29 @@
+package store
+
+import "towline/daemon"
+
+func readDomain(_ *tx, scan scanner) (d daemon.Domain, err error) {
+	err = scan(&d.App, &d.Host, at(&d.Created))
+	return d, err
+}
+
+// Domains come by host.
+func (t *tx) Domains(app string) ([]daemon.Domain, error) {
+	return list(t, readDomain, "SELECT app, host, created FROM domains WHERE app = ? ORDER BY host", app)
+}
+
+// InsertDomain fails for a host that any app has, without naming that app: it may
+// be none of the caller's business.
+func (t *tx) InsertDomain(d daemon.Domain) error {
+	if err := t.appExists(d.App); err != nil {
+		return err
+	}
+	return t.insert(daemon.Errorf(daemon.Exists, "domain %q already leads to an app", d.Host).
+		WithHint("remove it there first, with towline domains:remove %s", d.Host),
+		"INSERT INTO domains (app, host, created) VALUES (?, ?, ?)", d.App, d.Host, at(&d.Created))
+}
+
+func (t *tx) DeleteDomain(app, host string) error {
+	return t.change(daemon.Errorf(daemon.NotFound, "app %q has no domain %q", app, host).WithHint("towline domains -a %s lists them", app),
+		"DELETE FROM domains WHERE app = ? AND host = ?", app, host)
+}

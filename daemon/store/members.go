@@ -1,0 +1,63 @@
+package store
+
+import "towline/daemon"
+
+func readMember(_ *tx, scan scanner) (m daemon.Member, err error) {
+	err = scan(&m.Name, &m.Admin, at(&m.Created))
+	return m, err
+}
+
+func noMember(name string) *daemon.Error {
+	return daemon.Errorf(daemon.NotFound, "member %q does not exist", name).WithHint("towline members lists them")
+}
+
+func (t *tx) memberExists(name string) error {
+	return t.exists(noMember(name), "SELECT 1 FROM members WHERE name = ?", name)
+}
+
+// Members come by name.
+func (t *tx) Members() ([]daemon.Member, error) {
+	return list(t, readMember, "SELECT name, admin, created FROM members ORDER BY name")
+}
+
+func (t *tx) Member(name string) (daemon.Member, error) {
+	return one(t, noMember(name), readMember, "SELECT name, admin, created FROM members WHERE name = ?", name)
+}
+
+func (t *tx) InsertMember(m daemon.Member) error {
+	return t.insert(daemon.Errorf(daemon.Exists, "member %q exists already", m.Name).WithHint("choose another name"),
+		"INSERT INTO members (name, admin, created) VALUES (?, ?, ?)", m.Name, m.Admin, at(&m.Created))
+}
+
+func (t *tx) UpdateMember(m daemon.Member) error {
+	return t.change(noMember(m.Name), "UPDATE members SET admin = ?, created = ? WHERE name = ?", m.Admin, at(&m.Created), m.Name)
+}
+
+func (t *tx) DeleteMember(name string) error {
+	return t.change(noMember(name), "DELETE FROM members WHERE name = ?", name)
+}
+
+func readKeyRow(_ *tx, scan scanner) (k daemon.MemberKey, err error) {
+	err = scan(&k.Member, &k.Key, &k.Fingerprint, at(&k.Created))
+	return k, err
+}
+
+// Keys come by member, each member's in the order they were added.
+func (t *tx) Keys() ([]daemon.MemberKey, error) {
+	return list(t, readKeyRow, "SELECT member, key, fingerprint, created FROM keys ORDER BY member, rowid")
+}
+
+// InsertKey fails for a key that any member has: it would not tell who is calling.
+func (t *tx) InsertKey(k daemon.MemberKey) error {
+	if err := t.memberExists(k.Member); err != nil {
+		return err
+	}
+	return t.insert(daemon.Errorf(daemon.Exists, "key %s already belongs to a member", k.Fingerprint).
+		WithHint("give each member a key of their own"),
+		"INSERT INTO keys (member, key, fingerprint, created) VALUES (?, ?, ?, ?)", k.Member, k.Key, k.Fingerprint, at(&k.Created))
+}
+
+func (t *tx) DeleteKey(fingerprint string) error {
+	return t.change(daemon.Errorf(daemon.NotFound, "key %q does not exist", fingerprint).WithHint("towline members lists them"),
+		"DELETE FROM keys WHERE fingerprint = ?", fingerprint)
+}

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"strconv"
+
+	"towline/daemon"
+)
+
+const releaseColumns = "app, version, status, description, member, created, commit_id, image, kind, processes, health, sealed_config, output, error"
+
+func releaseConfig(app string, version int) []byte {
+	return place("releases.config", app, strconv.Itoa(version))
+}
+
+func readRelease(t *tx, scan scanner) (r daemon.Release, err error) {
+	var config []byte
+	err = scan(&r.App, &r.Version, &r.Status, &r.Description, &r.Member, at(&r.Created), &r.Commit, &r.Image, &r.Kind,
+		doc(&r.Processes), doc(&r.Health), &config, &r.Output, &r.Error)
+	if err != nil {
+		return r, err
+	}
+	r.Config, err = t.seal.openMap(config, releaseConfig(r.App, r.Version))
+	return r, err
+}
+
+func noRelease(app string, version int) *daemon.Error {
+	return daemon.Errorf(daemon.NotFound, "app %q has no release v%d", app, version).WithHint("towline releases -a %s lists them", app)
+}
+
+func (t *tx) Releases(app string) ([]daemon.Release, error) {
+	return list(t, readRelease, "SELECT "+releaseColumns+" FROM releases WHERE app = ? ORDER BY version DESC", app)
+}
+
+func (t *tx) Release(app string, version int) (daemon.Release, error) {
+	return one(t, noRelease(app, version), readRelease,
+		"SELECT "+releaseColumns+" FROM releases WHERE app = ? AND version = ?", app, version)
+}
+
+// InsertRelease counts in the app's row, so that no version is ever given twice,
+// whatever became of the releases before.
+func (t *tx) InsertRelease(r *daemon.Release) error {
+	version, err := one(t, noApp(r.App), readValue[int],
+		"UPDATE apps SET last_version = last_version + 1 WHERE name = ? RETURNING last_version", r.App)
+	if err != nil {
+		return err
+	}
+	r.Version = version
+	return t.insert(daemon.Errorf(daemon.Exists, "app %q has a release v%d already", r.App, r.Version),
+		"INSERT INTO releases ("+releaseColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		r.App, r.Version, r.Status, r.Description, r.Member, at(&r.Created), r.Commit, r.Image, r.Kind,
+		doc(r.Processes), doc(r.Health), t.seal.sealMap(r.Config, releaseConfig(r.App, r.Version)), r.Output, r.Error)
+}
+
+func (t *tx) UpdateRelease(r daemon.Release) error {
+	return t.change(noRelease(r.App, r.Version),
+		"UPDATE releases SET status = ?, description = ?, member = ?, created = ?, commit_id = ?, image = ?, kind = ?, "+
+			"processes = ?, health = ?, sealed_config = ?, output = ?, error = ? WHERE app = ? AND version = ?",
+		r.Status, r.Description, r.Member, at(&r.Created), r.Commit, r.Image, r.Kind,
+		doc(r.Processes), doc(r.Health), t.seal.sealMap(r.Config, releaseConfig(r.App, r.Version)), r.Output, r.Error, r.App, r.Version)
+}

@@ -1,0 +1,317 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"towline/daemon"
+)
+
+func TestApps(t *testing.T) {
+	s := open(t, t.TempDir())
+	shop, blog := filled[daemon.App](1), filled[daemon.App](2)
+	shop.Name, blog.Name = "shop", "blog"
+	update(t, s, func(tx daemon.Tx) error { return all(tx.InsertApp(shop), tx.InsertApp(blog)) })
+	equal(t, "apps", view(t, s, daemon.Tx.Apps), []daemon.App{blog, shop})
+
+	shop = filled[daemon.App](3)
+	shop.Name = "shop"
+	update(t, s, func(tx daemon.Tx) error { return tx.UpdateApp(shop) })
+	equal(t, "app", view(t, s, func(tx daemon.Tx) (daemon.App, error) { return tx.App("shop") }), shop)
+	empty := daemon.App{Name: "empty"}
+	update(t, s, func(tx daemon.Tx) error { return tx.InsertApp(empty) })
+	equal(t, "empty app", view(t, s, func(tx daemon.Tx) (daemon.App, error) { return tx.App("empty") }), empty)
+
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.InsertApp(shop), daemon.ErrExists, `app "shop"`)
+		isError(t, tx.UpdateApp(daemon.App{Name: "nope"}), daemon.ErrNotFound, `app "nope"`)
+		isError(t, tx.DeleteApp("nope"), daemon.ErrNotFound, `app "nope"`)
+		_, err := tx.App("nope")
+		isError(t, err, daemon.ErrNotFound, `app "nope"`)
+		return tx.DeleteApp("blog")
+	})
+	equal(t, "apps after errors", view(t, s, daemon.Tx.Apps), []daemon.App{empty, shop})
+}
+
+func TestReleases(t *testing.T) {
+	s := open(t, t.TempDir())
+	releases := func() []daemon.Release {
+		return view(t, s, func(tx daemon.Tx) ([]daemon.Release, error) { return tx.Releases("shop") })
+	}
+	first, second := filled[daemon.Release](1), filled[daemon.Release](2)
+	first.App, second.App = "shop", "shop"
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertRelease(&first), tx.InsertRelease(&second))
+	})
+	if first.Version != 1 || second.Version != 2 {
+		t.Errorf("versions %d and %d, want 1 and 2", first.Version, second.Version)
+	}
+	equal(t, "releases", releases(), []daemon.Release{second, first})
+
+	first = filled[daemon.Release](3)
+	first.App, first.Version = "shop", 1
+	update(t, s, func(tx daemon.Tx) error { return tx.UpdateRelease(first) })
+	equal(t, "release", view(t, s, func(tx daemon.Tx) (daemon.Release, error) { return tx.Release("shop", 1) }), first)
+
+	update(t, s, func(tx daemon.Tx) error {
+		_, err := tx.Release("shop", 9)
+		isError(t, err, daemon.ErrNotFound, `app "shop" has no release v9`)
+		isError(t, tx.UpdateRelease(daemon.Release{App: "shop", Version: 9}), daemon.ErrNotFound, "v9")
+		isError(t, tx.InsertRelease(&daemon.Release{App: "nope"}), daemon.ErrNotFound, `app "nope"`)
+		return nil
+	})
+
+	// A version survives updates of the app's row, and is used up by a failed
+	// release, but not by one that was rolled back: nobody has seen that.
+	s.Update(t.Context(), func(tx daemon.Tx) error {
+		return all(tx.InsertRelease(&daemon.Release{App: "shop"}), daemon.ErrNotFound)
+	})
+	third := daemon.Release{App: "shop", Status: daemon.ReleaseFailed}
+	fourth := daemon.Release{App: "shop"}
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertRelease(&third), tx.UpdateApp(daemon.App{Name: "shop"}), tx.InsertRelease(&fourth))
+	})
+	if third.Version != 3 || fourth.Version != 4 {
+		t.Errorf("versions %d and %d, want 3 and 4", third.Version, fourth.Version)
+	}
+}
+
+func TestDomains(t *testing.T) {
+	s := open(t, t.TempDir())
+	www := filled[daemon.Domain](1)
+	www.App, www.Host = "shop", "www.example.com"
+	bare := daemon.Domain{App: "shop", Host: "example.com"}
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertApp(daemon.App{Name: "blog"}), tx.InsertDomain(www), tx.InsertDomain(bare))
+	})
+	of := func(app string) []daemon.Domain {
+		return view(t, s, func(tx daemon.Tx) ([]daemon.Domain, error) { return tx.Domains(app) })
+	}
+	equal(t, "domains", of("shop"), []daemon.Domain{bare, www})
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.InsertDomain(daemon.Domain{App: "blog", Host: "example.com"}), daemon.ErrExists, "example.com")
+		isError(t, tx.InsertDomain(daemon.Domain{App: "nope", Host: "x.example.com"}), daemon.ErrNotFound, `app "nope"`)
+		isError(t, tx.DeleteDomain("blog", "example.com"), daemon.ErrNotFound, `app "blog" has no domain "example.com"`)
+		return tx.DeleteDomain("shop", "example.com")
+	})
+	equal(t, "domains after", of("shop"), []daemon.Domain{www})
+	equal(t, "of the other app", of("blog"), []daemon.Domain{})
+}
+
+func TestAddons(t *testing.T) {
+	s := open(t, t.TempDir())
+	graph, cache := filled[daemon.Addon](1), filled[daemon.Addon](2)
+	graph.Name, cache.Name = "graph", "cache"
+	update(t, s, func(tx daemon.Tx) error { return all(tx.InsertAddon(graph), tx.InsertAddon(cache)) })
+	equal(t, "addons", view(t, s, daemon.Tx.Addons), []daemon.Addon{cache, graph})
+	graph = filled[daemon.Addon](3)
+	graph.Name = "graph"
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.InsertAddon(graph), daemon.ErrExists, `add-on "graph"`)
+		isError(t, tx.UpdateAddon(daemon.Addon{Name: "nope"}), daemon.ErrNotFound, `add-on "nope"`)
+		isError(t, tx.DeleteAddon("nope"), daemon.ErrNotFound, `add-on "nope"`)
+		_, err := tx.Addon("nope")
+		isError(t, err, daemon.ErrNotFound, `add-on "nope"`)
+		return all(tx.UpdateAddon(graph), tx.DeleteAddon("cache"))
+	})
+	equal(t, "addon", view(t, s, func(tx daemon.Tx) (daemon.Addon, error) { return tx.Addon("graph") }), graph)
+	equal(t, "addons after", view(t, s, daemon.Tx.Addons), []daemon.Addon{graph})
+}
+
+func TestAttachments(t *testing.T) {
+	s := open(t, t.TempDir())
+	a := filled[daemon.AddonAttachment](1)
+	a.Addon, a.App = "graph", "shop"
+	b := daemon.AddonAttachment{Addon: "cache", App: "shop"}
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertAddon(daemon.Addon{Name: "graph"}), tx.InsertAddon(daemon.Addon{Name: "cache"}),
+			tx.InsertAttachment(a), tx.InsertAttachment(b))
+	})
+	equal(t, "attachments", view(t, s, daemon.Tx.Attachments), []daemon.AddonAttachment{a, b})
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.InsertAttachment(a), daemon.ErrExists, "attached")
+		isError(t, tx.InsertAttachment(daemon.AddonAttachment{Addon: "nope", App: "shop"}), daemon.ErrNotFound, `add-on "nope"`)
+		isError(t, tx.InsertAttachment(daemon.AddonAttachment{Addon: "graph", App: "nope"}), daemon.ErrNotFound, `app "nope"`)
+		isError(t, tx.DeleteAttachment("graph", "nope"), daemon.ErrNotFound, `not attached to app "nope"`)
+		return tx.DeleteAttachment("graph", "shop")
+	})
+	equal(t, "attachments after", view(t, s, daemon.Tx.Attachments), []daemon.AddonAttachment{b})
+}
+
+func TestBackups(t *testing.T) {
+	s := open(t, t.TempDir())
+	older, newer, other := filled[daemon.Backup](1), filled[daemon.Backup](2), filled[daemon.Backup](3)
+	older.Addon, newer.Addon = "graph", "graph"
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertBackup(newer), tx.InsertBackup(older), tx.InsertBackup(other))
+	})
+	of := func(addon string) []daemon.Backup {
+		return view(t, s, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(addon) })
+	}
+	equal(t, "of one", of("graph"), []daemon.Backup{newer, older})
+	equal(t, "of all", of(""), []daemon.Backup{other, newer, older})
+	changed := filled[daemon.Backup](4)
+	changed.ID, changed.Detail = older.ID, nil
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.InsertBackup(older), daemon.ErrExists, older.ID)
+		isError(t, tx.UpdateBackup(daemon.Backup{ID: "nope"}), daemon.ErrNotFound, `backup "nope"`)
+		isError(t, tx.DeleteBackup("nope"), daemon.ErrNotFound, `backup "nope"`)
+		_, err := tx.Backup("nope")
+		isError(t, err, daemon.ErrNotFound, `backup "nope"`)
+		return all(tx.UpdateBackup(changed), tx.DeleteBackup(other.ID))
+	})
+	equal(t, "backup", view(t, s, func(tx daemon.Tx) (daemon.Backup, error) { return tx.Backup(older.ID) }), changed)
+}
+
+func TestSchedules(t *testing.T) {
+	s := open(t, t.TempDir())
+	graph := filled[daemon.Schedule](1)
+	graph.Addon = "graph"
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertAddon(daemon.Addon{Name: "graph"}), tx.InsertAddon(daemon.Addon{Name: "cache"}),
+			tx.PutSchedule(daemon.Schedule{Addon: "graph"}), tx.PutSchedule(graph), tx.PutSchedule(daemon.Schedule{Addon: "cache"}))
+	})
+	equal(t, "schedules", view(t, s, daemon.Tx.Schedules), []daemon.Schedule{{Addon: "cache"}, graph})
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.PutSchedule(daemon.Schedule{Addon: "nope"}), daemon.ErrNotFound, `add-on "nope"`)
+		isError(t, tx.DeleteSchedule("nope"), daemon.ErrNotFound, `add-on "nope"`)
+		return all(tx.DeleteSchedule("graph"), tx.DeleteAddon("cache"))
+	})
+	equal(t, "schedules after", view(t, s, daemon.Tx.Schedules), []daemon.Schedule{})
+}
+
+func TestMembers(t *testing.T) {
+	s := open(t, t.TempDir())
+	alice, bob := filled[daemon.Member](1), daemon.Member{Name: "bob"}
+	alice.Name = "alice"
+	k1, k2, k3 := filled[daemon.MemberKey](1), filled[daemon.MemberKey](2), filled[daemon.MemberKey](3)
+	k1.Member, k2.Member, k3.Member = "bob", "alice", "alice"
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertMember(bob), tx.InsertMember(alice), tx.InsertKey(k1), tx.InsertKey(k2), tx.InsertKey(k3))
+	})
+	equal(t, "members", view(t, s, daemon.Tx.Members), []daemon.Member{alice, bob})
+	equal(t, "keys", view(t, s, daemon.Tx.Keys), []daemon.MemberKey{k2, k3, k1})
+	bob = filled[daemon.Member](2)
+	bob.Name = "bob"
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.InsertMember(alice), daemon.ErrExists, `member "alice"`)
+		isError(t, tx.UpdateMember(daemon.Member{Name: "nope"}), daemon.ErrNotFound, `member "nope"`)
+		isError(t, tx.DeleteMember("nope"), daemon.ErrNotFound, `member "nope"`)
+		_, err := tx.Member("nope")
+		isError(t, err, daemon.ErrNotFound, `member "nope"`)
+		stolen := k1
+		stolen.Member = "alice"
+		isError(t, tx.InsertKey(stolen), daemon.ErrExists, k1.Fingerprint)
+		isError(t, tx.InsertKey(daemon.MemberKey{Member: "nope", Fingerprint: "x"}), daemon.ErrNotFound, `member "nope"`)
+		isError(t, tx.DeleteKey("nope"), daemon.ErrNotFound, `key "nope"`)
+		return all(tx.UpdateMember(bob), tx.DeleteKey(k3.Fingerprint))
+	})
+	equal(t, "member", view(t, s, func(tx daemon.Tx) (daemon.Member, error) { return tx.Member("bob") }), bob)
+	equal(t, "keys after", view(t, s, daemon.Tx.Keys), []daemon.MemberKey{k2, k1})
+}
+
+func TestAccess(t *testing.T) {
+	s := open(t, t.TempDir())
+	some := []daemon.Permission{daemon.View, daemon.Deploy}
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertMember(daemon.Member{Name: "bob"}), tx.InsertMember(daemon.Member{Name: "alice"}),
+			tx.PutAccess(daemon.Access{App: "shop", Member: "bob", Permissions: some[:1]}),
+			tx.PutAccess(daemon.Access{App: "shop", Member: "alice"}),
+			tx.PutAccess(daemon.Access{App: "shop", Member: "bob", Permissions: some}))
+	})
+	access := func() []daemon.Access {
+		return view(t, s, func(tx daemon.Tx) ([]daemon.Access, error) { return tx.Access("shop") })
+	}
+	equal(t, "access", access(), []daemon.Access{{App: "shop", Member: "alice"}, {App: "shop", Member: "bob", Permissions: some}})
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.PutAccess(daemon.Access{App: "nope", Member: "bob"}), daemon.ErrNotFound, `app "nope"`)
+		isError(t, tx.PutAccess(daemon.Access{App: "shop", Member: "nope"}), daemon.ErrNotFound, `member "nope"`)
+		isError(t, tx.DeleteAccess("shop", "nope"), daemon.ErrNotFound, `member "nope" has no access to app "shop"`)
+		return all(tx.DeleteAccess("shop", "alice"), tx.DeleteMember("bob"))
+	})
+	equal(t, "access after", access(), []daemon.Access{})
+	equal(t, "keys after", view(t, s, daemon.Tx.Keys), []daemon.MemberKey{})
+}
+
+func TestOperations(t *testing.T) {
+	s := open(t, t.TempDir())
+	a, b := filled[daemon.Operation](1), filled[daemon.Operation](2)
+	a.Data = nil
+	update(t, s, func(tx daemon.Tx) error { return all(tx.InsertOperation(&a), tx.InsertOperation(&b)) })
+	equal(t, "operations", view(t, s, daemon.Tx.Operations), []daemon.Operation{a, b})
+	next := filled[daemon.Operation](3)
+	next.ID = b.ID
+	c := filled[daemon.Operation](4)
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.UpdateOperation(daemon.Operation{ID: 99}), daemon.ErrNotFound, "99")
+		isError(t, tx.DeleteOperation(99), daemon.ErrNotFound, "99")
+		return all(tx.UpdateOperation(next), tx.DeleteOperation(a.ID))
+	})
+	equal(t, "operations after", view(t, s, daemon.Tx.Operations), []daemon.Operation{next})
+	update(t, s, func(tx daemon.Tx) error { return all(tx.DeleteOperation(next.ID), tx.InsertOperation(&c)) })
+	if c.ID <= b.ID {
+		t.Errorf("ID %d was given again after %d", c.ID, b.ID)
+	}
+}
+
+func TestActivities(t *testing.T) {
+	s := open(t, t.TempDir())
+	a, b, c := filled[daemon.Activity](1), filled[daemon.Activity](2), filled[daemon.Activity](3)
+	a.App, b.App, c.App = "shop", "", "shop"
+	update(t, s, func(tx daemon.Tx) error { return all(tx.RecordActivity(a), tx.RecordActivity(b), tx.RecordActivity(c)) })
+	of := func(app string, limit int) []daemon.Activity {
+		return view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities(app, limit) })
+	}
+	equal(t, "of one app", of("shop", 10), []daemon.Activity{c, a})
+	equal(t, "newest", of("", 2), []daemon.Activity{c, b})
+	equal(t, "all", of("", 0), []daemon.Activity{c, b, a})
+}
+
+// TestDeleteAppTakesItsOwn shows what goes with an app, and what stays.
+func TestDeleteAppTakesItsOwn(t *testing.T) {
+	s := open(t, t.TempDir())
+	update(t, s, func(tx daemon.Tx) error {
+		steps := []error{tx.InsertAddon(daemon.Addon{Name: "graph"}), tx.InsertMember(daemon.Member{Name: "alice"})}
+		for _, app := range []string{"shop", "blog"} {
+			steps = append(steps, tx.InsertApp(daemon.App{Name: app}), tx.InsertRelease(&daemon.Release{App: app}),
+				tx.InsertDomain(daemon.Domain{App: app, Host: app + ".example.com"}),
+				tx.InsertAttachment(daemon.AddonAttachment{Addon: "graph", App: app}),
+				tx.PutAccess(daemon.Access{App: app, Member: "alice"}),
+				tx.RecordActivity(daemon.Activity{Time: time.Unix(1, 0), App: app}))
+		}
+		return all(append(steps, tx.DeleteApp("shop"))...)
+	})
+	err := s.View(t.Context(), func(tx daemon.Tx) error {
+		for app, want := range map[string]int{"shop": 0, "blog": 1} {
+			releases, err1 := tx.Releases(app)
+			domains, err2 := tx.Domains(app)
+			access, err3 := tx.Access(app)
+			if len(releases) != want || len(domains) != want || len(access) != want {
+				t.Errorf("%s: %d releases, %d domains, %d access; want %d of each", app, len(releases), len(domains), len(access), want)
+			}
+			if err := all(err1, err2, err3); err != nil {
+				return err
+			}
+		}
+		attachments, err := tx.Attachments()
+		if len(attachments) != 1 {
+			t.Errorf("attachments: %v", attachments)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities("shop", 5) }); len(a) != 1 {
+		t.Errorf("who did what is forgotten: %v", a)
+	}
+
+	// A new app of that name begins at v1, without the old one's anything.
+	again := daemon.Release{App: "shop"}
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertRelease(&again))
+	})
+	if again.Version != 1 {
+		t.Errorf("version %d", again.Version)
+	}
+}
