@@ -65,7 +65,7 @@ func Open(ctx context.Context, path string, key []byte) (*Store, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.reader.SetMaxOpenConns(maxReaders)
-	s.reader.SetMaxIdleConns(maxReaders)
+	s.reader.SetMaxIdleConns(1) // opening another takes well under a millisecond
 	s.reader.SetConnMaxIdleTime(readerIdle)
 	if err := s.prepare(ctx); err != nil {
 		return nil, fmt.Errorf("opening the database %s: %w", path, errors.Join(err, s.Close()))
