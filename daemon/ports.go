@@ -303,6 +303,12 @@ type Repositories interface {
 	Path(app string) string
 }
 
+// Unpacker writes the files of a source archive (tar, or tar.gz) below an existing
+// directory. Hostile entries are refused; it never follows links.
+type Unpacker interface {
+	Unpack(ctx context.Context, archive io.Reader, dir string) error
+}
+
 // Keys is the list of SSH keys that sshd accepts. The adapter is daemon/git.
 type Keys interface {
 	// Replace writes the whole list, atomically.

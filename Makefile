@@ -1,0 +1,64 @@
+# Two commands matter on a fresh Debian machine: `make demo` and `make test`.
+# Each sets up all that it needs.
+
+SHELL := /bin/bash
+export CGO_ENABLED = 0
+TAGS := remote exclude_graphdriver_btrfs containers_image_openpgp
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X towline/daemon/command.Version=$(VERSION)
+GO := go
+PROGRAMS := towlined towline-proxy towline-shell towline
+TOOLS := bin/tools
+
+.PHONY: all build setup images demo test unit race lint e2e bench-deploy bench-cli bench-proxy clean
+
+all: build
+
+build: ## the four programs, into bin/
+	@mkdir -p bin
+	$(GO) build -trimpath -tags "$(TAGS)" -ldflags "$(LDFLAGS)" -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
+
+setup: ## install what is missing on this machine
+	packaging/dev/setup.sh
+
+images: setup ## images of the same interface as the public ones, from packages
+	packaging/images/build.sh
+
+demo: setup images build ## push the Rails example and serve it; CHECK=1 checks and cleans up
+	$(GO) run -tags "$(TAGS)" ./e2e/demo
+
+test: setup images build lint race e2e ## everything that CI runs
+
+unit: ## without the race detector, without the stories
+	$(GO) test -tags "$(TAGS)" $$($(GO) list -tags "$(TAGS)" ./... | grep -v /e2e)
+
+race: setup images
+	TOWLINE_REQUIRE_PODMAN=1 CGO_ENABLED=1 $(GO) test -race -tags "$(TAGS)" $$($(GO) list -tags "$(TAGS)" ./... | grep -v /e2e)
+
+e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
+	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -tags "$(TAGS)" -timeout 30m ./e2e/...
+
+lint: $(TOOLS)/staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet -tags "$(TAGS)" ./...
+	$(TOOLS)/staticcheck -tags "$(TAGS)" ./...
+	$(TOOLS)/errcheck -tags "$(TAGS)" -exclude packaging/dev/errcheck.txt -ignoretests ./...
+	$(TOOLS)/depguard -c packaging/dev/depguard.json ./...
+	$(GO) mod tidy -diff
+
+$(TOOLS)/staticcheck: packaging/dev/tools/go.mod
+	@mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) $(GO) -C packaging/dev/tools install tool
+	@touch $@
+
+bench-deploy: setup images build ## push and config:set until they serve
+	$(GO) run -tags "$(TAGS)" ./e2e/bench deploy
+
+bench-cli: setup images build ## the command line over SSH; idle memory
+	$(GO) run -tags "$(TAGS)" ./e2e/bench cli
+
+bench-proxy: build ## towline-proxy beside nginx, HAProxy and Caddy
+	$(GO) run ./proxy/bench
+
+clean:
+	rm -rf bin dist

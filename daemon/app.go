@@ -1,0 +1,240 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// App returns one app.
+func (d *Daemon) App(ctx context.Context, name string) (App, error) {
+	return read(ctx, d, func(tx Tx) (App, error) { return findApp(tx, name) })
+}
+
+// findApp looks an app up, and says more than that it is absent.
+func findApp(tx Tx, name string) (App, error) {
+	app, err := tx.App(name)
+	if isKind(err, NotFound) {
+		return app, Errorf(NotFound, "there is no app %q", clip(name)).WithHint("towline apps lists them; towline apps:create NAME makes one")
+	}
+	return app, err
+}
+
+// Apps lists the apps that the member may view, by name. An empty member is the
+// operator on the host, who may view all.
+func (d *Daemon) Apps(ctx context.Context, member string) ([]App, error) {
+	return read(ctx, d, func(tx Tx) ([]App, error) {
+		apps, err := tx.Apps()
+		if err != nil {
+			return nil, err
+		}
+		var out []App
+		for _, a := range apps {
+			ok, err := allowed(tx, member, a.Name, View)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				out = append(out, a)
+			}
+		}
+		return out, nil
+	})
+}
+
+// CreateApp makes an empty app with a repository to push to. The member who made it
+// may do everything with it.
+func (d *Daemon) CreateApp(ctx context.Context, name, member string) (App, error) {
+	if err := CheckAppName(name); err != nil {
+		return App{}, err
+	}
+	unlock, err := d.lockApp(ctx, name, nil)
+	if err != nil {
+		return App{}, err
+	}
+	defer unlock()
+	_, err = d.App(ctx, name)
+	if err == nil {
+		return App{}, Errorf(Exists, "the name %s is taken", name).WithHint("choose another, or see towline apps:info -a %s", name)
+	}
+	if !isKind(err, NotFound) {
+		return App{}, err
+	}
+	// The repository comes first: one without an app is invisible, and is taken
+	// over when the name is used again.
+	if err := d.Repositories.Create(ctx, name); err != nil {
+		return App{}, err
+	}
+	app := App{Name: name, Created: now(), Owner: member, Formation: Formation{}, Config: map[string]string{}}
+	err = d.Store.Update(ctx, func(tx Tx) error {
+		if err := tx.InsertApp(app); err != nil {
+			return err
+		}
+		if member != "" {
+			access := Access{App: name, Member: member, Permissions: []Permission{View, Deploy, Operate, Manage}}
+			if err := tx.PutAccess(access); err != nil {
+				return err
+			}
+		}
+		rel := Release{App: name, Status: ReleaseGood, Description: "Initial release", Member: member, Created: now()}
+		if err := tx.InsertRelease(&rel); err != nil {
+			return err
+		}
+		app.Current = rel.Version
+		return errors.Join(tx.UpdateApp(app), tx.RecordActivity(Activity{Time: now(), Member: member, App: name, Text: "created the app"}))
+	})
+	return app, err
+}
+
+// DestroyApp removes an app with its releases, processes, routes and logs. Add-ons
+// hold data, so they must be gone first.
+func (d *Daemon) DestroyApp(ctx context.Context, name, member string, out io.Writer) error {
+	unlock, err := d.lockApp(ctx, name, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := d.App(ctx, name); err != nil {
+		return err
+	}
+	attached, err := read(ctx, d, Tx.Attachments)
+	if err != nil {
+		return err
+	}
+	for _, at := range attached {
+		if at.App == name {
+			return Errorf(Conflict, "%s still has the add-on %s, which holds data", name, at.Addon).
+				WithHint("towline addons:destroy %s -a %s --confirm %s", at.Addon, name, at.Addon)
+		}
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	op, err := d.begin(ctx, opDestroy, name, member, "remove", nil)
+	if err != nil {
+		return err
+	}
+	return d.removeApp(ctx, op)
+}
+
+// removeApp does all of a destroy but its first record. Every part may have been
+// done before, by a daemon that died.
+func (d *Daemon) removeApp(ctx context.Context, op *operation) error {
+	name := op.Subject
+	if err := d.Router.Remove(ctx, name); err != nil {
+		return err
+	}
+	if err := d.removeWhere(ctx, map[string]string{labelApp: name}, nil); err != nil {
+		return err
+	}
+	if err := d.Engine.RemoveNetwork(ctx, d.networkName(name)); err != nil {
+		return err
+	}
+	releases, err := read(ctx, d, func(tx Tx) ([]Release, error) { return tx.Releases(name) })
+	if err != nil {
+		return err
+	}
+	for _, r := range releases {
+		if r.Image != "" {
+			err = errors.Join(err, d.Engine.UntagImage(ctx, r.Image))
+		}
+	}
+	err = errors.Join(err, d.Builder.RemoveCaches(ctx, name), d.Repositories.Remove(ctx, name), d.Logs.Remove(name))
+	if err != nil {
+		return err
+	}
+	return op.finish(ctx, func(tx Tx) error {
+		if err := tx.DeleteApp(name); err != nil && !isKind(err, NotFound) {
+			return err
+		}
+		return tx.RecordActivity(Activity{Time: now(), Member: op.Member, App: name, Text: "destroyed the app"})
+	})
+}
+
+// AppInfo is what apps:info shows.
+type AppInfo struct {
+	App
+	GitURL  string            `json:"git_url"`
+	WebURL  string            `json:"web_url"`
+	Domains []string          `json:"domains"`
+	Addons  []string          `json:"addons"`
+	Members map[string]string `json:"members"`
+	Release *Release          `json:"release,omitempty"`
+}
+
+// Info gathers what there is to know of an app at a glance.
+func (d *Daemon) Info(ctx context.Context, name string) (AppInfo, error) {
+	info, err := read(ctx, d, func(tx Tx) (AppInfo, error) {
+		app, err := findApp(tx, name)
+		if err != nil {
+			return AppInfo{}, err
+		}
+		info := AppInfo{App: app, Members: map[string]string{}, Addons: []string{}}
+		if app.Current > 0 {
+			r, err := tx.Release(name, app.Current)
+			if err != nil {
+				return info, err
+			}
+			info.Release = &r
+		}
+		attached, err := tx.Attachments()
+		if err != nil {
+			return info, err
+		}
+		for _, at := range attached {
+			if at.App == name {
+				info.Addons = append(info.Addons, at.Addon)
+			}
+		}
+		access, err := tx.Access(name)
+		for _, a := range access {
+			info.Members[a.Member] = joinPermissions(a.Permissions)
+		}
+		return info, err
+	})
+	if err != nil {
+		return info, err
+	}
+	info.GitURL, info.WebURL = d.Remote+name, d.webURL(name)
+	info.Domains, err = d.hosts(ctx, name)
+	return info, err
+}
+
+func (d *Daemon) webURL(app string) string { return fmt.Sprintf("https://%s.%s/", app, d.Domain) + "" }
+
+// SetMaintenance switches an app's maintenance page on or off.
+func (d *Daemon) SetMaintenance(ctx context.Context, name string, on bool) error {
+	unlock, err := d.lockApp(ctx, name, nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = d.Store.Update(ctx, func(tx Tx) error {
+		app, err := findApp(tx, name)
+		if err != nil {
+			return err
+		}
+		app.Maintenance = on
+		return tx.UpdateApp(app)
+	})
+	if err != nil {
+		return err
+	}
+	return d.syncRoute(ctx, name)
+}
+
+// SetDeployBranch chooses the branch whose pushes deploy; empty: main and master.
+func (d *Daemon) SetDeployBranch(ctx context.Context, name, branch string) error {
+	return d.Store.Update(ctx, func(tx Tx) error {
+		app, err := findApp(tx, name)
+		if err != nil {
+			return err
+		}
+		app.DeployBranch = branch
+		return tx.UpdateApp(app)
+	})
+}
+
+// removeWork clears the working directory of a build.
+func (d *Daemon) removeWork(build string) error { return os.RemoveAll(d.workDir(build)) }

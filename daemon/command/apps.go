@@ -1,0 +1,123 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"towline/daemon"
+)
+
+func appCommands() []*Command {
+	return []*Command{
+		{Name: "apps", Summary: "list apps", Max: 0, Run: runApps},
+		{Name: "apps:create", Args: "NAME", Summary: "create an app", Min: 1, Max: 1, Run: runAppsCreate,
+			Help: "The name becomes part of the app's address: lower-case letters, digits and dashes, at most 30."},
+		{Name: "apps:info", Summary: "show an app's addresses, processes and add-ons", App: true, Needs: daemon.View, Run: runAppsInfo},
+		{Name: "apps:destroy", Summary: "destroy an app", App: true, Needs: daemon.Manage,
+			Help:    "Add-ons hold data and must be destroyed first.",
+			Confirm: func(call *Call) string { return call.App },
+			Run: func(ctx context.Context, call *Call) error {
+				if err := call.Daemon.DestroyApp(ctx, call.App, call.Member, call.Stderr); err != nil {
+					return err
+				}
+				fmt.Fprintf(call.Stdout, "%s is destroyed\n", call.App)
+				return nil
+			}},
+		{Name: "apps:deploy-branch", Args: "[BRANCH]", Summary: "choose the branch whose pushes deploy", Max: 1, App: true, Needs: daemon.Manage,
+			Help: "Without BRANCH, main and master deploy.",
+			Run: func(ctx context.Context, call *Call) error {
+				branch := ""
+				if len(call.Args) == 1 {
+					branch = call.Args[0]
+				}
+				return call.Daemon.SetDeployBranch(ctx, call.App, branch)
+			}},
+		maintenance("maintenance:on", "answer every request with the maintenance page", true),
+		maintenance("maintenance:off", "serve the app again", false),
+	}
+}
+
+func maintenance(name, summary string, on bool) *Command {
+	return &Command{Name: name, Summary: summary, App: true, Needs: daemon.Operate,
+		Run: func(ctx context.Context, call *Call) error {
+			if err := call.Daemon.SetMaintenance(ctx, call.App, on); err != nil {
+				return err
+			}
+			fmt.Fprintf(call.Stdout, "maintenance mode of %s is %s\n", call.App, map[bool]string{true: "on", false: "off"}[on])
+			return nil
+		}}
+}
+
+func runApps(ctx context.Context, call *Call) error {
+	apps, err := call.Daemon.Apps(ctx, call.Member)
+	if err != nil {
+		return err
+	}
+	if apps == nil {
+		apps = []daemon.App{}
+	}
+	return call.result(apps, func(w io.Writer) {
+		if len(apps) == 0 {
+			fmt.Fprintln(w, "No apps yet. Make one: towline apps:create NAME")
+			return
+		}
+		table(w, func(row func(...any)) {
+			for _, a := range apps {
+				row(a.Name, fmt.Sprintf("v%d", a.Current), formation(a.Formation))
+			}
+		})
+	})
+}
+
+func formation(f daemon.Formation) string {
+	var parts []string
+	for _, t := range slices.Sorted(maps.Keys(f)) {
+		parts = append(parts, fmt.Sprintf("%s=%d", t, f[t]))
+	}
+	return strings.Join(parts, " ")
+}
+
+func runAppsCreate(ctx context.Context, call *Call) error {
+	app, err := call.Daemon.CreateApp(ctx, call.Args[0], call.Member)
+	if err != nil {
+		return err
+	}
+	info, err := call.Daemon.Info(ctx, app.Name)
+	if err != nil {
+		return err
+	}
+	return call.result(info, func(w io.Writer) {
+		fmt.Fprintf(w, "Created %s\n%s | %s\n", app.Name, info.WebURL, info.GitURL)
+		fmt.Fprintf(call.Stderr, "Next: git remote add towline %s && git push towline main\n", info.GitURL)
+	})
+}
+
+func runAppsInfo(ctx context.Context, call *Call) error {
+	info, err := call.Daemon.Info(ctx, call.App)
+	if err != nil {
+		return err
+	}
+	return call.result(info, func(w io.Writer) {
+		table(w, func(row func(...any)) {
+			row("=== " + info.Name)
+			row("Web URL:", info.WebURL)
+			row("Git URL:", info.GitURL)
+			row("Domains:", strings.Join(info.Domains, " "))
+			row("Processes:", formation(info.Formation))
+			row("Add-ons:", strings.Join(info.Addons, " "))
+			if info.Release != nil {
+				row("Release:", fmt.Sprintf("v%d, %s, %s", info.Release.Version, info.Release.Description, ago(info.Release.Created)))
+			}
+			row("Owner:", by(info.Owner))
+			for _, m := range slices.Sorted(maps.Keys(info.Members)) {
+				row("Access:", m+" "+info.Members[m])
+			}
+			row("Maintenance:", map[bool]string{true: "on", false: "off"}[info.Maintenance])
+			row("Created:", info.Created.Local().Format("2006-01-02 15:04:05 MST"))
+		})
+	})
+}

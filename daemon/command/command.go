@@ -1,0 +1,305 @@
+// Package command is the verb table: every command that users can type, one file for
+// each family. A command checks its words, calls one method of the daemon, and
+// prints the result as text or JSON.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"towline/daemon"
+)
+
+// Command is one verb.
+type Command struct {
+	Name    string // "apps:create"
+	Args    string // as shown in its usage, "NAME"
+	Summary string // one line
+	Help    string // more, with examples; may be empty
+	Min     int    // positional arguments
+	Max     int    // -1: no limit
+	// App: the command works on an app, which Needs may then be asked about.
+	App   bool
+	Needs daemon.Permission
+	// Operator: only administrators may, whatever the app.
+	Operator bool
+	// Confirm: destroys what can't be had back, so the name must be typed twice.
+	Confirm func(*Call) string
+	// Rest: everything after the first word is the command's, flags included.
+	Rest   bool
+	Hidden bool
+	Flags  func(*pflag.FlagSet)
+	Run    func(context.Context, *Call) error
+}
+
+// Call is one invocation of a command.
+type Call struct {
+	Daemon   *daemon.Daemon
+	Member   string // empty: the operator on the host
+	App      string
+	Args     []string
+	Flags    *pflag.FlagSet
+	JSON     bool
+	Stdin    io.Reader
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Terminal bool
+	Term     string
+	Size     daemon.Size
+	Resize   <-chan daemon.Size
+	table    *Table
+}
+
+// Request is what arrives from a user.
+type Request struct {
+	Member   string
+	App      string // of the checkout they stand in; a default only
+	Args     []string
+	Stdin    io.Reader
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Terminal bool
+	Term     string
+	Size     daemon.Size
+	Resize   <-chan daemon.Size
+}
+
+// Table holds all commands.
+type Table struct {
+	daemon   *daemon.Daemon
+	commands map[string]*Command
+}
+
+// New returns the table of everything that d can do.
+func New(d *daemon.Daemon) *Table {
+	t := &Table{daemon: d, commands: map[string]*Command{}}
+	families := [][]*Command{
+		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(),
+		releaseCommands(), domainCommands(), addonCommands(), backupCommands(), memberCommands(), gitCommands(),
+	}
+	for _, family := range families {
+		for _, c := range family {
+			t.commands[c.Name] = c
+		}
+	}
+	return t
+}
+
+// Run carries out a request and returns its exit code. Errors go to Stderr.
+func (t *Table) Run(ctx context.Context, r Request) int {
+	err := t.run(ctx, r)
+	if err != nil {
+		printError(r.Stderr, err)
+	}
+	return exitCode(err)
+}
+
+func (t *Table) run(ctx context.Context, r Request) error {
+	if err := t.daemon.Known(ctx, r.Member); err != nil {
+		return err
+	}
+	words := r.Args
+	if len(words) == 0 {
+		words = []string{"help"}
+	}
+	c, rest, err := t.find(words)
+	if err != nil {
+		return err
+	}
+	call := &Call{
+		Daemon: t.daemon, Member: r.Member, App: r.App, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr,
+		Terminal: r.Terminal, Term: r.Term, Size: r.Size, Resize: r.Resize, table: t,
+	}
+	help, err := call.parse(c, rest)
+	if err != nil {
+		return err
+	}
+	if help {
+		printHelp(call.Stdout, c)
+		return nil
+	}
+	if err := call.authorize(ctx, c); err != nil {
+		return err
+	}
+	return c.Run(ctx, call)
+}
+
+// find looks up the command that words begin with. "config set" is config:set, as
+// long as there is one of that name.
+func (t *Table) find(words []string) (*Command, []string, error) {
+	if words[0] == "--help" || words[0] == "-h" {
+		return t.commands["help"], words[1:], nil
+	}
+	if words[0] == "--version" {
+		return t.commands["version"], words[1:], nil
+	}
+	if len(words) > 1 && words[0] != "run" {
+		if c := t.commands[words[0]+":"+words[1]]; c != nil {
+			return c, words[2:], nil
+		}
+	}
+	if c := t.commands[words[0]]; c != nil {
+		return c, words[1:], nil
+	}
+	err := daemon.Errorf(daemon.Invalid, "there is no command %q", clip(words[0])).WithHint("towline help lists them all")
+	if near := t.nearest(words[0]); near != "" {
+		err = err.WithHint("did you mean %s? towline help lists all commands", near)
+	}
+	return nil, nil, err
+}
+
+// parse reads flags and counts arguments. help tells that it was asked for.
+func (call *Call) parse(c *Command, words []string) (help bool, err error) {
+	f := pflag.NewFlagSet(c.Name, pflag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	f.BoolVarP(&help, "help", "h", false, "show this help")
+	f.BoolVar(&call.JSON, "json", false, "print JSON")
+	if c.App {
+		f.StringVarP(&call.App, "app", "a", call.App, "the app")
+	}
+	if c.Confirm != nil {
+		f.String("confirm", "", "the name, typed again")
+	}
+	if c.Flags != nil {
+		c.Flags(f)
+	}
+	f.SetInterspersed(!c.Rest)
+	if c.Rest {
+		words = appFirst(words)
+	}
+	if err := f.Parse(words); err != nil {
+		return false, usageError(c, "%v", err)
+	}
+	call.Flags, call.Args = f, f.Args()
+	switch n := len(call.Args); {
+	case help:
+		return true, nil
+	case c.App && call.App == "":
+		return false, usageError(c, "no app was named").WithHint("add -a NAME; towline apps lists them")
+	case n < c.Min:
+		return false, usageError(c, "%s needs %s", c.Name, c.Args)
+	case c.Max >= 0 && n > c.Max:
+		return false, usageError(c, "%q is one argument too many", clip(call.Args[c.Max]))
+	}
+	return false, nil
+}
+
+// appFirst moves a trailing "-a NAME" to the front: users of run type it last, but
+// everything after the first word of their command is otherwise theirs.
+func appFirst(words []string) []string {
+	n := len(words)
+	if slices.Contains(words, "--") || n < 3 {
+		return words
+	}
+	if words[n-2] == "-a" || words[n-2] == "--app" {
+		return append([]string{"-a", words[n-1]}, words[:n-2]...)
+	}
+	return words
+}
+
+func (call *Call) authorize(ctx context.Context, c *Command) error {
+	if c.Operator {
+		if err := call.Daemon.Allowed(ctx, call.Member, "", daemon.Manage); err != nil {
+			return err
+		}
+	}
+	if c.App && c.Needs != "" {
+		if err := call.Daemon.Allowed(ctx, call.Member, call.App, c.Needs); err != nil {
+			return err
+		}
+	}
+	if c.Confirm != nil {
+		want := c.Confirm(call)
+		if got, _ := call.Flags.GetString("confirm"); got != want {
+			if got != "" {
+				return daemon.Errorf(daemon.Invalid, "--confirm %s does not match %s", clip(got), want).WithHint("nothing was changed")
+			}
+			return daemon.Errorf(daemon.Invalid, "this destroys %s and can't be undone", want).
+				WithHint("to go on, add: --confirm %s", want)
+		}
+	}
+	return nil
+}
+
+func usageError(c *Command, format string, args ...any) *daemon.Error {
+	return daemon.Errorf(daemon.Invalid, format, args...).WithHint("usage: %s", usage(c))
+}
+
+// exitCodes maps kinds of error to what the shell sees.
+var exitCodes = map[daemon.Kind]int{
+	daemon.Failed: 1, daemon.Invalid: 2, daemon.NotFound: 3, daemon.Forbidden: 4,
+	daemon.Exists: 5, daemon.Conflict: 6, daemon.Unavailable: 7,
+}
+
+// exit is the error of a command that has an exit code of its own, like run.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+func exitCode(err error) int {
+	var code exit
+	var e *daemon.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	case errors.Is(err, context.Canceled):
+		return 130
+	case errors.As(err, &e) && exitCodes[e.Kind] != 0:
+		return exitCodes[e.Kind]
+	}
+	return 1
+}
+
+// nearest is the command whose name is most like the word, if any is.
+func (t *Table) nearest(word string) string {
+	best, bestDistance := "", 1+len(word)/3
+	for _, name := range slices.Sorted(maps.Keys(t.commands)) {
+		if t.commands[name].Hidden {
+			continue
+		}
+		if d := distance(word, name); d <= bestDistance {
+			best, bestDistance = name, d-1
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	if len(a) > 40 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		last := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			last, row[j] = row[j], min(row[j]+1, row[j-1]+1, last+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+func clip(s string) string {
+	if len(s) > 60 {
+		return strings.ToValidUTF8(s[:60], "") + "..."
+	}
+	return s
+}

@@ -1,0 +1,61 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"towline/daemon"
+)
+
+func domainCommands() []*Command {
+	return []*Command{
+		{Name: "domains", Summary: "list an app's host names", App: true, Needs: daemon.View,
+			Run: func(ctx context.Context, call *Call) error {
+				info, err := call.Daemon.Info(ctx, call.App)
+				if err != nil {
+					return err
+				}
+				return call.result(info.Domains, func(w io.Writer) {
+					for _, h := range info.Domains {
+						fmt.Fprintln(w, h)
+					}
+				})
+			}},
+		{Name: "domains:add", Args: "HOST", Summary: "lead a host name to an app", Min: 1, Max: 1, App: true, Needs: daemon.Operate,
+			Help: "Point the name's DNS at this machine; its certificate is obtained at once. *.example.com takes any one label.",
+			Run: func(ctx context.Context, call *Call) error {
+				if err := call.Daemon.AddDomain(ctx, call.App, call.Member, call.Args[0]); err != nil {
+					return err
+				}
+				fmt.Fprintf(call.Stdout, "%s leads to %s\n", call.Args[0], call.App)
+				return nil
+			}},
+		{Name: "domains:remove", Args: "HOST", Summary: "stop leading a host name to an app", Min: 1, Max: 1, App: true, Needs: daemon.Operate,
+			Run: func(ctx context.Context, call *Call) error {
+				if err := call.Daemon.RemoveDomain(ctx, call.App, call.Member, call.Args[0]); err != nil {
+					return err
+				}
+				fmt.Fprintf(call.Stdout, "%s no longer leads to %s\n", call.Args[0], call.App)
+				return nil
+			}},
+		{Name: "certs", Summary: "show the certificates of an app's host names", App: true, Needs: daemon.View,
+			Run: func(ctx context.Context, call *Call) error {
+				list, err := call.Daemon.Certificates(ctx, call.App)
+				if err != nil {
+					return err
+				}
+				return call.result(list, func(w io.Writer) {
+					table(w, func(row func(...any)) {
+						for _, c := range list {
+							until := ""
+							if !c.NotAfter.IsZero() {
+								until = "until " + c.NotAfter.Format("2006-01-02")
+							}
+							row(c.Host, c.Kind, c.State, until, c.Error)
+						}
+					})
+				})
+			}},
+	}
+}

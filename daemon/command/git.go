@@ -1,0 +1,72 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/pflag"
+
+	"towline/daemon"
+)
+
+// gitCommands are what towline-shell and the pre-receive hook ask, not people.
+func gitCommands() []*Command {
+	return []*Command{
+		{Name: "git:receive", Args: "APP", Min: 1, Max: 1, Hidden: true, Summary: "may this member push?",
+			Run: func(ctx context.Context, call *Call) error { return repositoryPath(ctx, call, daemon.Deploy) }},
+		{Name: "git:upload", Args: "APP", Min: 1, Max: 1, Hidden: true, Summary: "may this member fetch?",
+			Run: func(ctx context.Context, call *Call) error { return repositoryPath(ctx, call, daemon.View) }},
+		{Name: "git:push", Min: 0, Max: 0, App: true, Needs: daemon.Deploy, Hidden: true, Summary: "deploy a pushed commit",
+			Flags: func(f *pflag.FlagSet) {
+				f.String("ref", "", "ref that was pushed")
+				f.String("old", "", "commit before")
+				f.String("new", "", "commit to deploy")
+			}, Run: runGitPush},
+		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", App: true, Needs: daemon.Deploy,
+			Help: "  git archive HEAD | towline deploy:archive -a shop",
+			Run: func(ctx context.Context, call *Call) error {
+				return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Source: call.Stdin})
+			}},
+	}
+}
+
+func repositoryPath(ctx context.Context, call *Call, p daemon.Permission) error {
+	app := call.Args[0]
+	if err := daemon.CheckAppName(app); err != nil {
+		return err
+	}
+	if err := call.Daemon.Allowed(ctx, call.Member, app, p); err != nil {
+		return err
+	}
+	fmt.Fprintln(call.Stdout, call.Daemon.Repositories.Path(app))
+	return nil
+}
+
+func runGitPush(ctx context.Context, call *Call) error {
+	ref, _ := call.Flags.GetString("ref")
+	commit, _ := call.Flags.GetString("new")
+	if err := call.Daemon.CheckPush(ctx, call.App, ref); err != nil {
+		return err
+	}
+	return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Source: call.Stdin})
+}
+
+func deploy(ctx context.Context, call *Call, req daemon.DeployRequest) error {
+	rel, err := call.Daemon.Deploy(ctx, req, call.Stdout)
+	if err != nil {
+		var e *daemon.Error
+		if errors.As(err, &e) && rel.Version > 0 {
+			fmt.Fprintf(call.Stdout, " !     Release v%d was refused\n", rel.Version)
+		}
+		return err
+	}
+	info, err := call.Daemon.Info(ctx, req.App)
+	if err != nil {
+		return err
+	}
+	return call.result(rel, func(w io.Writer) {
+		fmt.Fprintf(w, "-----> Released v%d\n       %s deployed to Towline\n", rel.Version, info.WebURL)
+	})
+}

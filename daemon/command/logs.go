@@ -1,0 +1,57 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"towline/daemon"
+)
+
+var logSources = []string{"app", "router", "build", "addon", "system"}
+
+func logCommands() []*Command {
+	return []*Command{
+		{Name: "logs", Summary: "show what an app has written", App: true, Needs: daemon.View, Run: runLogs,
+			Help: "Logs are kept across deploys and restarts.\n\n  towline logs -t --ps web.1 -a shop",
+			Flags: func(f *pflag.FlagSet) {
+				f.IntP("num", "n", 100, "how many lines")
+				f.BoolP("tail", "t", false, "go on with new lines")
+				f.StringP("ps", "p", "", "only this process or type, like web.1 or web")
+				f.StringP("source", "s", "", "only app, router, build, addon or system")
+			}},
+	}
+}
+
+func runLogs(ctx context.Context, call *Call) error {
+	q := daemon.LogQuery{App: call.App}
+	q.Lines, _ = call.Flags.GetInt("num")
+	q.Follow, _ = call.Flags.GetBool("tail")
+	q.Process, _ = call.Flags.GetString("ps")
+	q.Source, _ = call.Flags.GetString("source")
+	if q.Lines < 0 || q.Lines > 100_000 {
+		return daemon.Errorf(daemon.Invalid, "%d lines are not possible", q.Lines).WithHint("give -n a number from 0 to 100000")
+	}
+	known := q.Source == ""
+	for _, s := range logSources {
+		known = known || s == q.Source
+	}
+	if !known {
+		return daemon.Errorf(daemon.Invalid, "there is no log source %q", clip(q.Source)).WithHint("use app, router, build, addon or system")
+	}
+	enc := json.NewEncoder(call.Stdout)
+	err := call.Daemon.ReadLogs(ctx, q, func(l daemon.LogLine) error {
+		if call.JSON {
+			return enc.Encode(l)
+		}
+		_, err := fmt.Fprintf(call.Stdout, "%s %s[%s]: %s\n", l.Time.UTC().Format("2006-01-02T15:04:05.000000Z07:00"), l.Source, l.Process, l.Text)
+		return err
+	})
+	if q.Follow && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

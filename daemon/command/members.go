@@ -1,0 +1,115 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"towline/daemon"
+)
+
+func memberCommands() []*Command {
+	return []*Command{
+		{Name: "members", Summary: "list members and their keys", Run: runMembers},
+		{Name: "members:add", Args: "NAME", Summary: "add a member's SSH key from standard input", Min: 1, Max: 1, Operator: true,
+			Help:  "  towline members:add alice < alice.pub",
+			Flags: func(f *pflag.FlagSet) { f.Bool("admin", false, "may do everything") },
+			Run: func(ctx context.Context, call *Call) error {
+				line, err := io.ReadAll(io.LimitReader(call.Stdin, 64<<10))
+				if err != nil {
+					return err
+				}
+				admin, _ := call.Flags.GetBool("admin")
+				key, err := call.Daemon.AddMember(ctx, call.Args[0], string(line), admin)
+				if err != nil {
+					return err
+				}
+				return call.result(key, func(w io.Writer) { fmt.Fprintf(w, "Added %s to %s\n", key.Fingerprint, key.Member) })
+			}},
+		{Name: "members:remove", Args: "NAME", Summary: "remove a member with all keys", Min: 1, Max: 1, Operator: true,
+			Run: func(ctx context.Context, call *Call) error {
+				if err := call.Daemon.RemoveMember(ctx, call.Args[0]); err != nil {
+					return err
+				}
+				fmt.Fprintf(call.Stdout, "Removed %s\n", call.Args[0])
+				return nil
+			}},
+		{Name: "access", Summary: "list who may do what with an app", App: true, Needs: daemon.View,
+			Run: func(ctx context.Context, call *Call) error {
+				list, err := call.Daemon.AccessList(ctx, call.App)
+				if err != nil {
+					return err
+				}
+				return call.result(list, func(w io.Writer) {
+					table(w, func(row func(...any)) {
+						for _, a := range list {
+							row(a.Member, permissions(a.Permissions))
+						}
+					})
+				})
+			}},
+		{Name: "access:add", Args: "MEMBER", Summary: "let a member work on an app", Min: 1, Max: 1, App: true, Needs: daemon.Manage,
+			Flags: func(f *pflag.FlagSet) {
+				f.StringP("permissions", "p", "view,deploy,operate", "view, deploy, operate, manage, with commas")
+			},
+			Run: func(ctx context.Context, call *Call) error {
+				text, _ := call.Flags.GetString("permissions")
+				var ps []daemon.Permission
+				for _, word := range strings.Split(text, ",") {
+					ps = append(ps, daemon.Permission(strings.TrimSpace(word)))
+				}
+				if err := call.Daemon.Grant(ctx, call.App, call.Args[0], ps); err != nil {
+					return err
+				}
+				fmt.Fprintf(call.Stdout, "%s may now %s %s\n", call.Args[0], text, call.App)
+				return nil
+			}},
+		{Name: "access:remove", Args: "MEMBER", Summary: "take a member's access to an app away", Min: 1, Max: 1, App: true, Needs: daemon.Manage,
+			Run: func(ctx context.Context, call *Call) error {
+				if err := call.Daemon.Grant(ctx, call.App, call.Args[0], nil); err != nil {
+					return err
+				}
+				fmt.Fprintf(call.Stdout, "%s has no access to %s any more\n", call.Args[0], call.App)
+				return nil
+			}},
+	}
+}
+
+func permissions(ps []daemon.Permission) string {
+	var words []string
+	for _, p := range ps {
+		words = append(words, string(p))
+	}
+	return strings.Join(words, ",")
+}
+
+func runMembers(ctx context.Context, call *Call) error {
+	members, keys, err := call.Daemon.Members(ctx)
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		daemon.Member
+		Keys []string `json:"keys"`
+	}
+	list := []entry{}
+	for _, m := range members {
+		e := entry{Member: m, Keys: []string{}}
+		for _, k := range keys {
+			if k.Member == m.Name {
+				e.Keys = append(e.Keys, k.Fingerprint)
+			}
+		}
+		list = append(list, e)
+	}
+	return call.result(list, func(w io.Writer) {
+		table(w, func(row func(...any)) {
+			for _, e := range list {
+				row(e.Name, map[bool]string{true: "administrator", false: "member"}[e.Admin], strings.Join(e.Keys, " "))
+			}
+		})
+	})
+}

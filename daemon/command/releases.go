@@ -1,0 +1,108 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"towline/daemon"
+)
+
+func releaseCommands() []*Command {
+	return []*Command{
+		{Name: "releases", Summary: "list releases", App: true, Needs: daemon.View, Run: runReleases},
+		{Name: "releases:info", Args: "[vN]", Summary: "show one release", Max: 1, App: true, Needs: daemon.View, Run: runReleasesInfo},
+		{Name: "releases:output", Args: "[vN]", Summary: "show what a release phase wrote", Max: 1, App: true, Needs: daemon.View,
+			Run: func(ctx context.Context, call *Call) error {
+				r, err := call.release(ctx)
+				if err != nil {
+					return err
+				}
+				return call.result(r.Output, func(w io.Writer) { fmt.Fprint(w, r.Output) })
+			}},
+		{Name: "releases:rollback", Args: "[vN]", Summary: "go back to an earlier release", Max: 1, App: true, Needs: daemon.Deploy, Run: runRollback,
+			Help: "Makes a new release from the image and the config of vN, or of the one before the current.\nConfig vars of add-ons keep their present values."},
+	}
+}
+
+// version reads "v12" or "12"; 0 when none was given.
+func (call *Call) version() (int, error) {
+	if len(call.Args) == 0 {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(call.Args[0], "v"))
+	if err != nil || n < 1 {
+		return 0, daemon.Errorf(daemon.Invalid, "%q is not a release", clip(call.Args[0])).WithHint("write it like v12; towline releases -a %s lists them", call.App)
+	}
+	return n, nil
+}
+
+func (call *Call) release(ctx context.Context) (daemon.Release, error) {
+	version, err := call.version()
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	return call.Daemon.Release(ctx, call.App, version)
+}
+
+func runReleases(ctx context.Context, call *Call) error {
+	list, err := call.Daemon.Releases(ctx, call.App)
+	if err != nil {
+		return err
+	}
+	app, err := call.Daemon.App(ctx, call.App)
+	if err != nil {
+		return err
+	}
+	return call.result(list, func(w io.Writer) {
+		fmt.Fprintf(w, "=== %s Releases - Current: v%d\n", call.App, app.Current)
+		table(w, func(row func(...any)) {
+			for _, r := range list {
+				status := ""
+				if r.Status != daemon.ReleaseGood {
+					status = string(r.Status)
+				}
+				row(fmt.Sprintf("v%d", r.Version), r.Description, status, by(r.Member), ago(r.Created))
+			}
+		})
+	})
+}
+
+func runReleasesInfo(ctx context.Context, call *Call) error {
+	r, err := call.release(ctx)
+	if err != nil {
+		return err
+	}
+	return call.result(r, func(w io.Writer) {
+		table(w, func(row func(...any)) {
+			row(fmt.Sprintf("=== v%d", r.Version))
+			row("Change:", r.Description)
+			row("By:", by(r.Member))
+			row("When:", r.Created.Local().Format("2006-01-02 15:04:05 MST"))
+			row("Status:", r.Status)
+			if r.Error != "" {
+				row("Error:", r.Error)
+			}
+			if r.Commit != "" {
+				row("Commit:", r.Commit)
+			}
+			for name, p := range r.Processes {
+				row("Process "+name+":", p.Command)
+			}
+		})
+	})
+}
+
+func runRollback(ctx context.Context, call *Call) error {
+	version, err := call.version()
+	if err != nil {
+		return err
+	}
+	rel, err := call.Daemon.Rollback(ctx, call.App, call.Member, version, call.Stderr)
+	if err != nil {
+		return err
+	}
+	return call.result(rel, func(w io.Writer) { fmt.Fprintf(w, "%s; %s is at v%d\n", rel.Description, call.App, rel.Version) })
+}

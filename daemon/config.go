@@ -1,0 +1,143 @@
+package daemon
+
+import (
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Config returns an app's config vars.
+func (d *Daemon) Config(ctx context.Context, app string) (map[string]string, error) {
+	a, err := d.App(ctx, app)
+	return a.Config, err
+}
+
+// ConfigChange sets and unsets config vars, all at once.
+type ConfigChange struct {
+	App, Member string
+	Set         map[string]string
+	Unset       []string
+	NoRestart   bool // processes that run keep the old values until they are replaced
+}
+
+// SetConfig checks the whole change, then makes it a release. Where nothing would
+// change there is none, and the current release is returned. If the new release
+// doesn't serve, the old values stay.
+func (d *Daemon) SetConfig(ctx context.Context, c ConfigChange, out io.Writer) (Release, error) {
+	app, err := d.App(ctx, c.App)
+	if err != nil {
+		return Release{}, err
+	}
+	if err := d.checkConfigChange(ctx, c, app); err != nil {
+		return Release{}, err
+	}
+	if !changes(app.Config, c) {
+		return d.Release(ctx, c.App, 0)
+	}
+	edit := func(_ Tx, rel *Release) error {
+		maps.Copy(rel.Config, c.Set)
+		for _, key := range c.Unset {
+			delete(rel.Config, key)
+		}
+		rel.Description = describeConfig(c)
+		return nil
+	}
+	if !c.NoRestart {
+		return d.change(ctx, c.App, c.Member, out, edit)
+	}
+	unlock, err := d.lockApp(ctx, c.App, out)
+	if err != nil {
+		return Release{}, err
+	}
+	defer unlock()
+	var rel Release
+	err = d.Store.Update(ctx, func(tx Tx) error {
+		if rel, err = nextRelease(tx, c.App, c.Member); err != nil {
+			return err
+		}
+		rel.Status = ReleaseGood
+		if err := edit(tx, &rel); err != nil {
+			return err
+		}
+		if err := tx.InsertRelease(&rel); err != nil {
+			return err
+		}
+		return makeCurrent(tx, rel)
+	})
+	return rel, err
+}
+
+func (d *Daemon) checkConfigChange(ctx context.Context, c ConfigChange, app App) error {
+	for _, key := range sortedKeys(c.Set) {
+		if err := CheckConfigKey(key); err != nil {
+			return err
+		}
+		switch value := c.Set[key]; {
+		case len(value) > maxConfigValue:
+			return Errorf(Invalid, "the value of %s is %d bytes long; at most %d are allowed", key, len(value), maxConfigValue)
+		case strings.ContainsRune(value, 0):
+			return Errorf(Invalid, "the value of %s has a NUL byte in it", key)
+		}
+	}
+	owner, err := d.addonVars(ctx, c.App)
+	if err != nil {
+		return err
+	}
+	for _, key := range c.Unset {
+		if err := CheckConfigKey(key); err != nil {
+			return err
+		}
+		if _, ok := app.Config[key]; !ok {
+			return Errorf(NotFound, "%s has no config var %s", c.App, key).WithHint("towline config -a %s", c.App)
+		}
+	}
+	for _, key := range append(sortedKeys(c.Set), c.Unset...) {
+		if addon := owner[key]; addon != "" {
+			return Errorf(Conflict, "config var %s belongs to the add-on %s", key, addon).
+				WithHint("towline addons:destroy %s removes it with the add-on", addon)
+		}
+	}
+	return nil
+}
+
+// addonVars maps the config vars that belong to add-ons to the add-on's name.
+func (d *Daemon) addonVars(ctx context.Context, app string) (map[string]string, error) {
+	attached, err := read(ctx, d, Tx.Attachments)
+	owner := map[string]string{}
+	for _, at := range attached {
+		if at.App == app {
+			for _, v := range at.Vars {
+				owner[v] = at.Addon
+			}
+		}
+	}
+	return owner, err
+}
+
+func changes(config map[string]string, c ConfigChange) bool {
+	for key, value := range c.Set {
+		if old, ok := config[key]; !ok || old != value {
+			return true
+		}
+	}
+	return len(c.Unset) > 0
+}
+
+func describeConfig(c ConfigChange) string {
+	var parts []string
+	if len(c.Set) > 0 {
+		parts = append(parts, "Set "+strings.Join(sortedKeys(c.Set), ", "))
+	}
+	if len(c.Unset) > 0 {
+		unset := slices.Clone(c.Unset)
+		slices.Sort(unset)
+		parts = append(parts, "Remove "+strings.Join(unset, ", "))
+	}
+	s := strings.Join(parts, "; ")
+	if len(s) > 160 {
+		s = s[:157] + "..."
+	}
+	return s + " config vars"
+}

@@ -1,0 +1,160 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"towline/plugins"
+)
+
+// Options are what a Daemon is made of. Every field but Fault is required.
+type Options struct {
+	Name   string // of the installation: begins the name of everything it makes
+	Dir    string // state directory
+	Domain string // apps are served below it
+	Remote string // git remote of an app but for its name, e.g. "ssh://towline@host:22/"
+
+	Store        Store
+	Engine       Engine
+	Builder      Builder
+	Router       Router
+	Repositories Repositories
+	Unpacker     Unpacker
+	Keys         Keys
+	Logs         Logs
+	Catalog      *plugins.Catalog
+	Log          *slog.Logger
+
+	// Fault is called at every recorded step (see journal.go), for tests that
+	// kill the daemon there. May be nil.
+	Fault func(point string)
+}
+
+// Daemon is Towline's core. Its exported methods are what users can do; each is
+// safe to call at any time from any goroutine.
+type Daemon struct {
+	Options
+	locks      locks
+	supervisor supervisor
+	background sync.WaitGroup
+	closing    context.Context
+	close      context.CancelCauseFunc
+}
+
+// New returns a Daemon. Call Reconcile before its first use and Close after its last.
+func New(o Options) *Daemon {
+	d := &Daemon{Options: o}
+	d.closing, d.close = context.WithCancelCause(context.Background())
+	d.supervisor.failures = map[string]failure{}
+	return d
+}
+
+// errClosing is the cause of work that was cut short by Close.
+var errClosing = Errorf(Unavailable, "towlined is shutting down").
+	WithHint("nothing was changed; try again in a moment")
+
+// Close stops background work and waits for it. What it cuts short is in the
+// journal, for the next Reconcile.
+func (d *Daemon) Close() {
+	d.close(errClosing)
+	d.background.Wait()
+}
+
+// Settle waits until no background work is left: old processes are drained and gone.
+func (d *Daemon) Settle() { d.background.Wait() }
+
+// detach returns a context that outlives the caller's but not the daemon: started
+// work goes on when the user hangs up.
+func (d *Daemon) detach(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(d.closing, func() { cancel(context.Cause(d.closing)) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// goBackground runs f under a context that ends with the daemon.
+func (d *Daemon) goBackground(f func(ctx context.Context)) {
+	d.background.Add(1)
+	go func() {
+		defer d.background.Done()
+		f(d.closing)
+	}()
+}
+
+// networkName is that of an app's own network.
+func (d *Daemon) networkName(app string) string { return d.Name + "-" + app }
+
+// imageName is what a release's image is called in the engine.
+func (d *Daemon) imageName(app, tag string) string {
+	return "localhost/" + d.Name + "/" + app + ":" + tag
+}
+
+func (d *Daemon) workDir(id string) string { return filepath.Join(d.Dir, "work", id) }
+
+// locks gives every name a mutex of its own, taken with a context.
+type locks struct {
+	mu sync.Mutex
+	m  map[string]chan struct{}
+}
+
+// lock waits for the named lock. waiting, if not nil, is called once when another
+// holds it.
+func (l *locks) lock(ctx context.Context, name string, waiting func()) (unlock func(), err error) {
+	l.mu.Lock()
+	if l.m == nil {
+		l.m = map[string]chan struct{}{}
+	}
+	c := l.m[name]
+	if c == nil {
+		c = make(chan struct{}, 1)
+		l.m[name] = c
+	}
+	l.mu.Unlock()
+	unlock = func() { <-c }
+	select {
+	case c <- struct{}{}:
+		return unlock, nil
+	default:
+	}
+	if waiting != nil {
+		waiting()
+	}
+	select {
+	case c <- struct{}{}:
+		return unlock, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// lockApp takes the lock that every change of an app holds.
+func (d *Daemon) lockApp(ctx context.Context, app string, out io.Writer) (unlock func(), err error) {
+	return d.locks.lock(ctx, "app:"+app, func() {
+		say(out, " !     Another change of %s is under way; waiting for it", app)
+	})
+}
+
+func (d *Daemon) lockAddon(ctx context.Context, addon string) (unlock func(), err error) {
+	return d.locks.lock(ctx, "addon:"+addon, nil)
+}
+
+// read runs one query in a transaction of its own.
+func read[T any](ctx context.Context, d *Daemon, f func(Tx) (T, error)) (T, error) {
+	var v T
+	err := d.Store.View(ctx, func(tx Tx) (err error) {
+		v, err = f(tx)
+		return err
+	})
+	return v, err
+}
+
+func isKind(err error, kind Kind) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == kind
+}
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

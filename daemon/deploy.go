@@ -1,0 +1,208 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// DeployRequest is a push: source to be built and served.
+type DeployRequest struct {
+	App    string
+	Member string
+	Commit string    // full id; empty for an archive
+	Source io.Reader // tar or tar.gz
+}
+
+// deployData is what reconcile must know of a deploy that was cut short.
+type deployData struct {
+	Build   string `json:"build,omitempty"`
+	Version int    `json:"version,omitempty"`
+}
+
+// CheckPush tells whether a push of ref to the app would be deployed.
+func (d *Daemon) CheckPush(ctx context.Context, app, ref string) error {
+	a, err := d.App(ctx, app)
+	if err != nil {
+		return err
+	}
+	branch, isBranch := strings.CutPrefix(ref, "refs/heads/")
+	if !isBranch {
+		return Errorf(Invalid, "%s is not a branch, so it can't be deployed", clip(ref)).
+			WithHint("git push towline main")
+	}
+	if a.DeployBranch != "" && branch != a.DeployBranch {
+		return Errorf(Invalid, "branch %s doesn't deploy; %s deploys %s", clip(branch), app, a.DeployBranch).
+			WithHint("git push towline %s:%s", clip(branch), a.DeployBranch)
+	}
+	if a.DeployBranch == "" && branch != "main" && branch != "master" {
+		return Errorf(Invalid, "branch %s doesn't deploy; %s deploys main or master", clip(branch), app).
+			WithHint("git push towline %s:main", clip(branch))
+	}
+	return nil
+}
+
+// Deploy is journey 1 from the source on: unpack, check, build, then the steps of
+// a release. It returns once the new release serves. On any error the release that
+// served before serves on. Once the source is read, ctx ending stops nothing.
+func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (Release, error) {
+	if _, err := d.App(ctx, req.App); err != nil {
+		return Release{}, err
+	}
+	unlock, err := d.lockApp(ctx, req.App, out)
+	if err != nil {
+		return Release{}, err
+	}
+	defer unlock()
+
+	build := fmt.Sprintf("%s-%d", req.App, time.Now().UnixNano())
+	op, err := d.begin(ctx, opDeploy, req.App, req.Member, "build", deployData{Build: build})
+	if err != nil {
+		return Release{}, err
+	}
+	defer os.RemoveAll(d.workDir(build))
+	src, err := d.unpack(ctx, build, req.Source)
+	if err != nil {
+		return Release{}, errors.Join(err, op.finish(context.WithoutCancel(ctx)))
+	}
+
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	rel, err := d.buildRelease(ctx, build, src, req, out)
+	if err != nil {
+		if ctx.Err() == nil { // else the journal keeps it for the next start
+			err = errors.Join(err, op.finish(ctx))
+		}
+		return Release{}, err
+	}
+	err = op.step(ctx, "release", nil, func(tx Tx) error { return tx.InsertRelease(&rel) })
+	if err != nil {
+		return Release{}, err
+	}
+	return rel, d.release(ctx, op, &rel, out)
+}
+
+// unpack puts the source into the build's working directory.
+func (d *Daemon) unpack(ctx context.Context, build string, source io.Reader) (dir string, err error) {
+	dir = filepath.Join(d.workDir(build), "src")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := d.Unpacker.Unpack(ctx, source, dir); err != nil {
+		return "", err
+	}
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) == 0 {
+		err = Errorf(Invalid, "the source holds no files").WithHint("commit something first, then push again")
+	}
+	return dir, err
+}
+
+// buildRelease reads what the source says of itself, builds it, and returns the
+// release to be, not yet recorded.
+func (d *Daemon) buildRelease(ctx context.Context, build, src string, req DeployRequest, out io.Writer) (Release, error) {
+	procfile, health, err := readSource(src)
+	if err != nil {
+		return Release{}, err
+	}
+	app, err := d.App(ctx, req.App)
+	if err != nil {
+		return Release{}, err
+	}
+	d.Logs.Write(req.App, "build", "build", "Build started by "+req.Member)
+	ref := d.imageName(req.App, build)
+	result, err := d.Builder.Build(ctx, BuildRequest{ID: build, App: req.App, Source: src, Image: ref, Env: app.Config}, out)
+	if err != nil {
+		d.Logs.Write(req.App, "build", "build", "Build failed: "+err.Error())
+		return Release{}, err
+	}
+	d.Logs.Write(req.App, "build", "build", "Build succeeded")
+	rel := Release{
+		App: req.App, Status: ReleasePending, Member: req.Member, Created: now(),
+		Description: "Deploy archive", Commit: req.Commit,
+		Image: ref, Kind: result.Kind, Processes: processes(procfile, result), Health: health, Config: app.Config,
+	}
+	if req.Commit != "" {
+		rel.Description = "Deploy " + req.Commit[:min(8, len(req.Commit))]
+	}
+	if rel.Processes["web"].Command == "" {
+		_ = d.Engine.UntagImage(ctx, ref)
+		return Release{}, Errorf(Invalid, "nothing says how to start the web process").
+			WithHint("add a Procfile with a line like \"web: bundle exec puma -p $PORT\"")
+	}
+	return rel, nil
+}
+
+// readSource reads the Procfile and app.json of unpacked source. procfile is nil
+// when there is none.
+func readSource(dir string) (procfile map[string]string, health Health, err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, health, err
+	}
+	defer root.Close()
+	text, err := readSmall(root, "Procfile")
+	if err != nil {
+		return nil, health, err
+	}
+	if text != nil {
+		if procfile, err = ParseProcfile(string(text)); err != nil {
+			return nil, health, err
+		}
+	}
+	if text, err = readSmall(root, "app.json"); err == nil && text != nil {
+		health, err = parseAppJSON(text)
+	}
+	return procfile, health, err
+}
+
+// readSmall reads a file of the source, never through a link that leads out of it.
+// An absent one is nil.
+func readSmall(root *os.Root, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, Errorf(Invalid, "can't read %s from the source", name)
+	}
+	defer f.Close()
+	const limit = 1 << 20
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil || len(text) > limit {
+		return nil, Errorf(Invalid, "can't read %s from the source: it must be a file of at most 1 MiB", name)
+	}
+	return text, nil
+}
+
+// parseAppJSON reads the health checks of an app.json: the first startup check of
+// the web process.
+func parseAppJSON(text []byte) (Health, error) {
+	var manifest struct {
+		Healthchecks map[string][]struct {
+			Type    string  `json:"type"`
+			Path    string  `json:"path"`
+			Timeout float64 `json:"timeout"` // seconds
+			Wait    float64 `json:"wait"`
+		} `json:"healthchecks"`
+	}
+	if err := json.Unmarshal(text, &manifest); err != nil {
+		return Health{}, Errorf(Invalid, "app.json is not valid: %v", err)
+	}
+	for _, c := range manifest.Healthchecks["web"] {
+		if c.Type != "" && c.Type != "startup" {
+			continue
+		}
+		if c.Path != "" && c.Path[0] != '/' {
+			return Health{}, Errorf(Invalid, "app.json: health check path %q does not begin with a slash", clip(c.Path))
+		}
+		return Health{Path: c.Path, Timeout: time.Duration(c.Timeout * float64(time.Second))}, nil
+	}
+	return Health{}, nil
+}

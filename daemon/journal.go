@@ -1,0 +1,110 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// The kinds of operation, each with its steps in order. A step is recorded before
+// what it names is done, so a daemon that dies leaves the last step either not
+// begun, cut short, or done; reconcile.go says what follows for each.
+const (
+	opDeploy      = "deploy"      // build, then the steps of a release
+	opRelease     = "release"     // release, release-phase, start, swap, current
+	opRoll        = "roll"        // start, swap, current: same release, other processes
+	opProvision   = "provision"   // create, attach
+	opDeprovision = "deprovision" // detach, remove
+	opDestroy     = "destroy"     // remove
+	opRun         = "run"         // run
+	opBackup      = "backup"      // capture, prove, store
+	opRestore     = "restore"     // check, pause, safety, replace, probe
+)
+
+// operation is a journal entry that is being carried out.
+type operation struct {
+	Operation
+	d *Daemon
+}
+
+// begin records a new operation at its first step, together with what else must
+// be in the same transaction.
+func (d *Daemon) begin(ctx context.Context, kind, subject, member, step string, data any, also ...func(Tx) error) (*operation, error) {
+	op := &operation{d: d, Operation: Operation{Kind: kind, Subject: subject, Member: member, Step: step, Started: now()}}
+	op.Data = encode(data)
+	err := d.Store.Update(ctx, func(tx Tx) error {
+		for _, f := range also {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		return tx.InsertOperation(&op.Operation)
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.fault(kind + ":" + step)
+	return op, nil
+}
+
+// step records the next step. data replaces the operation's unless it is nil.
+func (op *operation) step(ctx context.Context, step string, data any, also ...func(Tx) error) error {
+	op.d.fault(op.Kind + ":" + op.Step + ":done")
+	next := op.Operation
+	next.Step = step
+	if data != nil {
+		next.Data = encode(data)
+	}
+	err := op.d.Store.Update(ctx, func(tx Tx) error {
+		for _, f := range also {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		return tx.UpdateOperation(next)
+	})
+	if err != nil {
+		return err
+	}
+	op.Operation = next
+	op.d.fault(op.Kind + ":" + step)
+	return nil
+}
+
+// finish takes the operation out of the journal: it is done, or undone.
+func (op *operation) finish(ctx context.Context, also ...func(Tx) error) error {
+	op.d.fault(op.Kind + ":" + op.Step + ":done")
+	return op.d.Store.Update(ctx, func(tx Tx) error {
+		for _, f := range also {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		return tx.DeleteOperation(op.ID)
+	})
+}
+
+func (d *Daemon) fault(point string) {
+	if d.Fault != nil {
+		d.Fault(point)
+	}
+}
+
+func encode(v any) json.RawMessage {
+	if v == nil {
+		return nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // our own plain structs
+	}
+	return b
+}
+
+// decode reads an operation's data. It was written by encode, maybe by an older
+// version: unknown fields are ignored.
+func decode[T any](op Operation) (v T, err error) {
+	if len(op.Data) > 0 {
+		err = json.Unmarshal(op.Data, &v)
+	}
+	return v, err
+}

@@ -1,0 +1,265 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// webPort is $PORT in every container: each has an address of its own.
+const webPort = "5000"
+
+// Labels of the containers that Towline makes, next to the installation's own.
+const (
+	labelApp       = "towline.app"
+	labelAddon     = "towline.addon"
+	labelKind      = "towline.kind" // one of the kinds below
+	labelProcess   = "towline.process"
+	labelIndex     = "towline.index"
+	labelRelease   = "towline.release"
+	labelOperation = "towline.operation" // that created it
+
+	kindProcess = "process" // one of the formation
+	kindRun     = "run"     // a one-off
+	kindRelease = "release" // a release phase
+	kindAddon   = "addon"
+	kindProof   = "proof" // a throwaway that proves a backup
+)
+
+// processSpec describes the container of one process. operation tells apart two
+// generations of the same process.
+func (d *Daemon) processSpec(rel Release, p Process, process string, index int, operation string) ContainerSpec {
+	kind := kindProcess
+	if process == "release" {
+		kind = kindRelease
+	}
+	name := fmt.Sprintf("%s.%d", process, index)
+	env := maps.Clone(rel.Config)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, map[string]string{
+		"PORT":            webPort,
+		"DYNO":            name, // what libraries written for Heroku look for
+		"TOWLINE_APP":     rel.App,
+		"TOWLINE_PROCESS": name,
+		"TOWLINE_RELEASE": fmt.Sprintf("v%d", rel.Version),
+	})
+	if rel.Commit != "" {
+		env["SOURCE_VERSION"] = rel.Commit
+	}
+	container := fmt.Sprintf("%s-%s.%s.v%d.%s", d.Name, rel.App, name, rel.Version, operation)
+	return ContainerSpec{
+		Name:       container,
+		Image:      rel.Image,
+		Hostname:   fmt.Sprintf("%s-%d", process, index),
+		Entrypoint: p.Entrypoint,
+		Command:    p.Args,
+		Env:        env,
+		Networks:   []Attachment{{Network: d.networkName(rel.App)}},
+		Init:       true,
+		CapDrop:    []string{"ALL"},
+		LogPath:    d.Logs.ContainerPath(rel.App, container),
+		StopGrace:  stopGrace,
+		Labels: map[string]string{
+			labelApp: rel.App, labelKind: kind, labelProcess: process, labelIndex: strconv.Itoa(index),
+			labelRelease: strconv.Itoa(rel.Version), labelOperation: operation,
+		},
+	}
+}
+
+// createProcess creates a process's container, in place of what a crash left under
+// the same name.
+func (d *Daemon) createProcess(ctx context.Context, spec ContainerSpec) error {
+	err := d.Engine.CreateContainer(ctx, spec)
+	if isKind(err, Exists) {
+		if err = d.Engine.RemoveContainer(ctx, spec.Name); err == nil {
+			err = d.Engine.CreateContainer(ctx, spec)
+		}
+	}
+	return err
+}
+
+// ProcessState is one process as it runs.
+type ProcessState struct {
+	Name    string    `json:"name"` // "web.1"
+	Type    string    `json:"type"`
+	Command string    `json:"command"`
+	State   string    `json:"state"` // up, crashed, starting
+	Since   time.Time `json:"since"`
+	Release int       `json:"release"`
+	Exit    int       `json:"exit,omitempty"`
+}
+
+// Processes lists what runs of an app, one-offs included.
+func (d *Daemon) Processes(ctx context.Context, app string) (Formation, []ProcessState, error) {
+	a, err := d.App(ctx, app)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := d.Engine.ContainerList(ctx, map[string]string{labelApp: app})
+	if err != nil {
+		return nil, nil, err
+	}
+	releases, err := d.Releases(ctx, app)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []ProcessState
+	for _, c := range list {
+		kind := c.Labels[labelKind]
+		if kind != kindProcess && kind != kindRun {
+			continue
+		}
+		s := ProcessState{
+			Name: c.Labels[labelProcess] + "." + c.Labels[labelIndex], Type: c.Labels[labelProcess],
+			State: "up", Since: c.Started, Exit: c.ExitCode,
+		}
+		s.Release, _ = strconv.Atoi(c.Labels[labelRelease])
+		if !c.Running {
+			s.State, s.Since = "crashed", c.Finished
+		}
+		for _, r := range releases {
+			if r.Version == s.Release {
+				s.Command = r.Processes[s.Type].Command
+			}
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b ProcessState) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
+	})
+	return a.Formation, out, nil
+}
+
+const maxProcesses = 100 // of one type
+
+// Change is a new count for a process type: absolute, or relative to the present.
+type Change struct {
+	Type     string
+	Count    int
+	Relative bool
+}
+
+// Scale changes the formation, all or nothing: if a new web process doesn't become
+// ready the old formation stays.
+func (d *Daemon) Scale(ctx context.Context, app, member string, changes []Change, out io.Writer) (Formation, error) {
+	unlock, err := d.lockApp(ctx, app, out)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	rel, err := d.Release(ctx, app, 0)
+	if err != nil {
+		return nil, err
+	}
+	if rel.Image == "" {
+		return nil, Errorf(Conflict, "%s has nothing deployed yet", app).WithHint("git push towline main")
+	}
+	a, err := d.App(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	next, err := applyChanges(a.Formation, rel.Processes, changes)
+	if err != nil {
+		return nil, err
+	}
+	if maps.Equal(next, a.Formation) {
+		return next, nil
+	}
+	return next, d.reroll(ctx, member, &rollout{release: rel, formation: next, version: rel.Version}, out)
+}
+
+func applyChanges(old Formation, types map[string]Process, changes []Change) (Formation, error) {
+	next := maps.Clone(old)
+	for _, c := range changes {
+		if _, ok := types[c.Type]; !ok || c.Type == "release" {
+			return nil, Errorf(Invalid, "there is no process type %q", clip(c.Type)).
+				WithHint("this release has: %s", typeList(types))
+		}
+		n := c.Count
+		if c.Relative {
+			n += next[c.Type]
+		}
+		if n < 0 || n > maxProcesses {
+			return nil, Errorf(Invalid, "%d %s processes are not possible", n, c.Type).WithHint("give a number from 0 to %d", maxProcesses)
+		}
+		next[c.Type] = n
+	}
+	return next, nil
+}
+
+// Restart replaces processes by new ones of the same release, without a gap. An
+// empty process means all; else a type or one name, like web or web.1.
+func (d *Daemon) Restart(ctx context.Context, app, member, process string, out io.Writer) error {
+	unlock, err := d.lockApp(ctx, app, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	rel, err := d.Release(ctx, app, 0)
+	if err != nil {
+		return err
+	}
+	if rel.Image == "" {
+		return Errorf(Conflict, "%s has nothing deployed yet", app).WithHint("git push towline main")
+	}
+	a, err := d.App(ctx, app)
+	if err != nil {
+		return err
+	}
+	r := &rollout{release: rel, formation: a.Formation, version: rel.Version, fresh: process == "", refresh: process}
+	if process != "" && !r.names(process) {
+		return Errorf(Invalid, "%s has no process %q", app, clip(process)).WithHint("towline ps -a %s", app)
+	}
+	return d.reroll(ctx, member, r, out)
+}
+
+// reroll carries out a rollout that makes no release.
+func (d *Daemon) reroll(ctx context.Context, member string, r *rollout, out io.Writer) error {
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	op, err := d.begin(ctx, opRoll, r.release.App, member, "roll", nil)
+	if err != nil {
+		return err
+	}
+	err = d.roll(ctx, op, r, out, func(tx Tx) error {
+		app, err := tx.App(r.release.App)
+		if err != nil {
+			return err
+		}
+		app.Formation = r.formation
+		return tx.UpdateApp(app)
+	})
+	if err == nil {
+		return nil
+	}
+	if errors.Is(context.Cause(ctx), errClosing) {
+		return errClosing
+	}
+	ctx = context.WithoutCancel(ctx)
+	return errors.Join(err, d.removeWhere(ctx, map[string]string{labelApp: r.release.App}, func(c Container) bool {
+		return c.Labels[labelOperation] == fmt.Sprint(op.ID)
+	}), op.finish(ctx))
+}
+
+func typeList(types map[string]Process) string {
+	names := sortedKeys(types)
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "release" })
+	s := ""
+	for i, n := range names {
+		if i > 0 {
+			s += ", "
+		}
+		s += n
+	}
+	return s
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,86 @@
+package daemon
+
+import (
+	"strings"
+)
+
+// ParseProcfile reads process types from a Procfile: lines of "type: command".
+// Blank lines and lines that begin with # are skipped. Unlike Heroku, which skips
+// any line it can't read, a line that is no process is an error: a worker that
+// silently does not exist is found too late.
+// See https://devcenter.heroku.com/articles/procfile.
+func ParseProcfile(text string) (map[string]string, error) {
+	types := map[string]string{}
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, command, found := strings.Cut(line, ":")
+		name, command = strings.TrimSpace(name), strings.TrimSpace(command)
+		switch {
+		case !found:
+			return nil, Errorf(Invalid, "Procfile line %d has no colon: %q", i+1, clip(line)).
+				WithHint("write it as \"type: command\", like \"web: bundle exec puma\"")
+		case !processType.MatchString(name) || len(name) > 30:
+			return nil, Errorf(Invalid, "Procfile line %d: %q is not a process type", i+1, clip(name)).
+				WithHint("use letters, digits, dashes and underscores, at most 30")
+		case command == "":
+			return nil, Errorf(Invalid, "Procfile line %d: %s has no command", i+1, name).
+				WithHint("write the command after the colon")
+		case types[name] != "":
+			return nil, Errorf(Invalid, "Procfile line %d: %s is there twice", i+1, name).
+				WithHint("remove one of the two lines")
+		}
+		types[name] = command
+	}
+	if len(types) == 0 {
+		return nil, Errorf(Invalid, "the Procfile defines no process").
+			WithHint("add a line like \"web: bundle exec puma -p $PORT\"")
+	}
+	if types["web"] == "" {
+		return nil, Errorf(Invalid, "the Procfile has no web process").
+			WithHint("add a line like \"web: bundle exec puma -p $PORT\"")
+	}
+	return types, nil
+}
+
+// shellCommand is how a Procfile command is started by a plain shell in an image
+// that has no launcher. A simple command replaces the shell, so that it gets the
+// signals; one with operators or leading assignments is left to the shell.
+func shellCommand(command string) []string {
+	first := strings.Fields(command)[0]
+	simple := !strings.ContainsAny(command, ";&|\n") && !strings.ContainsAny(first, "=({")
+	switch first {
+	case "exec", "cd", "export", "set", "source", ".", "if", "for", "while", "until", "case", "!", "eval", "trap", "time":
+		simple = false
+	}
+	if simple {
+		command = "exec " + command
+	}
+	return []string{"/bin/sh", "-c", command}
+}
+
+// processes joins what the Procfile says with what the build itself defines.
+func processes(procfile map[string]string, built BuildResult) map[string]Process {
+	out := map[string]Process{}
+	if procfile == nil {
+		for name, command := range built.Processes {
+			p := Process{Command: command}
+			if built.Launcher != nil {
+				p.Entrypoint, p.Args = built.Launcher, []string{command}
+			}
+			out[name] = p
+		}
+		return out
+	}
+	for name, command := range procfile {
+		if built.Launcher != nil {
+			out[name] = Process{Command: command, Entrypoint: built.Launcher, Args: []string{command}}
+		} else {
+			sh := shellCommand(command)
+			out[name] = Process{Command: command, Entrypoint: sh[:1], Args: sh[1:]}
+		}
+	}
+	return out
+}

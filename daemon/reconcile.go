@@ -1,0 +1,238 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Reconcile makes the world agree with the state: at start, before anything else. It
+// reads the journal and finishes or undoes what a crash cut short, removes what
+// belongs to nothing, and starts what should run: add-ons first, then apps. What
+// fails for one app is logged and does not hold up another.
+func (d *Daemon) Reconcile(ctx context.Context) error {
+	if _, err := d.Engine.Ping(ctx); err != nil {
+		return err
+	}
+	if err := d.syncKeys(ctx); err != nil {
+		return err
+	}
+	ops, err := read(ctx, d, Tx.Operations)
+	if err != nil {
+		return err
+	}
+	for _, o := range ops {
+		d.Log.Info("finishing or undoing what was cut short", "kind", o.Kind, "subject", o.Subject, "step", o.Step)
+		if err := d.recover(ctx, &operation{d: d, Operation: o}); err != nil {
+			d.Log.Error("recover", "kind", o.Kind, "subject", o.Subject, "step", o.Step, "err", err)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(d.Dir, "work")); err != nil {
+		return err
+	}
+	if err := d.removeOrphans(ctx); err != nil {
+		return err
+	}
+	if err := d.startAddons(ctx); err != nil {
+		return err
+	}
+	return d.startApps(ctx)
+}
+
+// recover brings one operation to its one allowed outcome. It may be cut short too,
+// and is then done again.
+func (d *Daemon) recover(ctx context.Context, op *operation) error {
+	switch op.Kind {
+	case opDeploy, opRelease:
+		return d.recoverRelease(ctx, op)
+	case opRoll:
+		// The formation is in the state once it serves; startApps does the rest.
+		return op.finish(ctx)
+	case opDestroy:
+		return d.removeApp(ctx, op)
+	case opRun:
+		err := d.removeWhere(ctx, map[string]string{labelApp: op.Subject, labelKind: kindRun}, func(c Container) bool {
+			return c.Labels[labelIndex] == strconv.FormatInt(op.ID, 10)
+		})
+		return errors.Join(err, op.finish(ctx))
+	case opProvision:
+		return d.recoverProvision(ctx, op)
+	case opDeprovision:
+		return d.recoverDeprovision(ctx, op)
+	case opBackup, opRestore:
+		return d.recoverBackup(ctx, op)
+	}
+	return fmt.Errorf("operation %d is of unknown kind %q", op.ID, op.Kind)
+}
+
+// recoverRelease decides a release that was cut short. Before the switch the old one
+// stays; once the proxy serves the new one it is current.
+func (d *Daemon) recoverRelease(ctx context.Context, op *operation) error {
+	if op.Step == "build" {
+		data, err := decode[deployData](op.Operation)
+		if err != nil {
+			return err
+		}
+		err = errors.Join(d.Builder.Clean(ctx, data.Build), d.removeWork(data.Build),
+			d.Engine.UntagImage(ctx, d.imageName(op.Subject, data.Build)))
+		return errors.Join(err, op.finish(ctx))
+	}
+	rel, err := d.pendingRelease(ctx, op)
+	if isKind(err, NotFound) {
+		return op.finish(ctx) // current already: startApps retires the old processes
+	}
+	if err != nil {
+		return err
+	}
+	if op.Step == "swap" {
+		served, err := d.serves(ctx, op)
+		if err != nil {
+			return err
+		}
+		if served {
+			app, err := d.App(ctx, rel.App)
+			if err != nil {
+				return err
+			}
+			return op.finish(ctx, func(tx Tx) error {
+				rel.Status = ReleaseGood
+				app.Formation = fitFormation(app.Formation, rel.Processes)
+				return errors.Join(tx.UpdateRelease(rel), tx.UpdateApp(app), makeCurrent(tx, rel))
+			})
+		}
+	}
+	rel.Error = "towlined was stopped before the release served"
+	return d.failRelease(ctx, op, rel)
+}
+
+func (d *Daemon) pendingRelease(ctx context.Context, op *operation) (Release, error) {
+	releases, err := read(ctx, d, func(tx Tx) ([]Release, error) { return tx.Releases(op.Subject) })
+	if err != nil {
+		return Release{}, err
+	}
+	i := slices.IndexFunc(releases, func(r Release) bool { return r.Status == ReleasePending })
+	if i < 0 {
+		return Release{}, Errorf(NotFound, "%s has no pending release", op.Subject)
+	}
+	return releases[i], nil
+}
+
+// serves tells whether the proxy's route of the app is the one that the operation
+// was about to set.
+func (d *Daemon) serves(ctx context.Context, op *operation) (bool, error) {
+	data, err := decode[rollData](op.Operation)
+	if err != nil {
+		return false, err
+	}
+	routes, err := d.Router.Routes(ctx)
+	if err != nil {
+		return false, err
+	}
+	var serving []string
+	for _, r := range routes {
+		if r.App == op.Subject {
+			for _, t := range r.Targets {
+				serving = append(serving, t.ID)
+			}
+		}
+	}
+	want := slices.Clone(data.Web)
+	slices.Sort(want)
+	slices.Sort(serving)
+	return len(want) > 0 && slices.Equal(want, serving), nil
+}
+
+// removeOrphans removes this installation's containers, networks, volumes and routes
+// that belong to no app and no add-on.
+func (d *Daemon) removeOrphans(ctx context.Context) error {
+	apps, addons := map[string]bool{}, map[string]bool{}
+	err := d.Store.View(ctx, func(tx Tx) error {
+		as, err := tx.Apps()
+		if err != nil {
+			return err
+		}
+		for _, a := range as {
+			apps[a.Name] = true
+		}
+		ads, err := tx.Addons()
+		for _, a := range ads {
+			addons[a.Name] = true
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	orphan := func(labels map[string]string) bool {
+		app, addon := labels[labelApp], labels[labelAddon]
+		return app != "" && !apps[app] || addon != "" && !addons[addon] || labels[labelKind] == kindProof ||
+			labels[labelKind] == kindRelease || labels[labelKind] == kindRun
+	}
+	err = d.removeWhere(ctx, nil, func(c Container) bool { return orphan(c.Labels) })
+	networks, nerr := d.Engine.Networks(ctx)
+	for _, n := range networks {
+		if orphan(n.Labels) {
+			nerr = errors.Join(nerr, d.Engine.RemoveNetwork(ctx, n.Name))
+		}
+	}
+	volumes, verr := d.Engine.Volumes(ctx)
+	for _, v := range volumes {
+		if orphan(v.Labels) {
+			verr = errors.Join(verr, d.Engine.RemoveVolume(ctx, v.Name))
+		}
+	}
+	routes, rerr := d.Router.Routes(ctx)
+	for _, r := range routes {
+		if !apps[r.App] {
+			rerr = errors.Join(rerr, d.Router.Remove(ctx, r.App))
+		}
+	}
+	return errors.Join(err, nerr, verr, rerr)
+}
+
+// startApps brings every app to the processes it should have.
+func (d *Daemon) startApps(ctx context.Context) error {
+	apps, err := read(ctx, d, Tx.Apps)
+	if err != nil {
+		return err
+	}
+	var g errgroup.Group
+	g.SetLimit(4)
+	for _, app := range apps {
+		g.Go(func() error {
+			if err := d.converge(ctx, app.Name); err != nil {
+				d.Log.Error("start app", "app", app.Name, "err", err)
+				d.Logs.Write(app.Name, "system", "start", err.Error())
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// converge starts what is missing of an app's current release and retires the rest.
+func (d *Daemon) converge(ctx context.Context, app string) error {
+	unlock, err := d.lockApp(ctx, app, nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, err := d.App(ctx, app)
+	if err != nil {
+		return err
+	}
+	rel, err := d.Release(ctx, app, 0)
+	if isKind(err, NotFound) || err == nil && rel.Image == "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return d.reroll(ctx, "", &rollout{release: rel, formation: a.Formation, version: rel.Version}, nil)
+}

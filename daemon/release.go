@@ -1,0 +1,266 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+)
+
+// release carries a pending release, recorded at the operation's step "release",
+// to where it serves: release phase, new containers, ready, swap, current. On error
+// the release is failed, and what served before serves on.
+func (d *Daemon) release(ctx context.Context, op *operation, rel *Release, out io.Writer) error {
+	err := d.tryRelease(ctx, op, rel, out)
+	if err == nil {
+		d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d: %s by %s", rel.Version, rel.Description, rel.Member))
+		return nil
+	}
+	if errors.Is(context.Cause(ctx), errClosing) {
+		return errClosing // the journal has it; reconcile undoes it
+	}
+	d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d failed: %v", rel.Version, err))
+	rel.Error = err.Error()
+	return errors.Join(err, d.failRelease(context.WithoutCancel(ctx), op, *rel))
+}
+
+func (d *Daemon) tryRelease(ctx context.Context, op *operation, rel *Release, out io.Writer) error {
+	app, err := d.App(ctx, rel.App)
+	if err != nil {
+		return err
+	}
+	if err := d.Engine.EnsureNetwork(ctx, d.networkName(app.Name), map[string]string{labelApp: app.Name}); err != nil {
+		return err
+	}
+	if p, ok := rel.Processes["release"]; ok {
+		if err := op.step(ctx, "release-phase", nil); err != nil {
+			return err
+		}
+		step(out, "Release phase: %s", p.Command)
+		if err := d.releasePhase(ctx, op, rel, p, out); err != nil {
+			return err
+		}
+	}
+	r := rollout{release: *rel, formation: fitFormation(app.Formation, rel.Processes), version: rel.Version}
+	return d.roll(ctx, op, &r, out, func(tx Tx) error {
+		app, err := tx.App(rel.App)
+		if err != nil {
+			return err
+		}
+		rel.Status = ReleaseGood
+		app.Current, app.Config, app.Formation = rel.Version, rel.Config, r.formation
+		return errors.Join(tx.UpdateRelease(*rel), tx.UpdateApp(app))
+	})
+}
+
+// fitFormation keeps the counts of the types that the release still has. A first
+// release runs one web process and nothing else, as on Heroku.
+func fitFormation(old Formation, types map[string]Process) Formation {
+	f := Formation{}
+	for t := range types {
+		if t == "release" {
+			continue
+		}
+		n, known := old[t]
+		if !known && t == "web" {
+			n = 1
+		}
+		f[t] = n
+	}
+	return f
+}
+
+// releasePhase runs the release process once, before anything of the release
+// serves.
+func (d *Daemon) releasePhase(ctx context.Context, op *operation, rel *Release, p Process, out io.Writer) error {
+	spec := d.processSpec(*rel, p, "release", 1, fmt.Sprint(op.ID))
+	defer d.Engine.RemoveContainer(context.WithoutCancel(ctx), spec.Name)
+	if err := d.createProcess(ctx, spec); err != nil {
+		return err
+	}
+	w := newIndent(out)
+	code, err := d.Engine.RunAttached(ctx, spec.Name, Streams{Stdout: w, Stderr: w})
+	w.Flush()
+	rel.Output = w.String()
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return Errorf(Failed, "the release phase failed with exit code %d", code).
+			WithHint("its output is above; the release that served before serves on")
+	}
+	return nil
+}
+
+// failRelease undoes a release that never served.
+func (d *Daemon) failRelease(ctx context.Context, op *operation, rel Release) error {
+	rel.Status = ReleaseFailed
+	err := d.removeWhere(ctx, map[string]string{labelApp: rel.App}, func(c Container) bool {
+		return c.Labels[labelOperation] == fmt.Sprint(op.ID)
+	})
+	if op.Kind == opDeploy && rel.Image != "" {
+		err = errors.Join(err, d.Engine.UntagImage(ctx, rel.Image))
+		rel.Image = ""
+	}
+	return errors.Join(err, op.finish(ctx, func(tx Tx) error { return tx.UpdateRelease(rel) }))
+}
+
+// change makes a new release of an app from its current one: config, add-ons and
+// rollbacks are releases too. edit gets the release to be, and may refuse.
+func (d *Daemon) change(ctx context.Context, app, member string, out io.Writer, edit func(Tx, *Release) error) (Release, error) {
+	unlock, err := d.lockApp(ctx, app, out)
+	if err != nil {
+		return Release{}, err
+	}
+	defer unlock()
+	return d.changeLocked(ctx, app, member, out, edit)
+}
+
+func (d *Daemon) changeLocked(ctx context.Context, app, member string, out io.Writer, edit func(Tx, *Release) error) (Release, error) {
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	rel, err := read(ctx, d, func(tx Tx) (Release, error) { return nextRelease(tx, app, member) })
+	if err != nil {
+		return Release{}, err
+	}
+	insert := func(tx Tx) error {
+		if err := edit(tx, &rel); err != nil {
+			return err
+		}
+		return tx.InsertRelease(&rel)
+	}
+	// Without an image there is nothing to start: the release is good at once.
+	if rel.Image == "" {
+		return rel, d.Store.Update(ctx, func(tx Tx) error {
+			rel.Status = ReleaseGood
+			return errors.Join(insert(tx), makeCurrent(tx, rel))
+		})
+	}
+	op, err := d.begin(ctx, opRelease, app, member, "release", nil, insert)
+	if err != nil {
+		return Release{}, err
+	}
+	return rel, d.release(ctx, op, &rel, out)
+}
+
+// nextRelease is a copy of the app's current release, to be changed.
+func nextRelease(tx Tx, app, member string) (Release, error) {
+	a, err := tx.App(app)
+	if err != nil {
+		return Release{}, err
+	}
+	rel := Release{App: app}
+	if a.Current > 0 {
+		if rel, err = tx.Release(app, a.Current); err != nil {
+			return Release{}, err
+		}
+	}
+	rel.Version, rel.Status, rel.Member, rel.Created = 0, ReleasePending, member, now()
+	rel.Output, rel.Error = "", ""
+	rel.Config = maps.Clone(a.Config)
+	if rel.Config == nil {
+		rel.Config = map[string]string{}
+	}
+	return rel, nil
+}
+
+func makeCurrent(tx Tx, rel Release) error {
+	app, err := tx.App(rel.App)
+	if err != nil {
+		return err
+	}
+	app.Current, app.Config = rel.Version, rel.Config
+	return tx.UpdateApp(app)
+}
+
+// Releases lists an app's releases, newest first.
+func (d *Daemon) Releases(ctx context.Context, app string) ([]Release, error) {
+	return read(ctx, d, func(tx Tx) ([]Release, error) {
+		if _, err := tx.App(app); err != nil {
+			return nil, err
+		}
+		return tx.Releases(app)
+	})
+}
+
+// Release returns one release; version 0 is the current one.
+func (d *Daemon) Release(ctx context.Context, app string, version int) (Release, error) {
+	return read(ctx, d, func(tx Tx) (Release, error) {
+		a, err := tx.App(app)
+		if err != nil {
+			return Release{}, err
+		}
+		if version == 0 {
+			version = a.Current
+		}
+		if version == 0 {
+			return Release{}, Errorf(NotFound, "%s has no release yet", app).WithHint("git push towline main")
+		}
+		return tx.Release(app, version)
+	})
+}
+
+// Rollback makes a new release from the image and config of an earlier good one;
+// version 0 is the one before the current. The config vars of add-ons keep their
+// present values: an add-on's password is not a thing of the past.
+func (d *Daemon) Rollback(ctx context.Context, app, member string, version int, out io.Writer) (Release, error) {
+	target, err := d.rollbackTarget(ctx, app, version)
+	if err != nil {
+		return Release{}, err
+	}
+	if _, err := d.Engine.Image(ctx, target.Image); err != nil {
+		if isKind(err, NotFound) {
+			err = Errorf(Conflict, "the image of v%d is no longer kept", target.Version).WithHint("towline releases -a %s", app)
+		}
+		return Release{}, err
+	}
+	step(out, "Rolling back to v%d", target.Version)
+	return d.change(ctx, app, member, out, func(tx Tx, rel *Release) error {
+		present := rel.Config
+		rel.Description = fmt.Sprintf("Rollback to v%d", target.Version)
+		rel.Image, rel.Kind, rel.Commit = target.Image, target.Kind, target.Commit
+		rel.Processes, rel.Health = target.Processes, target.Health
+		rel.Config = maps.Clone(target.Config)
+		attached, err := tx.Attachments()
+		for _, at := range attached {
+			for _, key := range at.Vars {
+				if at.App == app {
+					rel.Config[key] = present[key]
+				}
+			}
+		}
+		return err
+	})
+}
+
+func (d *Daemon) rollbackTarget(ctx context.Context, app string, version int) (Release, error) {
+	releases, err := d.Releases(ctx, app)
+	if err != nil {
+		return Release{}, err
+	}
+	a, err := d.App(ctx, app)
+	if err != nil {
+		return Release{}, err
+	}
+	for _, r := range releases {
+		switch {
+		case version == 0 && r.Version < a.Current && r.Status == ReleaseGood && r.Image != "":
+			return r, nil
+		case version == 0 || r.Version != version:
+		case r.Version == a.Current:
+			return Release{}, Errorf(Conflict, "v%d is the current release", version).WithHint("towline releases -a %s", app)
+		case r.Status != ReleaseGood:
+			return Release{}, Errorf(Conflict, "v%d never served: it %s", version, strings.TrimSuffix(string(r.Status), "."))
+		case r.Image == "":
+			return Release{}, Errorf(Conflict, "v%d has no image: it was made before the first deploy", version)
+		default:
+			return r, nil
+		}
+	}
+	if version == 0 {
+		return Release{}, Errorf(Conflict, "%s has no earlier release to go back to", app).WithHint("towline releases -a %s", app)
+	}
+	return Release{}, Errorf(NotFound, "%s has no release v%d", app, version).WithHint("towline releases -a %s", app)
+}

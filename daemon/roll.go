@@ -1,0 +1,354 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	drainBudget = 30 * time.Second // for requests of a target that was taken out
+	stopGrace   = 30 * time.Second // from SIGTERM to SIGKILL, as on Heroku
+)
+
+// rollout is the set of processes that an app should have.
+type rollout struct {
+	release   Release
+	formation Formation
+	version   int
+	fresh     bool   // replace processes even where the release is the same
+	refresh   string // replace only this type or process, like web or web.1
+
+	keep  []Container // running already and right
+	start []ContainerSpec
+	stop  []Container
+	web   []Target // of the route to be: kept and started
+}
+
+// rollData is what reconcile must know of a rollout that was cut short.
+type rollData struct {
+	Version int       `json:"version,omitempty"`
+	Web     []string  `json:"web,omitempty"` // containers of the route to be
+	Before  Formation `json:"before,omitempty"`
+}
+
+// roll takes an app from the processes it has to those of r: start the new web
+// processes, wait until they are ready, switch the proxy, commit, start the others,
+// and retire what is no longer wanted. The last part goes on in the background.
+// Until the switch every failure leaves the old processes serving, and removes the
+// new ones; commit is what makes the state follow the switch.
+func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Writer, commit func(Tx) error) error {
+	if err := d.planRollout(ctx, op, r); err != nil {
+		return err
+	}
+	web, others := splitWeb(r.start)
+	if err := op.step(ctx, "start", rollData{Version: r.version}); err != nil {
+		return err
+	}
+	if len(web) > 0 {
+		step(out, "Starting %s", describe(web))
+	}
+	started := time.Now()
+	if err := d.startAll(ctx, web, r); err != nil {
+		return err
+	}
+	data := rollData{Version: r.version}
+	for _, t := range r.web {
+		data.Web = append(data.Web, t.ID)
+	}
+	if err := op.step(ctx, "swap", data); err != nil {
+		return err
+	}
+	if err := d.swap(ctx, r, web); err != nil {
+		return err
+	}
+	if err := op.step(ctx, "current", nil, commit); err != nil {
+		return err
+	}
+	if len(web) > 0 {
+		step(out, "Serving after %s", time.Since(started).Round(time.Millisecond))
+	}
+	return d.afterSwap(ctx, op, r, others, out)
+}
+
+// afterSwap starts the processes that take no requests and retires the old ones.
+// The release serves by now, so nothing here takes it back.
+func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, others []ContainerSpec, out io.Writer) error {
+	if len(others) > 0 {
+		step(out, "Starting %s", describe(others))
+		if err := d.startAll(ctx, others, nil); err != nil {
+			say(out, " !     %v", err)
+			d.Logs.Write(r.release.App, "system", "start", err.Error())
+		}
+	}
+	d.goBackground(func(ctx context.Context) {
+		if err := d.retire(ctx, r.release.App, r.stop); err != nil {
+			d.Log.Error("retire old processes", "app", r.release.App, "err", err)
+			return
+		}
+		if err := op.finish(ctx); err != nil {
+			d.Log.Error("finish operation", "app", r.release.App, "err", err)
+		}
+	})
+	return nil
+}
+
+// planRollout compares what runs with what should.
+func (d *Daemon) planRollout(ctx context.Context, op *operation, r *rollout) error {
+	app := r.release.App
+	if err := d.Engine.EnsureNetwork(ctx, d.networkName(app), map[string]string{labelApp: app}); err != nil {
+		return err
+	}
+	have, err := d.Engine.ContainerList(ctx, map[string]string{labelApp: app, labelKind: kindProcess})
+	if err != nil {
+		return err
+	}
+	slots := map[string]Container{}
+	for _, c := range have {
+		slot := c.Labels[labelProcess] + "." + c.Labels[labelIndex]
+		right := !r.fresh && r.refresh != slot && r.refresh != c.Labels[labelProcess] && c.Running && c.Labels[labelRelease] == fmt.Sprint(r.version)
+		if _, taken := slots[slot]; right && !taken {
+			slots[slot] = c
+		} else {
+			r.stop = append(r.stop, c)
+		}
+	}
+	for _, process := range sortedKeys(r.formation) {
+		p, ok := r.release.Processes[process]
+		for i := 1; ok && i <= r.formation[process]; i++ {
+			slot := fmt.Sprintf("%s.%d", process, i)
+			if c, ok := slots[slot]; ok {
+				r.keep = append(r.keep, c)
+				delete(slots, slot)
+				continue
+			}
+			spec := d.processSpec(r.release, p, process, i, fmt.Sprint(op.ID))
+			r.start = append(r.start, spec)
+		}
+	}
+	for _, c := range slots { // scaled away
+		r.stop = append(r.stop, c)
+	}
+	slices.SortFunc(r.stop, func(a, b Container) int { return strings.Compare(a.Name, b.Name) })
+	for _, c := range r.keep {
+		if c.Labels[labelProcess] == "web" {
+			t, err := d.target(ctx, app, c.Name)
+			if err != nil {
+				return err
+			}
+			r.web = append(r.web, t)
+		}
+	}
+	return nil
+}
+
+// names tells whether process is a type or a process of the formation.
+func (r *rollout) names(process string) bool {
+	for t, n := range r.formation {
+		for i := 1; i <= n; i++ {
+			if process == t || process == fmt.Sprintf("%s.%d", t, i) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func splitWeb(specs []ContainerSpec) (web, others []ContainerSpec) {
+	for _, s := range specs {
+		if s.Labels[labelProcess] == "web" {
+			web = append(web, s)
+		} else {
+			others = append(others, s)
+		}
+	}
+	return web, others
+}
+
+func describe(specs []ContainerSpec) string {
+	names := make([]string, len(specs))
+	for i, s := range specs {
+		names[i] = s.Labels[labelProcess] + "." + s.Labels[labelIndex]
+	}
+	if len(names) > 6 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:5], ", "), len(names)-5)
+	}
+	return strings.Join(names, ", ")
+}
+
+// startAll creates and starts containers, some at a time. With r, they become
+// targets of its route.
+func (d *Daemon) startAll(ctx context.Context, specs []ContainerSpec, r *rollout) error {
+	targets := make([]Target, len(specs))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for i, spec := range specs {
+		g.Go(func() error {
+			if err := d.createProcess(gctx, spec); err != nil {
+				return err
+			}
+			if err := d.Engine.StartContainer(gctx, spec.Name); err != nil {
+				return Errorf(Failed, "%s.%s did not start: %w", spec.Labels[labelProcess], spec.Labels[labelIndex], err)
+			}
+			if r == nil {
+				return nil
+			}
+			t, err := d.target(gctx, r.release.App, spec.Name)
+			targets[i] = t
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if r != nil {
+		r.web = append(r.web, targets...)
+	}
+	return nil
+}
+
+// target is where a web process listens.
+func (d *Daemon) target(ctx context.Context, app, container string) (Target, error) {
+	c, err := d.Engine.Container(ctx, container)
+	if err != nil {
+		return Target{}, err
+	}
+	ip := c.Addresses[d.networkName(app)]
+	if ip == "" { // gone already: the probe will tell how it ended
+		ip = "0.0.0.0"
+	}
+	return Target{ID: container, Address: ip + ":" + webPort}, nil
+}
+
+// swap has the proxy switch to the rollout's web processes once they are ready. A
+// process that ends before that ends the wait at once.
+func (d *Daemon) swap(ctx context.Context, r *rollout, web []ContainerSpec) error {
+	route, err := d.route(ctx, r)
+	if err != nil {
+		return err
+	}
+	if len(route.Targets) == 0 && len(r.release.Processes) == 0 {
+		return nil
+	}
+	wait, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for _, spec := range web {
+		go func() {
+			if code, err := d.Engine.WaitContainer(wait, spec.Name); err == nil {
+				cancel(Errorf(Failed, "%s.%s exited with code %d before it was ready",
+					spec.Labels[labelProcess], spec.Labels[labelIndex], code))
+			}
+		}()
+	}
+	err = d.Router.Deploy(wait, route)
+	if err == nil {
+		return nil
+	}
+	name := ""
+	if exited, ok := context.Cause(wait).(*Error); ok && ctx.Err() == nil {
+		err = exited
+	}
+	var notReady *NotReadyError
+	if errors.As(err, &notReady) {
+		name = notReady.Target
+		err = Errorf(Failed, "%s was not ready: %s", d.shortName(name), notReady.Reason)
+	}
+	var e *Error
+	if errors.As(err, &e) && e.Kind == Failed {
+		if tail := d.lastOutput(ctx, web, name); tail != "" {
+			return e.WithHint("it must answer HTTP on $PORT. Its last output:\n%s", tail)
+		}
+		return e.WithHint("it must answer HTTP on $PORT; it wrote nothing")
+	}
+	return err
+}
+
+// lastOutput is the end of what a new process that failed has written: that of the
+// container named, or the first that has stopped.
+func (d *Daemon) lastOutput(ctx context.Context, web []ContainerSpec, name string) string {
+	for _, spec := range web {
+		c, err := d.Engine.Container(ctx, spec.Name)
+		if err != nil || (name != spec.Name && c.Running) {
+			continue
+		}
+		var b bytes.Buffer
+		if err := d.Engine.ContainerLog(ctx, spec.Name, false, &b, &b); err != nil || b.Len() == 0 {
+			return ""
+		}
+		lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+		return "    " + strings.Join(lines[max(0, len(lines)-20):], "\n    ")
+	}
+	return ""
+}
+
+// shortName is a process as users know it: "web.1".
+func (d *Daemon) shortName(container string) string {
+	_, rest, _ := strings.Cut(container, ".")
+	parts := strings.Split(rest, ".")
+	return strings.Join(parts[:min(2, len(parts))], ".")
+}
+
+// route is what the proxy should serve for the rollout.
+func (d *Daemon) route(ctx context.Context, r *rollout) (Route, error) {
+	app, err := d.App(ctx, r.release.App)
+	if err != nil {
+		return Route{}, err
+	}
+	hosts, err := d.hosts(ctx, app.Name)
+	return Route{
+		App: app.Name, Hosts: hosts, Targets: r.web, Health: r.release.Health, Maintenance: app.Maintenance,
+	}, err
+}
+
+// retire drains the old web processes, then stops and removes all of stop. What is
+// gone already is no error.
+func (d *Daemon) retire(ctx context.Context, app string, stop []Container) error {
+	if len(stop) == 0 {
+		return nil
+	}
+	if err := d.Router.Drain(ctx, app, drainBudget); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for _, c := range stop {
+		g.Go(func() error { return d.stopAndRemove(ctx, c) })
+	}
+	return g.Wait()
+}
+
+func (d *Daemon) stopAndRemove(ctx context.Context, c Container) error {
+	d.supervisor.forget(c.Name)
+	if c.Paused {
+		if err := d.Engine.UnpauseContainer(ctx, c.Name); err != nil {
+			return err
+		}
+	}
+	if err := d.Engine.StopContainer(ctx, c.Name, stopGrace); err != nil {
+		return err
+	}
+	return d.Engine.RemoveContainer(ctx, c.Name)
+}
+
+// removeWhere removes, without ceremony, the containers that match: those that never
+// served.
+func (d *Daemon) removeWhere(ctx context.Context, labels map[string]string, match func(Container) bool) error {
+	list, err := d.Engine.ContainerList(ctx, labels)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if match == nil || match(c) {
+			d.supervisor.forget(c.Name)
+			err = errors.Join(err, d.Engine.RemoveContainer(ctx, c.Name))
+		}
+	}
+	return err
+}

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// RunRequest is a one-off command in an app's current image and config.
+type RunRequest struct {
+	App, Member string
+	Command     []string // one word: a line for the image's shell; several: words, each kept whole
+	Env         map[string]string
+	Streams     Streams
+}
+
+// Run starts a one-off, connects it to the user and returns its exit code. It ends
+// with the user's connection.
+func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
+	if len(req.Command) == 0 {
+		return 0, Errorf(Invalid, "there is no command to run").WithHint("towline run rake db:migrate -a %s", req.App)
+	}
+	for key := range req.Env {
+		if err := CheckConfigKey(key); err != nil {
+			return 0, err
+		}
+	}
+	rel, err := d.Release(ctx, req.App, 0)
+	if err != nil {
+		return 0, err
+	}
+	if rel.Image == "" {
+		return 0, Errorf(Conflict, "%s has nothing deployed yet", req.App).WithHint("git push towline main")
+	}
+	command := commandLine(req.Command)
+	op, err := d.begin(ctx, opRun, req.App, req.Member, "run", nil)
+	if err != nil {
+		return 0, err
+	}
+	spec := d.runSpec(rel, command, op.ID)
+	for k, v := range req.Env {
+		spec.Env[k] = v
+	}
+	spec.Terminal, spec.Stdin = req.Streams.Terminal, req.Streams.Stdin != nil
+	clean := func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		if err := d.Engine.RemoveContainer(ctx, spec.Name); err != nil {
+			d.Log.Error("remove one-off", "container", spec.Name, "err", err)
+			return // the journal keeps it for the next start
+		}
+		if err := op.finish(ctx); err != nil {
+			d.Log.Error("finish one-off", "container", spec.Name, "err", err)
+		}
+	}
+	defer clean()
+	if err := d.createProcess(ctx, spec); err != nil {
+		return 0, err
+	}
+	d.Logs.Write(req.App, "system", spec.Labels[labelProcess]+"."+spec.Labels[labelIndex],
+		fmt.Sprintf("Starting one-off for %s: %s", req.Member, command))
+	return d.Engine.RunAttached(ctx, spec.Name, req.Streams)
+}
+
+// runSpec is a process of no type: run.N, with the command in the same shell that a
+// Procfile command gets.
+func (d *Daemon) runSpec(rel Release, command string, id int64) ContainerSpec {
+	p := Process{Command: command}
+	if web := rel.Processes["web"]; rel.Kind == "buildpack" && len(web.Entrypoint) > 0 {
+		p.Entrypoint, p.Args = web.Entrypoint, []string{command}
+	} else {
+		sh := shellCommand(command)
+		p.Entrypoint, p.Args = sh[:1], sh[1:]
+	}
+	spec := d.processSpec(rel, p, "run", int(id), "run")
+	spec.Labels[labelKind] = kindRun
+	return spec
+}
+
+// commandLine makes one line for the image's shell, as Heroku's run does: a single
+// word is a line already, of several each stays one word.
+func commandLine(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$`;&|<>()*?[]#~!{}") {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		quoted[i] = w
+	}
+	return strings.Join(quoted, " ")
+}

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// supervisor remembers how often each container has crashed of late.
+type supervisor struct {
+	mu       sync.Mutex
+	failures map[string]failure
+}
+
+type failure struct {
+	count int
+	last  time.Time
+}
+
+const (
+	maxBackoff   = 5 * time.Minute
+	forgiveAfter = 10 * time.Minute // of running without a crash
+)
+
+// delay counts a crash and tells how long to wait before the restart: none at first,
+// then from one second up, doubling.
+func (s *supervisor) delay(container string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.failures[container]
+	if time.Since(f.last) > forgiveAfter {
+		f.count = 0
+	}
+	f.count++
+	f.last = time.Now()
+	s.failures[container] = f
+	if f.count == 1 {
+		return 0
+	}
+	return min(time.Second<<min(f.count-2, 16), maxBackoff)
+}
+
+func (s *supervisor) forget(container string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.failures, container)
+}
+
+// Supervise restarts processes and add-ons that die, with back-off, until ctx ends.
+func (d *Daemon) Supervise(ctx context.Context) error {
+	events, err := d.Engine.Events(ctx)
+	if err != nil {
+		return err
+	}
+	for e := range events {
+		kind := e.Labels[labelKind]
+		if !e.Died || kind != kindProcess && kind != kindAddon {
+			continue
+		}
+		d.goBackground(func(ctx context.Context) { d.revive(ctx, e) })
+	}
+	return ctx.Err()
+}
+
+// revive restarts a container that died, if it should be running still.
+func (d *Daemon) revive(ctx context.Context, e Event) {
+	app, addon := e.Labels[labelApp], e.Labels[labelAddon]
+	lock := "app:" + app
+	if addon != "" {
+		lock = "addon:" + addon
+	}
+	name := d.shortName(e.Container)
+	if addon != "" {
+		name = addon
+	}
+	first := true
+	for ctx.Err() == nil {
+		unlock, err := d.locks.lock(ctx, lock, nil)
+		if err != nil {
+			return
+		}
+		again, wait := d.reviveOnce(ctx, e, name, first)
+		unlock()
+		if !again {
+			return
+		}
+		first = false
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// reviveOnce runs under the lock, so that it never races with a release that is just
+// retiring the container. It tells whether, and when, to look again.
+func (d *Daemon) reviveOnce(ctx context.Context, e Event, name string, first bool) (again bool, wait time.Duration) {
+	c, err := d.Engine.Container(ctx, e.Container)
+	if err != nil || c.Running || !d.wanted(ctx, e) {
+		return false, 0
+	}
+	if first {
+		wait = d.supervisor.delay(e.Container)
+		next := "restarting"
+		if wait > 0 {
+			next = fmt.Sprintf("restarting in %s", wait)
+		}
+		d.logCrash(ctx, e, fmt.Sprintf("%s exited with code %d; %s", name, e.ExitCode, next))
+		if wait > 0 {
+			return true, wait
+		}
+	}
+	if err := d.Engine.StartContainer(ctx, e.Container); err != nil {
+		d.Log.Error("restart", "container", e.Container, "err", err)
+		return true, d.supervisor.delay(e.Container)
+	}
+	if err := d.moveTarget(ctx, e); err != nil {
+		d.Log.Error("route to restarted process", "container", e.Container, "err", err)
+	}
+	return false, 0
+}
+
+func (d *Daemon) logCrash(ctx context.Context, e Event, text string) {
+	if app := e.Labels[labelApp]; app != "" {
+		d.Logs.Write(app, "system", d.shortName(e.Container), text)
+		return
+	}
+	attached, err := read(ctx, d, Tx.Attachments)
+	if err != nil {
+		d.Log.Error("log crash", "err", err)
+	}
+	for _, at := range attached {
+		if at.Addon == e.Labels[labelAddon] {
+			d.Logs.Write(at.App, "addon", at.Addon, text)
+		}
+	}
+}
+
+// wanted tells whether a container belongs to what should run now.
+func (d *Daemon) wanted(ctx context.Context, e Event) bool {
+	if name := e.Labels[labelAddon]; name != "" {
+		addon, err := read(ctx, d, func(tx Tx) (Addon, error) { return tx.Addon(name) })
+		return err == nil && addon.Status == AddonReady
+	}
+	app, err := d.App(ctx, e.Labels[labelApp])
+	if err != nil {
+		return false
+	}
+	var index int
+	_, err = fmt.Sscan(e.Labels[labelIndex], &index)
+	if err != nil || index > app.Formation[e.Labels[labelProcess]] {
+		return false
+	}
+	// One that is being replaced has its successor running already. Its release need
+	// not be the current one: config:set --no-restart leaves processes as they are.
+	others, err := d.Engine.ContainerList(ctx, map[string]string{
+		labelApp: app.Name, labelProcess: e.Labels[labelProcess], labelIndex: e.Labels[labelIndex],
+	})
+	return err == nil && !slices.ContainsFunc(others, func(c Container) bool { return c.Running })
+}
+
+// moveTarget tells the proxy a restarted web process's new address.
+func (d *Daemon) moveTarget(ctx context.Context, e Event) error {
+	app := e.Labels[labelApp]
+	if e.Labels[labelProcess] != "web" || app == "" {
+		return nil
+	}
+	routes, err := d.Router.Routes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		i := slices.IndexFunc(r.Targets, func(t Target) bool { return r.App == app && t.ID == e.Container })
+		if i < 0 {
+			continue
+		}
+		t, err := d.target(ctx, app, e.Container)
+		if err != nil || t == r.Targets[i] {
+			return err
+		}
+		r.Targets[i] = t
+		return d.Router.Deploy(ctx, r)
+	}
+	return nil
+}
