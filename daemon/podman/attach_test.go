@@ -1,0 +1,31 @@
+package podman_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"towline/daemon"
+)
+
+func TestRunAttachedKeepsEveryByte(t *testing.T) {
+	e := newEngine(t)
+	for _, spec := range []daemon.ContainerSpec{{}, {Init: true}, {Stdin: true}} {
+		c := create(t, e, spec, "out", "one", "err", "two", "exit", "37")
+		out, errs, code := output(t, e, c)
+		if out != "one" || errs != "two" || code != 37 {
+			t.Errorf("%+v: got %q, %q, %d", spec, out, errs, code)
+		}
+	}
+}
+
+func TestRunAttachedPassesStdinToItsEnd(t *testing.T) {
+	e := newEngine(t)
+	c := create(t, e, daemon.ContainerSpec{Stdin: true}, "cat", "out", "END")
+	input := strings.Repeat("\x10\x11binary\x00\n", 100_000)
+	var out bytes.Buffer
+	code, err := e.RunAttached(t.Context(), c, daemon.Streams{Stdin: strings.NewReader(input), Stdout: &out})
+	if err != nil || code != 0 || out.String() != input+"END" {
+		t.Errorf("got %d bytes of %d, code %d, error %v", out.Len(), len(input)+3, code, err)
+	}
+}

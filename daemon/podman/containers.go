@@ -1,0 +1,175 @@
+package podman
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/containers/podman/v5/libpod/define"
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+
+	"towline/daemon"
+)
+
+// CreateContainer implements daemon.Containers. A name that is taken is
+// daemon.ErrExists.
+func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = containers.CreateWithSpec(c, e.generate(spec), nil)
+	return wrap(err, "create container "+spec.Name)
+}
+
+// StartContainer implements daemon.Containers.
+func (e *Engine) StartContainer(ctx context.Context, name string) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	return wrap(containers.Start(c, name, nil), "start container "+name)
+}
+
+// RemoveContainer implements daemon.Containers. Volumes that the image declared
+// and nobody named go with it.
+func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	options := new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0)
+	reports, err := containers.Remove(c, name, options)
+	if err == nil && len(reports) > 0 {
+		err = reports[0].Err
+	}
+	if err != nil && (absent(err) || contains(err, "no such container", "no container with")) {
+		return nil
+	}
+	return wrap(err, "remove container "+name)
+}
+
+// KillContainer implements daemon.Containers. One that does not run is a conflict.
+func (e *Engine) KillContainer(ctx context.Context, name, signal string) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	return wrap(containers.Kill(c, name, new(containers.KillOptions).WithSignal(signal)), "kill container "+name)
+}
+
+// PauseContainer implements daemon.Containers.
+func (e *Engine) PauseContainer(ctx context.Context, name string) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	return wrap(containers.Pause(c, name, nil), "pause container "+name)
+}
+
+// UnpauseContainer implements daemon.Containers.
+func (e *Engine) UnpauseContainer(ctx context.Context, name string) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	return wrap(containers.Unpause(c, name, nil), "unpause container "+name)
+}
+
+// Container implements daemon.Containers.
+func (e *Engine) Container(ctx context.Context, name string) (daemon.Container, error) {
+	data, err := e.inspect(ctx, name)
+	if err != nil {
+		return daemon.Container{}, err
+	}
+	container := daemon.Container{
+		Name:      data.Name,
+		ID:        data.ID,
+		Image:     data.Image,
+		Running:   live(data.State),
+		Paused:    data.State.Paused,
+		ExitCode:  int(data.State.ExitCode),
+		OOMKilled: data.State.OOMKilled,
+		Created:   data.Created,
+		Started:   data.State.StartedAt,
+		Finished:  data.State.FinishedAt,
+		Addresses: map[string]string{},
+	}
+	if data.Config != nil {
+		container.Labels = data.Config.Labels
+	}
+	if data.NetworkSettings != nil {
+		for name, n := range data.NetworkSettings.Networks {
+			if n != nil && n.IPAddress != "" {
+				container.Addresses[name] = n.IPAddress
+			}
+		}
+	}
+	return container, nil
+}
+
+// inspect's data always has a state.
+func (e *Engine) inspect(ctx context.Context, name string) (*define.InspectContainerData, error) {
+	c, err := e.call(ctx)
+	if err != nil {
+		return nil, err
+	}
+	data, err := containers.Inspect(c, name, nil)
+	if err != nil {
+		return nil, wrap(err, "container "+name)
+	}
+	if data.State == nil {
+		data.State = &define.InspectContainerState{}
+	}
+	return data, nil
+}
+
+// live tells whether there is a process: paused and stopping count.
+func live(state *define.InspectContainerState) bool {
+	switch state.Status {
+	case define.ContainerStateRunning.String(), define.ContainerStatePaused.String(), define.ContainerStateStopping.String():
+		return true
+	}
+	return false
+}
+
+// ContainerList implements daemon.Containers. OOMKilled is known to Container
+// alone.
+func (e *Engine) ContainerList(ctx context.Context, labels map[string]string) ([]daemon.Container, error) {
+	c, err := e.call(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wanted := maps.Clone(labels)
+	list, err := containers.List(c, new(containers.ListOptions).WithAll(true).WithFilters(e.filters(wanted)))
+	if err != nil {
+		return nil, wrap(err, "list containers")
+	}
+	found := make([]daemon.Container, 0, len(list))
+	for _, item := range list {
+		if len(item.Names) == 0 {
+			continue
+		}
+		found = append(found, daemon.Container{
+			Name:     item.Names[0],
+			ID:       item.ID,
+			Image:    item.ImageID,
+			Labels:   item.Labels,
+			Running:  live(&define.InspectContainerState{Status: item.State}),
+			Paused:   item.State == define.ContainerStatePaused.String(),
+			ExitCode: int(item.ExitCode),
+			Created:  item.Created,
+			Started:  unixTime(item.StartedAt),
+			Finished: unixTime(item.ExitedAt),
+		})
+	}
+	return found, nil
+}
+
+// unixTime keeps "never" zero.
+func unixTime(s int64) time.Time {
+	if s <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(s, 0)
+}

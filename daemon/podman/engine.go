@@ -1,0 +1,147 @@
+// Package podman runs Towline's containers on Podman, through its API socket. It
+// implements daemon.Engine for services from 4.3 on.
+package podman
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/containers/podman/v5/pkg/bindings"
+	"github.com/containers/podman/v5/pkg/bindings/system"
+
+	"towline/daemon"
+)
+
+// Label is on every object of Towline's; its value is the installation's name.
+const Label = "towline"
+
+// Options say which Podman to use, and in whose name.
+type Options struct {
+	Address string            // of the API socket, unix:///run/podman/podman.sock
+	Name    string            // of the installation
+	Images  map[string]string // references to replace by others before use
+}
+
+// Engine is a daemon.Engine. It connects when first used and again after Podman
+// was away.
+type Engine struct {
+	options Options
+	socket  string // path
+
+	mu         sync.Mutex
+	connection context.Context // holds the bindings' client; nil until Podman answered once
+	transport  *http.Transport // of that client, for calls that the bindings cannot make
+}
+
+var _ daemon.Engine = (*Engine)(nil)
+
+// New does not need Podman to answer yet. It fails only on an unusable address.
+// ctx is for the first attempt to connect alone.
+func New(ctx context.Context, options Options) (*Engine, error) {
+	address, err := url.Parse(options.Address)
+	if err != nil || address.Scheme != "unix" || address.Path == "" {
+		return nil, daemon.Errorf(daemon.Invalid, "podman address %q is not a unix socket", options.Address).
+			WithHint("use unix:///run/podman/podman.sock")
+	}
+	e := &Engine{options: options, socket: address.Path}
+	// The service may be socket-activated later than the daemon: callers find out.
+	_, _ = e.call(ctx)
+	return e, nil
+}
+
+// callContext cancels as its caller wants and carries the bindings' client.
+type callContext struct {
+	context.Context
+	connection context.Context
+}
+
+func (c callContext) Value(key any) any {
+	if v := c.connection.Value(key); v != nil {
+		return v
+	}
+	return c.Context.Value(key)
+}
+
+// call makes a context for the bindings.
+func (e *Engine) call(ctx context.Context) (context.Context, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.connection == nil {
+		if err := e.connect(ctx); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	return callContext{ctx, e.connection}, nil
+}
+
+// connect is called with mu held.
+func (e *Engine) connect(ctx context.Context) error {
+	// The bindings sleep between attempts: find out first, at once, whether
+	// anyone listens.
+	conn, err := e.dial(ctx)
+	if err != nil {
+		return err
+	}
+	conn.Close()
+	// The client outlives ctx.
+	connection, err := bindings.NewConnection(context.WithoutCancel(ctx), "unix://"+e.socket)
+	if err != nil {
+		return err
+	}
+	client, err := bindings.GetClient(connection)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx) },
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     time.Minute,
+	}
+	client.Client.Transport = transport
+	e.connection, e.transport = connection, transport
+	return nil
+}
+
+func (e *Engine) dial(ctx context.Context) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "unix", e.socket)
+}
+
+// Ping implements daemon.Containers.
+func (e *Engine) Ping(ctx context.Context) (string, error) {
+	c, err := e.call(ctx)
+	if err != nil {
+		return "", err
+	}
+	report, err := system.Version(c, nil)
+	if err != nil {
+		return "", wrap(err, "podman")
+	}
+	if report.Server == nil {
+		return "", nil
+	}
+	return report.Server.Version, nil
+}
+
+// filters select this installation's objects that carry all labels.
+func (e *Engine) filters(labels map[string]string) map[string][]string {
+	list := []string{Label + "=" + e.options.Name}
+	for k, v := range labels {
+		list = append(list, k+"="+v)
+	}
+	return map[string][]string{"label": list}
+}
+
+// labelled adds the installation's label.
+func (e *Engine) labelled(labels map[string]string) map[string]string {
+	all := make(map[string]string, len(labels)+1)
+	for k, v := range labels {
+		all[k] = v
+	}
+	all[Label] = e.options.Name
+	return all
+}

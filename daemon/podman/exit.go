@@ -1,0 +1,205 @@
+package podman
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"golang.org/x/sys/unix"
+
+	"towline/daemon"
+)
+
+// Podman's own wait and stop look every 100 ms or slower whether a process is
+// gone, and return only after the network was taken down. The kernel tells at
+// once: a process descriptor becomes readable.
+
+const (
+	// statePoll is how often Podman is asked for an exit code that it is about
+	// to learn from its monitor process.
+	statePoll = 5 * time.Millisecond
+	// stateDelay is how long that may take before Podman itself must find out
+	// what has become of the monitor.
+	stateDelay = 2 * time.Second
+	// killDelay is how long a process may take to vanish after SIGKILL.
+	killDelay = 10 * time.Second
+)
+
+// WaitContainer implements daemon.Containers. One that was never started is a
+// conflict.
+func (e *Engine) WaitContainer(ctx context.Context, name string) (int, error) {
+	data, err := e.inspect(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if data.State.Status == "created" || data.State.Status == "configured" || data.State.Status == "initialized" {
+		return 0, daemon.Errorf(daemon.Conflict, "wait for container %s: it was not started", name)
+	}
+	if !live(data.State) {
+		return int(data.State.ExitCode), nil
+	}
+	process, err := openProcess(data.State.Pid)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return e.waitSlowly(ctx, name)
+	}
+	if err == nil {
+		defer process.Close()
+		if err := awaitExit(ctx, process); err != nil {
+			return 0, wrap(err, "wait for container "+name)
+		}
+	}
+	return e.exitCode(ctx, name)
+}
+
+// exitCode is that of a container whose process is gone.
+func (e *Engine) exitCode(ctx context.Context, name string) (int, error) {
+	tick := time.NewTicker(statePoll)
+	defer tick.Stop()
+	for since := time.Now(); time.Since(since) < stateDelay; {
+		data, err := e.inspect(ctx, name)
+		if err != nil {
+			return 0, err
+		}
+		if !live(data.State) {
+			return int(data.State.ExitCode), nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return 0, wrap(ctx.Err(), "wait for container "+name)
+		}
+	}
+	return e.waitSlowly(ctx, name)
+}
+
+// waitSlowly has Podman wait: for processes that this one cannot see, and for
+// containers whose monitor was killed.
+func (e *Engine) waitSlowly(ctx context.Context, name string) (int, error) {
+	c, err := e.call(ctx)
+	if err != nil {
+		return 0, err
+	}
+	code, err := containers.Wait(c, name, new(containers.WaitOptions).WithInterval("25ms"))
+	return int(code), wrap(err, "wait for container "+name)
+}
+
+// StopContainer implements daemon.Containers. The signal is the image's stop
+// signal where it names one.
+func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Duration) error {
+	data, err := e.inspect(ctx, name)
+	if errors.Is(err, daemon.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !live(data.State) {
+		return nil
+	}
+	process, err := openProcess(data.State.Pid)
+	if err != nil {
+		return e.stopSlowly(ctx, name, grace)
+	}
+	defer process.Close()
+	if data.State.Paused {
+		if err := e.UnpauseContainer(ctx, name); err != nil {
+			return err
+		}
+	}
+	signal := "SIGTERM"
+	if data.Config != nil && strings.HasPrefix(data.Config.StopSignal, "SIG") {
+		signal = data.Config.StopSignal
+	}
+	if grace > 0 {
+		gone, err := e.signal(ctx, name, signal, process, grace)
+		if err != nil {
+			return err
+		}
+		if gone {
+			_, err := e.exitCode(ctx, name)
+			return err
+		}
+	}
+	gone, err := e.signal(ctx, name, "SIGKILL", process, killDelay)
+	if err != nil {
+		return err
+	}
+	if !gone {
+		return daemon.Errorf(daemon.Failed, "stop container %s: its process does not end", name)
+	}
+	_, err = e.exitCode(ctx, name)
+	return err
+}
+
+// signal tells whether the process ended within limit of being sent signal.
+func (e *Engine) signal(ctx context.Context, name, signal string, process *os.File, limit time.Duration) (bool, error) {
+	if err := e.KillContainer(ctx, name, signal); err != nil && !gone(process) {
+		return false, err
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := awaitExit(limited, process)
+	if err == nil {
+		return true, nil
+	}
+	if ctx.Err() != nil {
+		return false, wrap(ctx.Err(), "stop container "+name)
+	}
+	return false, nil
+}
+
+func (e *Engine) stopSlowly(ctx context.Context, name string, grace time.Duration) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	return wrap(containers.Stop(c, name, new(containers.StopOptions).WithTimeout(seconds(grace))), "stop container "+name)
+}
+
+// openProcess returns a descriptor that is readable once the process has ended.
+func openProcess(pid int) (*os.File, error) {
+	if pid <= 0 {
+		return nil, unix.ESRCH
+	}
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// awaitExit returns when the process has ended, or ctx's error.
+func awaitExit(ctx context.Context, process *os.File) error {
+	conn, err := process.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if err := process.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = process.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err = conn.Read(readable)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func gone(process *os.File) bool {
+	conn, err := process.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var ended bool
+	_ = conn.Control(func(fd uintptr) { ended = readable(fd) })
+	return ended
+}
+
+func readable(fd uintptr) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	return err == nil && n > 0
+}

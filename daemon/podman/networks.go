@@ -1,0 +1,90 @@
+package podman
+
+import (
+	"context"
+
+	"github.com/containers/podman/v5/pkg/bindings/network"
+	"go.podman.io/common/libnetwork/types"
+
+	"towline/daemon"
+)
+
+// EnsureNetwork implements daemon.Networks. The network is a bridge of its own;
+// the isolate option keeps packets from going between it and the others.
+func (e *Engine) EnsureNetwork(ctx context.Context, name string, labels map[string]string) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = network.Create(c, &types.Network{
+		Name:       name,
+		Driver:     types.BridgeNetworkDriver,
+		DNSEnabled: true,
+		Labels:     e.labelled(labels),
+		Options:    map[string]string{types.IsolateOption: "true"},
+	})
+	if err != nil && contains(err, "already exists", "already used") {
+		return nil
+	}
+	return wrap(err, "create network "+name)
+}
+
+// RemoveNetwork implements daemon.Networks. One that containers are joined to is
+// a conflict.
+func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	reports, err := network.Remove(c, name, nil)
+	if err == nil && len(reports) > 0 {
+		err = reports[0].Err
+	}
+	if absent(err) {
+		return nil
+	}
+	return wrap(err, "remove network "+name)
+}
+
+// Networks implements daemon.Networks.
+func (e *Engine) Networks(ctx context.Context) ([]daemon.Labelled, error) {
+	c, err := e.call(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := network.List(c, new(network.ListOptions).WithFilters(e.filters(nil)))
+	if err != nil {
+		return nil, wrap(err, "list networks")
+	}
+	networks := make([]daemon.Labelled, 0, len(list))
+	for _, n := range list {
+		networks = append(networks, daemon.Labelled{Name: n.Name, Labels: n.Labels})
+	}
+	return networks, nil
+}
+
+// Connect implements daemon.Networks.
+func (e *Engine) Connect(ctx context.Context, name, container string, aliases []string) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	err = network.Connect(c, name, container, &types.PerNetworkOptions{Aliases: aliases})
+	if err != nil && contains(err, "already connected") {
+		return nil
+	}
+	return wrap(err, "connect "+container+" to network "+name)
+}
+
+// Disconnect implements daemon.Networks.
+func (e *Engine) Disconnect(ctx context.Context, name, container string) error {
+	c, err := e.call(ctx)
+	if err != nil {
+		return err
+	}
+	err = network.Disconnect(c, name, container, nil)
+	if err != nil && (absent(err) || contains(err, "not connected")) {
+		return nil
+	}
+	return wrap(err, "disconnect "+container+" from network "+name)
+}

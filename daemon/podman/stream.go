@@ -1,0 +1,216 @@
+package podman
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/containers/podman/v5/pkg/errorhandling"
+
+	"towline/daemon"
+)
+
+// The bindings' own attach looks for terminals among this process's files, and
+// swaps the shared client's transport while others use it. So streams are made
+// here, each on a connection of its own.
+
+// apiPrefix is understood by every service that the bindings can talk to.
+const apiPrefix = "http://d/v4.0.0/libpod"
+
+// stream is a connection that has become the streams of a process.
+type stream struct {
+	conn   *net.UnixConn
+	reader *bufio.Reader
+}
+
+// hijack makes a POST request whose connection becomes a stream. The caller
+// closes it.
+func (e *Engine) hijack(ctx context.Context, path string, query url.Values, body any) (*stream, error) {
+	var payload []byte
+	if body != nil { // what an attach does not read would become the process's input
+		var err error
+		if payload, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, apiPrefix+path+"?"+query.Encode(), bytes.NewReader(payload))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Connection", "Upgrade")
+	request.Header.Set("Upgrade", "tcp")
+	conn, err := e.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{conn: conn.(*net.UnixConn), reader: bufio.NewReader(conn)}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	response, err := s.upgrade(request)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, err
+	}
+	if response.StatusCode != http.StatusSwitchingProtocols && response.StatusCode != http.StatusOK {
+		defer conn.Close()
+		return nil, apiError(response)
+	}
+	return s, nil
+}
+
+func (s *stream) upgrade(request *http.Request) (*http.Response, error) {
+	if err := request.Write(s.conn); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(s.reader, request)
+}
+
+// apiError reads what Podman has to say.
+func apiError(response *http.Response) error {
+	model := &errorhandling.ErrorModel{ResponseCode: response.StatusCode}
+	data, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if json.Unmarshal(data, model) != nil || model.Message == "" {
+		model.Message = string(data)
+	}
+	model.ResponseCode = response.StatusCode
+	return model
+}
+
+// carry copies between the streams and the process until the process's side ends.
+// It does not wait for a Read of Stdin in progress, which only its owner can end.
+func (s *stream) carry(ctx context.Context, streams daemon.Streams, terminal bool) error {
+	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	defer stop()
+	go s.send(streams.Stdin)
+	var err error
+	if terminal {
+		_, err = io.Copy(writer(streams.Stdout), s.reader)
+	} else {
+		err = demultiplex(s.reader, writer(streams.Stdout), writer(streams.Stderr))
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// send half-closes the connection after the last byte, which ends the process's
+// standard input.
+func (s *stream) send(stdin io.Reader) {
+	if stdin != nil {
+		// Fails when the process is gone, which the other direction tells better.
+		if _, err := io.Copy(struct{ io.Writer }{s.conn}, stdin); err != nil {
+			return
+		}
+	}
+	_ = s.conn.CloseWrite()
+}
+
+func writer(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}
+
+// demultiplex parts Podman's frames: 1 is standard output, 2 standard error, 3 an
+// error of Podman's own.
+func demultiplex(r io.Reader, stdout, stderr io.Writer) error {
+	var header [8]byte
+	for {
+		if _, err := io.ReadFull(r, header[:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		size := int64(binary.BigEndian.Uint32(header[4:]))
+		var err error
+		switch header[0] {
+		case 0, 1:
+			_, err = io.CopyN(stdout, r, size)
+		case 2:
+			_, err = io.CopyN(stderr, r, size)
+		case 3:
+			message, _ := io.ReadAll(io.LimitReader(r, size))
+			return daemon.Errorf(daemon.Failed, "%s", bytes.TrimSpace(message))
+		default:
+			return fmt.Errorf("stream is out of step: frame of kind %d", header[0])
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// followSizes applies window sizes until the channel or ctx ends. path is that
+// of the container or exec session.
+func (e *Engine) followSizes(ctx context.Context, path string, sizes <-chan daemon.Size) {
+	for {
+		select {
+		case size, ok := <-sizes:
+			if !ok {
+				return
+			}
+			_ = e.resize(ctx, path, size) // the next one may work; the process matters more
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *Engine) resize(ctx context.Context, path string, size daemon.Size) error {
+	query := url.Values{"h": {fmt.Sprint(size.Rows)}, "w": {fmt.Sprint(size.Cols)}, "running": {"true"}}
+	body, err := e.request(ctx, http.MethodPost, path+"/resize", query)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+// request makes a call whose answer is read as it comes. Unlike the bindings it
+// does not linger when ctx ends.
+func (e *Engine) request(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
+	if _, err := e.call(ctx); err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, apiPrefix+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	client := http.Client{Transport: e.transport}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode/100 != 2 {
+		defer response.Body.Close()
+		return nil, apiError(response)
+	}
+	return response.Body, nil
+}
+
+// flushDelay is how long a stream may go on after its process has ended, for
+// Podman's monitor to pass on the last bytes.
+const flushDelay = 5 * time.Second
+
+// limit ends the stream after d.
+func (s *stream) limit(d time.Duration) { _ = s.conn.SetReadDeadline(time.Now().Add(d)) }
