@@ -53,12 +53,17 @@ func refuse(err error, hint string) int {
 }
 
 // parse reads the options of the forced command, or of the forced command that
-// sshd put after -c.
+// sshd put after -c. There it may begin with exec: where the account has a real
+// shell, which sshd then starts first, that shell must not stay in between, or
+// Ctrl-C ends it and not the command.
 func parse(args []string) (options, error) {
 	if len(args) == 2 && args[0] == "-c" {
 		words, err := split(args[1])
 		if err != nil {
 			return options{}, err
+		}
+		if len(words) > 0 && words[0] == "exec" {
+			words = words[1:]
 		}
 		if len(words) == 0 || filepath.Base(words[0]) != "towline-shell" {
 			return options{}, errors.New("this key belongs to no member")
