@@ -158,7 +158,8 @@ pull_upstream() {
 # build NAME: its folder is the build context; an executable `prepare` in it is
 # run first, in a copy of the folder, to put there what needs the host's tools.
 build() {
-	local name=$1 stage status=0
+	local name=$1 stage old status=0
+	old=$(podman image inspect -f '{{.Id}}' "${ref[$name]}" 2>/dev/null) || old=
 	stage=$(mktemp -d "${TMPDIR:-/var/tmp}/towline-image.XXXXXX")
 	cp -a "$here/$name/." "$stage/"
 	{
@@ -168,7 +169,11 @@ build() {
 				-t "${ref[$name]}" "$stage" >/dev/null
 	} || status=$?
 	rm -rf "$stage"
-	return "$status"
+	((status == 0)) || return "$status"
+	# The image it replaces goes, unless something uses it or it has another name.
+	if [[ -n $old && $(podman image inspect -f '{{len .RepoTags}}' "$old" 2>/dev/null) == 0 ]]; then
+		podman rmi "$old" >/dev/null 2>&1 || true
+	fi
 }
 
 # The cache is one OCI layout: images that share layers share them there too.

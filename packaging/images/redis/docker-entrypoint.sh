@@ -8,7 +8,7 @@ esac
 # Root only makes the data its user's, and then is that user.
 if [ "${1:-}" = redis-server ] && [ "$(id -u)" = 0 ]; then
 	find . ! -user redis -exec chown -h redis {} +
-	exec setpriv --reuid=redis --regid=redis --init-groups --inh-caps=-all --bounding-set=-all "$0" "$@"
+	exec setpriv --reuid=redis --regid=redis --init-groups --inh-caps=-all "$0" "$@"
 fi
 
 # Files that hold data or passwords are nobody else's to read.
