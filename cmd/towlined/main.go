@@ -1,0 +1,52 @@
+// Towlined is Towline's daemon: state, builds, containers, add-ons and schedules.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"towline/cmd/internal/config"
+	"towline/daemon/command"
+)
+
+func main() {
+	path := flag.String("config", config.DefaultPath, "configuration `file`")
+	check := flag.Bool("check", false, "check the configuration and exit")
+	version := flag.Bool("version", false, "show the version and exit")
+	flag.Parse()
+	if *version {
+		fmt.Println("towlined " + command.Version)
+		return
+	}
+	if flag.NArg() > 0 {
+		fail(fmt.Errorf("%q is one argument too many", flag.Arg(0)))
+	}
+	file, err := config.Load(*path)
+	if err != nil {
+		fail(err)
+	}
+	if *check {
+		fmt.Printf("%s is valid\n", *path)
+		return
+	}
+	// The daemon is idle most of the time: a small heap matters more than the cost
+	// of collecting it.
+	debug.SetGCPercent(50)
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := serve(ctx, file, log); err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintf(os.Stderr, "towlined: %v\n", err)
+	os.Exit(1)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
+	"towline/cmd/internal/config"
+	"towline/daemon"
+	"towline/daemon/command"
+	"towline/daemon/socket"
+)
+
+// serve runs the daemon until ctx ends.
+func serve(ctx context.Context, file config.File, log *slog.Logger) error {
+	account, err := lookup(file.User)
+	if err != nil {
+		return err
+	}
+	if err := makeDirs(file, account); err != nil {
+		return err
+	}
+	unlock, err := lockState(file.State)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	d, closeAll, err := wire(ctx, file, account, log)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+
+	listener, err := listen(filepath.Join(file.Run, "towlined.sock"), account)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if err := reconcile(ctx, d, log); err != nil {
+		return err
+	}
+	go supervise(ctx, d, log)
+	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
+	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
+
+	table := command.New(d)
+	allow := func(uid uint32) bool { return uid == 0 || uid == account.uid }
+	err = socket.Serve(ctx, listener, allow, func(ctx context.Context, c *socket.Call) int {
+		return handle(ctx, table, account, c)
+	})
+	_, _ = sd.SdNotify(false, sd.SdNotifyStopping)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// handle turns a call on the socket into a request of the verb table. Only root may
+// come without a member's name: the operator on the host.
+func handle(ctx context.Context, table *command.Table, account account, c *socket.Call) int {
+	if c.Member == "" && c.Uid != 0 {
+		fmt.Fprintln(c.Stderr, " !     who are you? your key has no member's name")
+		return 4
+	}
+	return table.Run(ctx, command.Request{
+		Member: c.Member, App: c.App, Args: c.Args,
+		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+		Terminal: c.Terminal, Term: c.Term, Raw: c.Raw,
+		Size: daemon.Size{Rows: c.Rows, Cols: c.Cols}, Resize: c.Resize,
+	})
+}
+
+// reconcile waits for the engine and the proxy, which may start after the daemon.
+func reconcile(ctx context.Context, d *daemon.Daemon, log *slog.Logger) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := d.Reconcile(ctx)
+		var e *daemon.Error
+		if err == nil || ctx.Err() != nil || !errors.As(err, &e) || e.Kind != daemon.Unavailable {
+			return err
+		}
+		log.Warn("waiting", "for", err.Error())
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func supervise(ctx context.Context, d *daemon.Daemon, log *slog.Logger) {
+	if err := d.Supervise(ctx); err != nil && ctx.Err() == nil {
+		log.Error("supervise", "err", err)
+	}
+}
+
+// account is the system user that sshd logs in.
+type account struct{ uid, gid uint32 }
+
+func lookup(name string) (account, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return account{}, fmt.Errorf("the account %q, which SSH users log in as, does not exist: %w", name, err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return account{}, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	return account{uint32(uid), uint32(gid)}, err
+}
+
+// makeDirs makes the state directory, which others may pass through (sshd and git
+// read below it as the account) but not list, and those below it.
+func makeDirs(file config.File, a account) error {
+	for dir, mode := range map[string]os.FileMode{
+		file.State: 0o711, filepath.Join(file.State, "ssh"): 0o755, filepath.Join(file.State, "git"): 0o711,
+		filepath.Join(file.State, "work"): 0o700, filepath.Join(file.State, "build"): 0o711,
+		filepath.Join(file.State, "logs"): 0o700, filepath.Join(file.State, "addons"): 0o700,
+		filepath.Join(file.State, "backups"): 0o700, file.Run: 0o755,
+	} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listen makes the socket: for root and the account alone.
+func listen(path string, a account) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(os.Chown(path, 0, int(a.gid)), os.Chmod(path, 0o660)); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
