@@ -115,6 +115,14 @@ func (e *Engine) inspect(ctx context.Context, name string) (*define.InspectConta
 		return nil, err
 	}
 	data, err := containers.Inspect(c, name, nil)
+	// Podman 4 reads the process's cgroup: if that ends just then, ask again.
+	for range 20 {
+		if err == nil || !contains(err, "read /proc/", "open /proc/") || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(statePoll)
+		data, err = containers.Inspect(c, name, nil)
+	}
 	if err != nil {
 		return nil, wrap(err, "container "+name)
 	}

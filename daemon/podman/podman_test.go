@@ -54,7 +54,9 @@ func sweep(e *podman.Engine) {
 	for _, v := range volumes {
 		_ = e.RemoveVolume(ctx, v.Name)
 	}
-	_ = e.UntagImage(ctx, testImage)
+	for _, ref := range []string{testImage} {
+		_ = e.UntagImage(ctx, ref)
+	}
 }
 
 // newEngine skips where there is no Podman, unless TOWLINE_REQUIRE_PODMAN says
