@@ -52,7 +52,7 @@ func (o options) git(words []string) int {
 	if err == nil {
 		err = syscall.Exec(git, []string{"git", verb, dir}, o.gitEnv(app, dir))
 	}
-	fmt.Fprintf(os.Stderr, "error: git: %v\nhint: install git on the host\n", err)
+	session.Complain(fmt.Errorf("git: %w", err), "install git on the host")
 	return 1
 }
 

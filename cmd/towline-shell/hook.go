@@ -28,7 +28,7 @@ func preReceive(stdin io.Reader) int {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT)
 	updates, err := readUpdates(stdin)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		session.Complain(err, "")
 		return 1
 	}
 	branch, err := deployable(updates)
@@ -44,7 +44,7 @@ func preReceive(stdin io.Reader) int {
 	}
 	source, err := exportSource(branch.new)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "error: export the commit: %v\n", err)
+		session.Complain(fmt.Errorf("export the commit: %w", err), "")
 		return 1
 	}
 	defer source.stop()

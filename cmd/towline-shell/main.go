@@ -48,7 +48,7 @@ func main() {
 
 // refuse tells what is wrong with the input.
 func refuse(err error, hint string) int {
-	fmt.Fprintf(os.Stderr, "error: %v\nhint: %s\n", err, hint)
+	session.Complain(err, hint)
 	return exitInvalid
 }
 

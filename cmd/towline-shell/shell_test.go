@@ -32,12 +32,12 @@ func TestCommands(t *testing.T) {
 		{line: `echo 'a "b"' $HOME "c  d" * ; | é`, stdout: `["a \"b\"" "$HOME" "c  d" "*" ";" "|" "é"]`, stderr: "to stderr"},
 		{line: "cat", stdin: strings.Repeat("0123456789abcdef", 100_000), stdout: strings.Repeat("0123456789abcdef", 100_000)},
 		{line: "exit 42", code: 42},
-		{line: "echo 'a", code: 2, stderr: "error: a single quote is not closed\nhint: quote once for your own shell and once more for the host, like: run -- rake '\"a b\"'\n"},
-		{line: "echo \xff", code: 1, stderr: "error: \"\\xff\" is not UTF-8\n"},
-		{line: "git-upload-archive shop", code: 2, stderr: "error: git archive --remote is not served\nhint: git clone ssh://towline@HOST/APP\n"},
+		{line: "echo 'a", code: 2, stderr: " !     a single quote is not closed\n !     quote once for your own shell and once more for the host, like: run -- rake '\"a b\"'\n"},
+		{line: "echo \xff", code: 1, stderr: " !     \"\\xff\" is not UTF-8\n"},
+		{line: "git-upload-archive shop", code: 2, stderr: " !     git archive --remote is not served\n !     git clone ssh://towline@HOST/APP\n"},
 		{line: "git-receive-pack '../x'", code: 3, stderr: "error: there is no app \"../x\"\n"},
-		{line: "git-receive-pack --help", code: 2, stderr: "error: \"--help\" is no app's repository\nhint: git remote add towline ssh://towline@HOST/APP\n"},
-		{line: "git-receive-pack", code: 2, stderr: "error: git-receive-pack takes one repository\nhint: git remote add towline ssh://towline@HOST/APP\n"},
+		{line: "git-receive-pack --help", code: 2, stderr: " !     \"--help\" is no app's repository\n !     git remote add towline ssh://towline@HOST/APP\n"},
+		{line: "git-receive-pack", code: 2, stderr: " !     git-receive-pack takes one repository\n !     git remote add towline ssh://towline@HOST/APP\n"},
 	} {
 		stdout, stderr, code := h.ssh(strings.NewReader(c.stdin), c.line)
 		if stdout != c.stdout || stderr != c.stderr || code != c.code {
@@ -51,7 +51,7 @@ func TestDaemonDown(t *testing.T) {
 	check(t, os.Rename(h.dir+"/towlined.sock", h.dir+"/away.sock"))
 	defer os.Rename(h.dir+"/away.sock", h.dir+"/towlined.sock")
 	_, stderr, code := h.ssh(nil, "ps")
-	if code != 7 || !strings.HasPrefix(stderr, "error: the daemon does not answer") || !strings.Contains(stderr, "hint:") {
+	if code != 7 || !strings.HasPrefix(stderr, " !     the daemon does not answer") || !strings.Contains(stderr, "systemctl status") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
 	_, stderr, code = h.ssh(nil, "git-receive-pack shop")
@@ -235,7 +235,7 @@ func TestPushRefused(t *testing.T) {
 	}{
 		{"shop", []string{"main"}, "error: the build failed"},
 		{"shop", []string{"main:topic"}, "error: refs/heads/topic does not deploy"},
-		{"shop", []string{"main:main", "main:master"}, "error: one branch at a time"},
+		{"shop", []string{"main:main", "main:master"}, "one branch at a time"},
 		{"shop", []string{":main"}, "can't be deleted"},
 		{"shop", []string{"main:refs/other/x"}, "neither a branch nor a tag"},
 		{"nosuch", []string{"main"}, "error: there is no app \"nosuch\""},

@@ -112,7 +112,7 @@ func serve(ctx context.Context, nc net.Conn, allow func(uid uint32) bool, h Hand
 		req, err = conn.ReceiveRequest()
 	}
 	if err != nil {
-		conn.Send(wire.TypeStderr, []byte("error: "+err.Error()+"\n"))
+		conn.Send(wire.TypeStderr, []byte(" !     "+err.Error()+"\n"))
 		conn.SendNumber(wire.TypeExit, 1)
 		return
 	}

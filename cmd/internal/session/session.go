@@ -70,12 +70,21 @@ func Run(path string, req wire.Request) int {
 
 // Report prints why the daemon could not be asked and returns the exit code.
 func Report(err error) int {
-	fmt.Fprintf(os.Stderr, "error: %v\n", err)
 	if errors.Is(err, wire.ErrUnavailable) {
-		fmt.Fprintln(os.Stderr, "hint: apps serve on meanwhile; on the host, `systemctl status towlined` tells more")
+		Complain(err, "apps serve on meanwhile; on the host, `systemctl status towlined` tells more")
 		return ExitUnavailable
 	}
+	Complain(err, "")
 	return 1
+}
+
+// Complain prints an error, and what to type next if there is something, in the
+// voice of the daemon's own errors.
+func Complain(err error, hint string) {
+	fmt.Fprintf(os.Stderr, " !     %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(os.Stderr, " !     %s\n", hint)
+	}
 }
 
 // watchSignals passes the first Ctrl-C on to the daemon; a second one, or any
