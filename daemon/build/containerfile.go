@@ -1,0 +1,285 @@
+package build
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// containerfile is what a Dockerfile says before it is run.
+type containerfile struct {
+	// bases are the images that it builds upon or copies from, each once: no
+	// stages, no "scratch", variables expanded.
+	bases []string
+	// args are the names that it declares with ARG: the build arguments that it
+	// can take.
+	args []string
+}
+
+// parseContainerfile reads what is needed of a Dockerfile to provide its base
+// images. args are build arguments from outside, which win over the file's
+// defaults. It never fails: what it cannot make sense of is left to the builder,
+// whose message the user knows.
+func parseContainerfile(text string, args map[string]string) containerfile {
+	p := containerfileParser{
+		outside: args,
+		global:  map[string]string{},
+		stages:  map[string]bool{},
+		seen:    map[string]bool{},
+	}
+	for _, line := range instructions(text) {
+		p.instruction(line)
+	}
+	return p.file
+}
+
+type containerfileParser struct {
+	file    containerfile
+	outside map[string]string
+	global  map[string]string // ARGs before the first FROM
+	stages  map[string]bool
+	seen    map[string]bool
+}
+
+func (p *containerfileParser) instruction(line string) {
+	word, rest := cutWord(line)
+	switch strings.ToUpper(word) {
+	case "ARG":
+		p.arg(rest)
+	case "FROM":
+		p.from(rest)
+	case "COPY":
+		for _, flag := range leadingFlags(rest) {
+			if name, ok := strings.CutPrefix(flag, "--from="); ok {
+				p.use(name)
+			}
+		}
+	case "RUN":
+		for _, flag := range leadingFlags(rest) {
+			options, ok := strings.CutPrefix(flag, "--mount=")
+			if !ok {
+				continue
+			}
+			for option := range strings.SplitSeq(options, ",") {
+				if name, ok := strings.CutPrefix(option, "from="); ok {
+					p.use(name)
+				}
+			}
+		}
+	}
+}
+
+// arg notes a declaration. Only those before the first FROM can appear in one.
+func (p *containerfileParser) arg(rest string) {
+	for _, decl := range splitWords(rest) {
+		name, value, _ := strings.Cut(decl, "=")
+		if name == "" {
+			continue
+		}
+		if !p.seen["arg "+name] {
+			p.seen["arg "+name] = true
+			p.file.args = append(p.file.args, name)
+		}
+		if len(p.stages) > 0 {
+			continue
+		}
+		if given, ok := p.outside[name]; ok {
+			value = given
+		}
+		p.global[name] = p.expand(value)
+	}
+}
+
+// from notes a stage and what it is based on. Each stage is known by its number
+// and, if it has one, its name.
+func (p *containerfileParser) from(rest string) {
+	var words []string
+	for _, w := range splitWords(rest) {
+		if len(words) == 0 && strings.HasPrefix(w, "--") {
+			continue
+		}
+		words = append(words, w)
+	}
+	if len(words) == 0 {
+		return
+	}
+	p.use(words[0])
+	number := 0
+	for p.stages[strconv.Itoa(number)] {
+		number++
+	}
+	p.stages[strconv.Itoa(number)] = true
+	if len(words) >= 3 && strings.EqualFold(words[1], "as") {
+		p.stages[strings.ToLower(words[2])] = true
+	}
+}
+
+// use notes an image, unless the name is a stage's.
+func (p *containerfileParser) use(name string) {
+	name = p.expand(name)
+	if name == "" || name == "scratch" || p.stages[strings.ToLower(name)] || p.seen["base "+name] {
+		return
+	}
+	p.seen["base "+name] = true
+	p.file.bases = append(p.file.bases, name)
+}
+
+// expand replaces $NAME, ${NAME}, ${NAME:-default} and ${NAME:+other}.
+func (p *containerfileParser) expand(text string) string {
+	var out strings.Builder
+	for text != "" {
+		i := strings.IndexByte(text, '$')
+		if i < 0 || i == len(text)-1 {
+			break
+		}
+		out.WriteString(text[:i])
+		text = text[i+1:]
+		if text[0] != '{' {
+			end := 0
+			for end < len(text) && isNameByte(text[end]) {
+				end++
+			}
+			out.WriteString(p.global[text[:end]])
+			text = text[end:]
+			continue
+		}
+		end := strings.IndexByte(text, '}')
+		if end < 0 {
+			return out.String() + "$" + text
+		}
+		out.WriteString(p.expandBraces(text[1:end]))
+		text = text[end+1:]
+	}
+	return out.String() + text
+}
+
+func (p *containerfileParser) expandBraces(inner string) string {
+	if name, other, ok := strings.Cut(inner, ":-"); ok {
+		if v := p.global[name]; v != "" {
+			return v
+		}
+		return p.expand(other)
+	}
+	if name, other, ok := strings.Cut(inner, ":+"); ok {
+		if p.global[name] != "" {
+			return p.expand(other)
+		}
+		return ""
+	}
+	return p.global[inner]
+}
+
+func isNameByte(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+}
+
+var (
+	escapeDirective = regexp.MustCompile("(?i)^#\\s*escape\\s*=\\s*([\\\\`])\\s*$")
+	heredoc         = regexp.MustCompile(`<<(-?)\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)(["']?)`)
+)
+
+// instructions joins continued lines and drops comments, blank lines and the
+// bodies of here-documents.
+func instructions(text string) []string {
+	var (
+		all    []string
+		joined strings.Builder
+		ends   []string // here-documents still open
+		escape = `\`
+	)
+	for i, line := range strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n") {
+		line = strings.TrimRight(line, "\r")
+		if i == 0 {
+			if m := escapeDirective.FindStringSubmatch(line); m != nil {
+				escape = m[1]
+			}
+		}
+		if len(ends) > 0 {
+			if strings.TrimLeft(line, "\t") == ends[0] {
+				ends = ends[1:]
+			}
+			continue
+		}
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "" || trimmed[0] == '#' {
+			continue
+		}
+		if part, ok := strings.CutSuffix(trimmed, escape); ok {
+			joined.WriteString(part + " ")
+			continue
+		}
+		joined.WriteString(trimmed)
+		one := strings.TrimSpace(joined.String())
+		joined.Reset()
+		all = append(all, one)
+		ends = heredocs(one)
+	}
+	if joined.Len() > 0 {
+		all = append(all, strings.TrimSpace(joined.String()))
+	}
+	return all
+}
+
+// heredocs are the delimiters that an instruction opens, in order.
+func heredocs(line string) (ends []string) {
+	word, rest := cutWord(line)
+	switch strings.ToUpper(word) {
+	case "RUN", "COPY", "ADD":
+		for _, m := range heredoc.FindAllStringSubmatch(rest, -1) {
+			if m[2] == m[4] {
+				ends = append(ends, m[3])
+			}
+		}
+	}
+	return ends
+}
+
+func cutWord(line string) (word, rest string) {
+	i := strings.IndexAny(line, " \t")
+	if i < 0 {
+		return line, ""
+	}
+	return line[:i], strings.TrimSpace(line[i:])
+}
+
+// leadingFlags are the words that begin with -- before the first that does not.
+func leadingFlags(rest string) (flags []string) {
+	for strings.HasPrefix(rest, "--") {
+		var flag string
+		flag, rest = cutWord(rest)
+		flags = append(flags, flag)
+	}
+	return flags
+}
+
+// splitWords splits at blanks outside quotes and removes the quotes.
+func splitWords(text string) (words []string) {
+	var (
+		word  strings.Builder
+		quote byte
+		open  bool
+	)
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteByte(c)
+		case c == '"' || c == '\'':
+			quote, open = c, true
+		case c == ' ' || c == '\t':
+			if open || word.Len() > 0 {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			open = false
+		default:
+			word.WriteByte(c)
+		}
+	}
+	if open || word.Len() > 0 {
+		words = append(words, word.String())
+	}
+	return words
+}
