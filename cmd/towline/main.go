@@ -1,0 +1,187 @@
+// Towline is the command line. On the host, as root, it talks to the daemon's
+// socket; anywhere else it finds the host and the app in the git remote of the
+// checkout and runs the user's own ssh. Nearly every command is the server's:
+// only those that change the checkout or the user's own shell are in here.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"towline/cmd/internal/session"
+	"towline/daemon/socket/wire"
+)
+
+// version is set by the build.
+var version = "dev"
+
+const exitInvalid = 2
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	in, err := parse(args)
+	if err != nil {
+		return refuse(err, "towline help")
+	}
+	switch in.verb() {
+	case "version", "--version":
+		fmt.Println("towline " + version)
+		return 0
+	case "completion":
+		return completion(in.words[1:])
+	case "git:remote":
+		return gitRemote(in)
+	case "__names":
+		return printNames(in, in.words[1:])
+	}
+	if in.local() {
+		return session.Run(in.socket, wire.Request{Args: in.words, App: in.app})
+	}
+	t, err := in.target(gitRemotes)
+	if errors.Is(err, errNoHost) && in.isHelp() {
+		fmt.Print(fallbackHelp)
+		return 0
+	}
+	if err != nil {
+		return refuse(err, "name it: towline --host HOST ..., or in a checkout: towline git:remote -a APP --host HOST")
+	}
+	return execSSH(t, in.words)
+}
+
+func refuse(err error, hint string) int {
+	session.Complain(err, hint)
+	return exitInvalid
+}
+
+// invocation is a command line: what is for this program, and the words that are
+// the server's.
+type invocation struct {
+	app    string // default app; the server's own -a comes before it
+	remote string // name of a git remote
+	host   string // [user@]host[:port]
+	socket string
+	words  []string
+}
+
+// ownFlags are taken out of the command line wherever they stand, but for what
+// is another program's: see foreign.
+var ownFlags = map[string]func(*invocation) *string{
+	"--remote": func(in *invocation) *string { return &in.remote },
+	"-r":       func(in *invocation) *string { return &in.remote },
+	"--host":   func(in *invocation) *string { return &in.host },
+	"--socket": func(in *invocation) *string { return &in.socket },
+}
+
+// foreign are the commands whose arguments, from the first that is no flag, are a
+// command line of the app's.
+var foreign = map[string]bool{"run": true, "run:detached": true, "ps:exec": true}
+
+// parse takes this program's flags out of args. An -a before the command is the
+// default app; one after it is left to the server.
+func parse(args []string) (invocation, error) {
+	in := invocation{socket: os.Getenv("TOWLINE_SOCKET"), app: os.Getenv("TOWLINE_APP")}
+	if in.socket == "" {
+		in.socket = wire.DefaultPath
+	}
+	for i := 0; i < len(args); i++ {
+		word := args[i]
+		inForeign := len(in.words) > 0 && foreign[in.verb()]
+		if word == "--" || inForeign && !strings.HasPrefix(word, "-") {
+			in.words = append(in.words, args[i:]...)
+			break
+		}
+		name, value, given := strings.Cut(word, "=")
+		var p *string
+		if own := ownFlags[name]; own != nil {
+			p = own(&in)
+		} else if len(in.words) == 0 && (name == "-a" || name == "--app") {
+			p = &in.app
+		}
+		switch {
+		case p != nil && given:
+			*p = value
+		case p != nil && i+1 == len(args):
+			return in, fmt.Errorf("%s needs a value", word)
+		case p != nil:
+			i++
+			*p = args[i]
+		case inForeign && takesValue(word) && i+1 < len(args):
+			in.words = append(in.words, word, args[i+1])
+			i++
+		default:
+			in.words = append(in.words, word)
+		}
+	}
+	return in, nil
+}
+
+// takesValue tells of the server's flags that may stand before a foreign command.
+func takesValue(flag string) bool {
+	switch flag {
+	case "-a", "--app", "-e", "--env":
+		return true
+	}
+	return false
+}
+
+// verb is the command's name, with a colon where the user may have typed a space.
+func (in invocation) verb() string {
+	if len(in.words) == 0 {
+		return "help"
+	}
+	if len(in.words) > 1 {
+		switch v := in.words[0] + ":" + in.words[1]; v {
+		case "git:remote", "addons:console", "ps:exec", "config:edit":
+			return v
+		}
+	}
+	return in.words[0]
+}
+
+func (in invocation) isHelp() bool {
+	switch in.verb() {
+	case "help", "--help", "-h":
+		return true
+	}
+	return false
+}
+
+// local tells whether this is the host and its operator, who named no other.
+func (in invocation) local() bool {
+	if os.Geteuid() != 0 || in.host != "" || in.remote != "" || os.Getenv("TOWLINE_HOST") != "" {
+		return false
+	}
+	_, err := os.Stat(in.socket)
+	return err == nil
+}
+
+const fallbackHelp = `Towline runs your apps: push to deploy, add databases, scale, roll back.
+
+usage: towline [--host [USER@]HOST[:PORT]] [--remote NAME] COMMAND [-a APP] [ARGUMENTS]
+
+No host is known here, so its commands can't be listed. Name it once in a checkout:
+
+  towline git:remote -a shop --host apps.example.com
+
+or each time, or for good:
+
+  towline --host apps.example.com help
+  export TOWLINE_HOST=apps.example.com
+
+On the host itself, be root, and see that the daemon runs: systemctl status towlined
+
+Commands that need no host:
+
+  completion bash|zsh|fish   print a script that completes commands
+  git:remote                 add the git remote to the checkout
+  version                    show this program's version
+
+environment:
+
+  TOWLINE_HOST   [USER@]HOST[:PORT], where no git remote tells
+  TOWLINE_APP    the app, where neither -a nor a git remote tells
+  TOWLINE_SSH    ssh and options for it, like "ssh -i key"
+`
