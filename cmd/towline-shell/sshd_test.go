@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // host is a machine as users see it: a real sshd on a port of its own, real
 // repositories, and a handler that records in place of the daemon.
 type host struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	user string
 	port int
@@ -51,7 +51,7 @@ type call struct {
 	stdin []byte
 }
 
-func newHost(t *testing.T) *host {
+func newHost(t testing.TB) *host {
 	if _, err := os.Stat("/usr/sbin/sshd"); err != nil {
 		t.Skip("no sshd")
 	}
@@ -100,14 +100,16 @@ func (h *host) install() {
 
 // sshd starts the system's sshd with nothing of the system's configuration.
 func (h *host) sshd() {
-	for _, key := range []string{"host_key", "alice"} {
+	for _, key := range []string{"host_key", "alice", "plain"} {
 		h.command("", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", key, "-f", h.dir+"/"+key)
 	}
 	public, err := os.ReadFile(h.dir + "/alice.pub")
 	check(h.t, err)
 	line := fmt.Sprintf("restrict,pty,command=%q %s",
 		fmt.Sprintf("exec %s/towline-shell --member alice --socket %[1]s/towlined.sock --repositories %[1]s/git --hooks %[1]s/hooks", h.dir), public)
-	check(h.t, os.WriteFile(h.dir+"/authorized_keys", []byte(line), 0o644))
+	plain, err := os.ReadFile(h.dir + "/plain.pub") // of no member: what plain ssh costs
+	check(h.t, err)
+	check(h.t, os.WriteFile(h.dir+"/authorized_keys", []byte(line+string(plain)), 0o644))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(h.t, err)
 	h.port = l.Addr().(*net.TCPAddr).Port
@@ -246,10 +248,12 @@ func (h *host) last(verb string) (call, bool) {
 	return call{}, false
 }
 
-// sshArgs are ssh's options and destination.
-func (h *host) sshArgs() []string {
+// sshArgs are ssh's options.
+func (h *host) sshArgs() []string { return h.sshArgsOf("alice") }
+
+func (h *host) sshArgsOf(key string) []string {
 	return []string{
-		"-F", "/dev/null", "-i", h.dir + "/alice", "-p", strconv.Itoa(h.port), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+		"-F", "/dev/null", "-i", h.dir + "/" + key, "-p", strconv.Itoa(h.port), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
 		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
 	}
 }
@@ -296,7 +300,7 @@ func (h *host) command(dir, name string, args ...string) {
 	}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

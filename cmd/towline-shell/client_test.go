@@ -1,0 +1,154 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+)
+
+// client is the command line, built, and run in dir as on a user's laptop.
+func (h *host) client() func(dir string, args ...string) *exec.Cmd {
+	h.t.Helper()
+	program := h.dir + "/towline"
+	h.command("../towline", "go", "build", "-o", program, ".")
+	return func(dir string, args ...string) *exec.Cmd {
+		cmd := exec.Command(program, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "TOWLINE_SSH=ssh "+strings.Join(h.sshArgs(), " "), "TOWLINE_SOCKET="+h.dir+"/none",
+			"XDG_CACHE_HOME="+h.dir+"/cache", "GIT_CONFIG_GLOBAL=/dev/null")
+		return cmd
+	}
+}
+
+func TestClient(t *testing.T) {
+	h := newHost(t)
+	towline := h.client()
+	outside, dir := t.TempDir(), h.checkout()
+	h.command(dir, "git", "remote", "add", "origin", "git@example.com:me/shop")
+	place := strings.TrimSuffix(strings.TrimPrefix(h.url(""), "ssh://"), "/")
+	for _, c := range []struct {
+		dir, args string
+		out       string
+		code      int
+	}{
+		{outside, "ps", " !     no host is known here: there is no git remote of Towline's\n" +
+			" !     name it: towline --host HOST ..., or in a checkout: towline git:remote -a APP --host HOST\n", 2},
+		{outside, "version", "towline dev\n", 0},
+		{outside, "--host " + place + " ps --json", "ps --json of  for alice\n", 0},
+		{outside, "--host " + place + " -a shop ps", "ps of shop for alice\n", 0},
+		{outside, "git:remote -a shop --host " + place, " !     git remote add: exit status 128\n !     run this inside a git checkout: git init makes one\n", 2},
+		{dir, "git:remote -a ../x --host " + place, " !     \"../x\" is no app\n !     towline git:remote -a APP --host HOST [--remote NAME]\n", 2},
+		{dir, "git:remote -a shop --host " + place, "git remote towline is " + h.url("shop") + "\n", 0},
+		{dir, "git remote --app=blog --remote staging --host " + place, "git remote staging is " + h.url("blog") + "\n", 0},
+		{dir, "ps", "ps of shop for alice\n", 0},
+		{dir, "ps --remote staging", "ps of blog for alice\n", 0},
+		{dir, "", "help of shop for alice\n", 0},
+		{dir, "exit 42", "", 42},
+		{dir, "__names commands", "commands of shop for alice\n", 0},
+		{dir, "git:remote -a moved --host " + place, "git remote towline is " + h.url("moved") + "\n", 0},
+		{dir, "ps", "ps of moved for alice\n", 0},
+	} {
+		cmd := towline(c.dir, strings.Fields(c.args)...)
+		raw, _ := cmd.CombinedOutput()
+		out := string(raw)
+		if strings.HasPrefix(out, "fatal:") { // git's own words
+			_, out, _ = strings.Cut(out, "\n")
+		}
+		if code := cmd.ProcessState.ExitCode(); code != c.code {
+			t.Errorf("towline %s: exit %d, want %d", c.args, code, c.code)
+		}
+		if out != c.out {
+			t.Errorf("towline %s: got %q, want %q", c.args, out, c.out)
+		}
+	}
+
+	out, err := towline(dir, "echo", "a b", `"'\`, "", "-t", "$HOME").Output()
+	if want := `["a b" "\"'\\" "" "-t" "$HOME"]`; err != nil || string(out) != want {
+		t.Errorf("words arrive as %s, %v; want %s", out, err, want)
+	}
+}
+
+// TestClientTerminal: run gets a terminal if the user has one; others do not.
+func TestClientTerminal(t *testing.T) {
+	h := newHost(t)
+	towline := h.client()
+	place := strings.TrimSuffix(strings.TrimPrefix(h.url(""), "ssh://"), "/")
+	for verb, want := range map[string]bool{"run": true, "ps": false} {
+		tty, err := pty.Start(towline(t.TempDir(), "--host", place, verb))
+		check(t, err)
+		out := make([]byte, 4096)
+		n := 0
+		for {
+			k, err := tty.Read(out[n:])
+			n += k
+			if err != nil {
+				break
+			}
+		}
+		tty.Close()
+		if c, _ := h.last(verb); c.Terminal != want || strings.Contains(string(out[:n]), "closed") {
+			t.Errorf("%s: terminal %v, want %v; %q", verb, c.Terminal, want, out[:n])
+		}
+	}
+}
+
+// TestLocal: the operator on the host needs no ssh.
+func TestLocal(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("root only")
+	}
+	h := newHost(t)
+	cmd := h.client()(t.TempDir(), "-a", "shop", "ps")
+	cmd.Env = append(cmd.Env, "TOWLINE_SOCKET="+h.dir+"/towlined.sock")
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "ps of shop for \n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestCompletionScripts(t *testing.T) {
+	h := newHost(t)
+	towline := h.client()
+	for shell, lint := range map[string][]string{"bash": {"-n"}, "zsh": {"-n"}, "fish": {"--no-execute"}} {
+		script, err := towline(h.dir, "completion", shell).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := exec.LookPath(shell); err != nil {
+			t.Logf("no %s here", shell)
+			continue
+		}
+		cmd := exec.Command(shell, lint...)
+		cmd.Stdin = strings.NewReader(string(script))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", shell, err, out)
+		}
+	}
+	if out, err := towline(h.dir, "completion", "tcsh").CombinedOutput(); err == nil {
+		t.Errorf("tcsh: %s", out)
+	}
+
+	// The names come from the server; here a stand-in for towline lists them.
+	stub := h.dir + "/stub"
+	check(t, os.Mkdir(stub, 0o755))
+	check(t, os.WriteFile(stub+"/towline", []byte("#!/bin/sh\n[ $2 = apps ] && echo shop shed blog || echo apps apps:create apps:info ps\n"), 0o755))
+	script, _ := towline(h.dir, "completion", "bash").Output()
+	for line, want := range map[string]string{
+		"towline p":        "ps",
+		"towline apps:c":   "create",
+		"towline apps:":    "create info",
+		"towline ps -a sh": "shop shed",
+		"towline ps -a":    "",
+		"towline ps web":   "",
+		"towline -a ":      "shop shed blog",
+	} {
+		cmd := exec.Command("bash", "-c", string(script)+`COMP_LINE=$1 COMP_POINT=${#1}; _towline; echo "${COMPREPLY[*]}"`, "bash", line)
+		cmd.Env = append(os.Environ(), "PATH="+stub+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%q completes to %q, want %q; %v", line, got, want, err)
+		}
+	}
+}
