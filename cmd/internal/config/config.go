@@ -79,12 +79,22 @@ type Proxy struct {
 	State     string `toml:"state"`      // directory: routes, certificates
 	AccessLog string `toml:"access_log"` // directory, one file for each app; empty: none
 	Metrics   string `toml:"metrics"`    // address of the Prometheus endpoint; empty: none
+	// ProxyProtocol lists the load balancers (CIDR) whose connections begin with
+	// a PROXY protocol header.
+	ProxyProtocol []string `toml:"proxy_protocol"`
 }
 
 // TLS configures certificates.
 type TLS struct {
 	ACME  string `toml:"acme"`  // directory URL; empty: the local CA signs every name
 	Email string `toml:"email"` // account contact
+	// EABKeyID and EABKey bind the account to one at the CA, where it asks for that.
+	EABKeyID string `toml:"eab_key_id"`
+	EABKey   string `toml:"eab_key"`  // base64url
+	CARoots  string `toml:"ca_roots"` // PEM file of roots to trust the ACME server by; empty: the system's
+	// DNSProvider answers DNS-01 challenges, which wildcards need; DNS holds its settings.
+	DNSProvider string            `toml:"dns_provider"`
+	DNS         map[string]string `toml:"dns"`
 }
 
 // Default is what an absent key means.

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"towline/proxy"
+)
+
+// Names of the inherited listeners, as FileDescriptorName= of the socket units.
+const (
+	nameHTTP    = "http"
+	nameHTTPS   = "https"
+	nameControl = "control"
+	nameMetrics = "metrics"
+)
+
+// readyFD names the pipe on which a handed-over process says that it serves.
+const readyFD = "TOWLINE_PROXY_READY_FD"
+
+// takeListeners uses the sockets that systemd, or the process before, holds
+// open (LISTEN_FDS). Without names, they are taken by port.
+func takeListeners(o *proxy.Options) error {
+	// A handed-over process cannot know its PID beforehand: sd_listen_fds wants it.
+	if os.Getenv("LISTEN_PID") == "self" {
+		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+	}
+	byName, err := activation.ListenersWithNames()
+	if err != nil {
+		return fmt.Errorf("inherited listeners: %w", err)
+	}
+	for name, list := range byName {
+		for _, l := range list {
+			if l == nil {
+				continue
+			}
+			if err := takeListener(o, name, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func takeListener(o *proxy.Options, name string, l net.Listener) error {
+	switch a := l.Addr().(type) {
+	case *net.UnixAddr:
+		name = nameControl
+	case *net.TCPAddr:
+		if name != nameHTTP && name != nameHTTPS && name != nameMetrics {
+			name = map[bool]string{true: nameHTTPS, false: nameHTTP}[strings.HasSuffix(o.HTTPS, ":"+strconv.Itoa(a.Port))]
+		}
+	}
+	place := map[string]*net.Listener{
+		nameHTTP: &o.HTTPListener, nameHTTPS: &o.HTTPSListener, nameControl: &o.ControlListener, nameMetrics: &o.MetricsListener,
+	}[name]
+	if *place != nil {
+		return fmt.Errorf("two inherited listeners for %s: %s and %s; one address is supported", name, (*place).Addr(), l.Addr())
+	}
+	if u, ok := l.(*net.UnixListener); ok {
+		// The file belongs to who holds the socket open.
+		u.SetUnlinkOnClose(false)
+	}
+	*place = l
+	return nil
+}
+
+// ready tells systemd, or the process that handed over, that requests are served.
+func ready() {
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady+"\nMAINPID="+strconv.Itoa(os.Getpid()))
+	if n, err := strconv.Atoi(os.Getenv(readyFD)); err == nil {
+		f := os.NewFile(uintptr(n), "ready")
+		_, _ = f.Write([]byte{1})
+		f.Close()
+	}
+	os.Unsetenv(readyFD)
+}
+
+// handOver starts this program anew with the listeners and returns once it
+// serves. On error the new process is gone and this one has lost nothing.
+func handOver(p *proxy.Proxy, log *slog.Logger) error {
+	path, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	files, names, err := p.ListenerFiles()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	cmd := exec.Command(path, os.Args[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.ExtraFiles = append(files[:len(files):len(files)], w)
+	cmd.Env = append(os.Environ(),
+		"LISTEN_PID=self",
+		"LISTEN_FDS="+strconv.Itoa(len(files)),
+		"LISTEN_FDNAMES="+strings.Join(names, ":"),
+		readyFD+"="+strconv.Itoa(3+len(files)))
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		return err
+	}
+	_ = r.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if n, err := r.Read(make([]byte, 1)); n != 1 {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return errors.Join(errors.New("the new process did not start to serve"), err)
+	}
+	log.Info("handed over", "pid", cmd.Process.Pid)
+	return cmd.Process.Release()
+}

@@ -1,0 +1,145 @@
+// towline-proxy stands between the network and the apps. It is configured by the
+// [proxy] and [tls] tables of towline.toml and told what to serve over its
+// control socket, by towlined.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"towline/cmd/internal/config"
+	"towline/proxy"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// stopBudget bounds how long requests in flight may go on after a stop.
+const stopBudget = 30 * time.Second
+
+func main() {
+	err := run(os.Args[1:], os.Stdout, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "towline-proxy:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("towline-proxy", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	path := flags.String("config", config.DefaultPath, "configuration `file`")
+	check := flags.Bool("check", false, "check the configuration and exit")
+	showVersion := flags.Bool("version", false, "print the version and exit")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *showVersion {
+		fmt.Fprintln(stdout, "towline-proxy", version)
+		return nil
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; try towline-proxy --help", flags.Arg(0))
+	}
+	file, err := config.Load(*path)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	options, err := proxyOptions(file, log)
+	if err != nil {
+		return fmt.Errorf("%s: %w", *path, err)
+	}
+	if *check {
+		fmt.Fprintln(stdout, "configuration is valid")
+		return nil
+	}
+	return serve(options, log)
+}
+
+// serve runs until SIGTERM or SIGINT; SIGUSR2 hands the listeners to a new
+// process of the same program and then stops this one.
+func serve(options proxy.Options, log *slog.Logger) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
+	if err := takeListeners(&options); err != nil {
+		return err
+	}
+	tuneGC()
+	p, err := proxy.Start(options)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	log.Info("serving", "http", p.HTTPAddr(), "https", p.HTTPSAddr(), "control", p.ControlAddr(), "metrics", p.MetricsAddr())
+	ready()
+	stopDogging := watchdog()
+	defer stopDogging()
+	for sig := range signals {
+		if sig == syscall.SIGUSR2 {
+			if err := handOver(p, log); err != nil {
+				log.Error("listeners were not handed over; serving on", "error", err)
+				continue
+			}
+		}
+		break
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	log.Info("stopping: requests in flight finish", "at most", stopBudget)
+	ctx, cancel := context.WithTimeout(context.Background(), stopBudget)
+	defer cancel()
+	go func() {
+		<-signals
+		cancel() // asked twice: now
+	}()
+	if err := p.Shutdown(ctx); err != nil {
+		log.Warn("stopped", "error", err)
+	}
+	return nil
+}
+
+// tuneGC lets garbage grow to a few tens of megabytes before it is collected:
+// the default would collect a small heap many times a second under load.
+// GOGC and GOMEMLIMIT in the environment have their usual meaning.
+func tuneGC() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(192 << 20)
+	}
+}
+
+// watchdog tells systemd, twice in its interval, that the process is alive.
+func watchdog() (stop func()) {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(interval / 2)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"towline/cmd/internal/config"
+	"towline/proxy"
+)
+
+// proxyOptions turns the file's tables into what the proxy takes, and checks
+// what would otherwise fail only at start.
+func proxyOptions(f config.File, log *slog.Logger) (proxy.Options, error) {
+	o := proxy.Options{
+		HTTP: f.Proxy.HTTP, HTTPS: f.Proxy.HTTPS, Control: f.Proxy.Control, Metrics: f.Proxy.Metrics,
+		State: f.Proxy.State, AccessLog: f.Proxy.AccessLog,
+		TLS: proxy.TLS{
+			ACME: f.TLS.ACME, Email: f.TLS.Email,
+			EABKeyID: f.TLS.EABKeyID, EABKey: f.TLS.EABKey, CARoots: f.TLS.CARoots,
+		},
+		Log: log,
+	}
+	for key, address := range map[string]string{"proxy.http": o.HTTP, "proxy.https": o.HTTPS, "proxy.metrics": o.Metrics} {
+		if address == "" {
+			continue
+		}
+		if _, err := net.ResolveTCPAddr("tcp", address); err != nil {
+			return o, fmt.Errorf("%s: %q is not an address such as \":80\": %w", key, address, err)
+		}
+	}
+	if o.HTTP == "" && o.HTTPS == "" {
+		return o, fmt.Errorf("proxy.http and proxy.https are both empty: there is nothing to serve")
+	}
+	for _, text := range f.Proxy.ProxyProtocol {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return o, fmt.Errorf("proxy.proxy_protocol: %q is not a CIDR range such as \"10.0.0.0/8\"", text)
+		}
+		o.ProxyProtocol = append(o.ProxyProtocol, p.Masked())
+	}
+	if (o.TLS.EABKeyID == "") != (o.TLS.EABKey == "") {
+		return o, fmt.Errorf("tls.eab_key_id and tls.eab_key belong together")
+	}
+	var err error
+	o.TLS.DNSProvider, err = dnsProvider(f.TLS.DNSProvider, f.TLS.DNS)
+	return o, err
+}

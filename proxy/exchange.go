@@ -1,0 +1,135 @@
+package proxy
+
+import (
+	"io"
+	"net/netip"
+	"time"
+)
+
+// exchange is one request and its answer. The server side of either protocol
+// fills in the request and is the client's end of the answer.
+type exchange struct {
+	p      *Proxy
+	req    *head
+	body   requestBody // nil: none
+	client client
+
+	protocol string     // "h1" or "h2", for the log
+	peer     netip.Addr // who sent it, as the PROXY protocol says
+	port     uint16     // that it came in at, or where HTTPS is served
+	tls      bool
+
+	start   time.Time
+	id      [idSize]byte
+	idText  string
+	service *service
+	target  *target
+	inside  *gate // the gate it must leave
+	connect time.Duration
+	status  int
+	bytes   int64
+	fault   string // why it failed, for the log; static text
+
+	res head
+	out sendBuffer
+}
+
+// requestBody is the body of a request. Read follows io.Reader.
+type requestBody interface {
+	io.Reader
+	Trailers() []field
+	// Whole returns all of the body if it has arrived and fits into limit bytes.
+	Whole(limit int) ([]byte, bool)
+	// Cancel makes a Read that waits in another goroutine return an error.
+	Cancel()
+}
+
+// client is the end of an exchange that faces the client. A client is used by
+// one goroutine at a time; an error means that the client is gone.
+type client interface {
+	// inform sends an interim (1xx) answer at once.
+	inform(h *head) error
+	// begin starts the final answer. length is that of the body, -1 when it is
+	// not known, 0 when there is none; nothing need be sent before flush.
+	begin(x *exchange, h *head, length int64, bodyless bool) error
+	// space is where the next part of the body can be put, never empty.
+	space() ([]byte, error)
+	// wrote takes over the first n bytes of space.
+	wrote(n int) error
+	flush() error
+	// end completes the answer and flushes.
+	end(trailers []field) error
+	// abort breaks the answer off in a way that the client cannot take for its end.
+	abort()
+	// tunnel turns the connection into a byte stream, after a 101.
+	tunnel() (io.ReadWriteCloser, []byte, bool)
+}
+
+// sendBuffer is memory for what goes to the target; kept with the exchange so
+// that a request allocates nothing.
+type sendBuffer struct{ b []byte }
+
+func (x *exchange) reset() {
+	out, res := x.out, x.res
+	*x = exchange{p: x.p, out: out, res: res}
+	x.out.b = x.out.b[:0]
+	x.res.reset()
+}
+
+// fail answers with an error page of the proxy's own. It must be called before
+// the answer began.
+func (x *exchange) fail(status int, fault string) error {
+	x.fault = fault
+	return x.page(status, x.errorPage(status))
+}
+
+// page answers with HTML.
+func (x *exchange) page(status int, html string, extra ...field) error {
+	h := &x.res
+	h.reset()
+	h.status = status
+	h.fields = append(h.fields,
+		field{"Content-Type", "text/html; charset=utf-8"},
+		field{"Cache-Control", "no-store"})
+	if status == 503 {
+		h.fields = append(h.fields, field{"Retry-After", "5"})
+	}
+	h.fields = append(h.fields, extra...)
+	return x.reply(html)
+}
+
+// reply sends x.res with a body that is at hand.
+func (x *exchange) reply(content string) error {
+	h := &x.res
+	x.status = h.status
+	bodyless := x.req.method == "HEAD"
+	if err := x.client.begin(x, h, int64(len(content)), bodyless); err != nil {
+		return err
+	}
+	for !bodyless && content != "" {
+		space, err := x.client.space()
+		if err != nil {
+			return err
+		}
+		n := copy(space, content)
+		content = content[n:]
+		x.bytes += int64(n)
+		if err := x.client.wrote(n); err != nil {
+			return err
+		}
+	}
+	return x.client.end(nil)
+}
+
+// redirect answers with a Location.
+func (x *exchange) redirect(location string) error {
+	status := 308
+	if x.req.method == "GET" || x.req.method == "HEAD" {
+		status = 301
+	}
+	h := &x.res
+	h.reset()
+	h.status = status
+	h.fields = append(h.fields, field{"Location", location})
+	return x.reply("")
+}

@@ -1,0 +1,295 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"time"
+)
+
+// maxTries bounds the targets that one request is offered to.
+const maxTries = 3
+
+// wholeLimit is how large a body may be, in bytes, to be sent along with the
+// head once it has arrived.
+const wholeLimit = 16 << 10
+
+var (
+	errRefused = errors.New("target does not accept connections")
+	errStale   = errors.New("kept connection was closed")
+	errTimeout = errors.New("target did not answer in time")
+	errDied    = errors.New("target closed the connection")
+	errTooBig  = errors.New("body too large")
+)
+
+// forward sends the request to a target and the answer back. A target that
+// refuses the connection never saw the request, so another is tried.
+func (x *exchange) forward(name string) error {
+	var memory [maxTries]*target
+	tried := memory[:0]
+	for {
+		t := x.choose(name, tried)
+		if t == nil {
+			if len(tried) == 0 {
+				return x.fail(503, "no-target")
+			}
+			return x.fail(502, "target-refused")
+		}
+		x.target = t
+		err := x.attempt(t)
+		t.running.done()
+		if err == nil || err == errClient {
+			return err
+		}
+		// Nothing was answered yet, else attempt had seen to it.
+		tried = append(tried, t)
+		switch {
+		case err == errRefused:
+			t.eject()
+			if len(tried) < maxTries {
+				continue
+			}
+			return x.fail(502, "target-refused")
+		case err == errTimeout:
+			return x.fail(504, "target-timeout")
+		case err == errTooBig:
+			return x.fail(413, "body-too-large")
+		case err == errBadFraming:
+			return x.fail(400, "bad-body")
+		case err == errBadAnswer:
+			return x.fail(502, "bad-answer")
+		case err == errDied && x.req.idempotent() && x.body == nil:
+			t.eject()
+			if len(tried) < maxTries && len(tried) < len(x.service.targets) {
+				continue
+			}
+		}
+		return x.fail(502, "target-closed")
+	}
+}
+
+// choose picks a target from the table as it is now and counts the request in.
+// The caller calls running.done.
+func (x *exchange) choose(name string, tried []*target) *target {
+	for {
+		s := x.p.table.find(name)
+		if s == nil {
+			return nil
+		}
+		if s != x.service && s.shared == x.service.shared {
+			x.service = s
+		}
+		t := s.pick(tried)
+		if t == nil || slices.Contains(tried, t) {
+			return nil
+		}
+		t.running.add()
+		if !t.out.Load() {
+			return t
+		}
+		// A deploy took it out between the two lines above; the table knows better now.
+		t.running.done()
+	}
+}
+
+// attempt makes one exchange with one target. The errors that it returns all
+// mean that the client was sent nothing; errClient alone says that the client's
+// side is finished.
+func (x *exchange) attempt(t *target) error {
+	if t.spec.H2C {
+		return x.attemptH2(t)
+	}
+	body, whole := x.wholeBody()
+	repeatable := whole && x.req.idempotent()
+	for fresh := false; ; fresh = true {
+		began := time.Now()
+		c, reused, err := t.conn(fresh, !repeatable, began)
+		if err != nil {
+			return errRefused
+		}
+		if !reused {
+			x.connect = time.Since(began)
+		}
+		err = x.roundTrip(c, body, whole, began)
+		if err == errDied && reused {
+			err = errStale
+		}
+		if err == errStale && repeatable {
+			continue
+		}
+		if err == errStale {
+			err = errDied
+		}
+		return err
+	}
+}
+
+// wholeBody returns the body if it is at hand, or none.
+func (x *exchange) wholeBody() ([]byte, bool) {
+	if x.body == nil {
+		return nil, true
+	}
+	return x.body.Whole(wholeLimit)
+}
+
+// roundTrip writes the request to c and forwards the answer.
+func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time) error {
+	s := x.service
+	x.out.b = x.appendRequest(x.out.b[:0], c.target, whole, body)
+	c.write.arm(c.SetWriteDeadline, now, s.idleTimeout)
+	if _, err := c.Write(x.out.b); err != nil {
+		c.target.discard(c)
+		return errDied
+	}
+	var up *upload
+	if whole {
+		c.read.arm(c.SetReadDeadline, now, s.responseTimeout)
+	} else {
+		up = x.startUpload(c)
+	}
+	err := x.answer(c, up)
+	if up != nil {
+		if finished, upErr := up.stop(); err != nil && err != errClient {
+			// What the client did wrong explains why the target did not answer.
+			switch upErr {
+			case errBadFraming, errTooBig:
+				err = upErr
+			case errClient:
+				x.fault, err = "client-gone", errClient
+			}
+		} else if !finished {
+			x.fault = or(x.fault, "early-answer")
+			c.body.done = false
+			if err == nil {
+				err = errClient
+			}
+		}
+	}
+	if err == nil && c.reusable(&x.res) {
+		c.target.put(c, now)
+		return nil
+	}
+	c.target.discard(c)
+	if err == errReuse {
+		err = nil
+	}
+	return err
+}
+
+// errReuse marks an exchange that went well on a connection that ends with it.
+var errReuse = errors.New("connection is finished")
+
+// reusable tells whether the next request may use c after the answer h.
+func (c *upstream) reusable(h *head) bool {
+	return c.body.done && c.body.framing != byClose && !h.close && (h.minor == 1 || h.keepAlive) && c.rd.r == c.rd.w
+}
+
+// answer reads the answer and hands it to the client as it comes.
+func (x *exchange) answer(c *upstream, up *upload) error {
+	h := &x.res
+	for {
+		data, err := c.rd.head(maxAnswerHead)
+		if err != nil {
+			return x.readError(err)
+		}
+		if err := h.parseResponse(data); err != nil {
+			return err
+		}
+		if h.status >= 200 {
+			break
+		}
+		if h.status == 101 {
+			return x.upgraded(c)
+		}
+		// 100 is between the proxy and the target: the proxy has seen to the
+		// client's Expect itself.
+		if h.status != 100 && x.req.minor == 1 {
+			if err := x.client.inform(h); err != nil {
+				return errClient
+			}
+		}
+		h.reset()
+	}
+	up.answering()
+	bodyless := x.req.method == "HEAD" || h.status == 204 || h.status == 304
+	length := h.length
+	switch {
+	case bodyless:
+		c.body.start(&c.rd, noBody, 0)
+	case h.chunked:
+		c.body.start(&c.rd, byChunks, 0)
+	case h.length >= 0:
+		c.body.start(&c.rd, byLength, h.length)
+	default:
+		c.body.start(&c.rd, byClose, 0)
+	}
+	x.status = h.status
+	if err := x.client.begin(x, h, length, bodyless); err != nil {
+		x.fault = "client-gone"
+		return errClient
+	}
+	return x.stream(c)
+}
+
+// maxAnswerHead bounds a target's response head, in bytes.
+const maxAnswerHead = 256 << 10
+
+func (x *exchange) readError(err error) error {
+	switch {
+	case err == errHeadTooLarge:
+		return errBadAnswer
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errTimeout
+	}
+	return errDied
+}
+
+// stream copies the body, flushing whenever the target has no more to say for
+// now. After the first byte a failure can only break the answer off.
+func (x *exchange) stream(c *upstream) error {
+	b := &c.body
+	for !b.done {
+		if !b.ready() {
+			c.read.arm(c.SetReadDeadline, time.Now(), x.service.idleTimeout)
+		}
+		space, err := x.client.space()
+		if err != nil {
+			x.fault = "client-gone"
+			return errClient
+		}
+		n, err := b.Read(space)
+		x.bytes += int64(n)
+		if n > 0 {
+			if err := x.client.wrote(n); err != nil {
+				x.fault = "client-gone"
+				return errClient
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			x.fault = "target-died"
+			if x.readError(err) == errTimeout {
+				x.fault = "target-stalled"
+			}
+			x.client.abort()
+			return errClient
+		}
+		if !b.ready() {
+			if err := x.client.flush(); err != nil {
+				x.fault = "client-gone"
+				return errClient
+			}
+		}
+	}
+	if err := x.client.end(b.trailers); err != nil {
+		x.fault = "client-gone"
+		return errClient
+	}
+	return nil
+}
+
+var _ net.Conn = (*upstream)(nil)

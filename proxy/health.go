@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"syscall"
+	"time"
+
+	"towline/proxy/control"
+)
+
+// Polling starts at once and slows down from the first interval to the last.
+const (
+	firstInterval   = 20 * time.Millisecond
+	lastInterval    = 250 * time.Millisecond
+	probeTimeout    = 5 * time.Second
+	defaultDeadline = 60 * time.Second
+)
+
+// poll probes the target until it is ready: nil. When deadline (0: none) has
+// passed it is a *control.NotReady with what the last probe saw; when ctx
+// ends, likewise.
+func (t *target) poll(ctx context.Context, deadline time.Duration) error {
+	if deadline > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, deadline)
+		defer cancel()
+	}
+	client := t.prober()
+	defer client.CloseIdleConnections()
+	interval := or(t.health.Interval, firstInterval)
+	last := "it was not probed in time"
+	for {
+		reason := t.probe(ctx, client)
+		if reason == "" {
+			return nil
+		}
+		if ctx.Err() == nil {
+			last = reason
+		}
+		timer := time.NewTimer(interval)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return &control.NotReady{Target: t.spec.ID, Reason: last}
+		case <-timer.C:
+		}
+		if t.health.Interval == 0 {
+			interval = min(interval*5/4, lastInterval)
+		}
+	}
+}
+
+// prober keeps no connections: a probe is to tell whether a new one is served.
+func (t *target) prober() *http.Client {
+	tr := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return t.dial(ctx)
+		},
+	}
+	if t.spec.H2C {
+		tr.Protocols = new(http.Protocols)
+		tr.Protocols.SetUnencryptedHTTP2(true)
+	}
+	return &http.Client{
+		Transport:     tr,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// probe returns why the target is not ready, or "".
+func (t *target) probe(ctx context.Context, client *http.Client) string {
+	timeout := or(t.health.Timeout, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	path := or(t.health.Path, "/")
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.spec.Address+path, nil)
+	if err != nil {
+		return err.Error()
+	}
+	r.Header.Set("User-Agent", "towline-health")
+	r.Header.Set("X-Forwarded-Proto", "https")
+	res, err := client.Do(r)
+	if err != nil {
+		return t.explain(err, path, timeout)
+	}
+	// Only the head matters; a body that does not arrive is no reason to wait.
+	_, _ = io.CopyN(io.Discard, res.Body, 1<<10)
+	res.Body.Close()
+	if t.health.Path == "" {
+		return ""
+	}
+	if len(t.health.Status) == 0 && res.StatusCode >= 200 && res.StatusCode < 400 || slices.Contains(t.health.Status, res.StatusCode) {
+		return ""
+	}
+	return fmt.Sprintf("GET %s answered %d", path, res.StatusCode)
+}
+
+func (t *target) explain(err error, path string, timeout time.Duration) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing accepts connections at " + t.spec.Address
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("GET %s did not answer within %s", path, timeout)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Sprintf("it closed the connection without answering GET %s", path)
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return fmt.Sprintf("GET %s: %v", path, err)
+}

@@ -1,0 +1,434 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// http1 serves HTTP/1.1 on one client connection, one request after the other.
+type http1 struct {
+	p    *Proxy
+	raw  net.Conn // TCP
+	c    net.Conn // raw, or TLS on it
+	rd   reader
+	req  head
+	x    exchange
+	body http1Body
+
+	idle  atomic.Bool // waiting for a request, so that a shutdown may close it
+	read  deadline
+	write deadline
+	first [1]byte // a wait for the next request needs no buffer
+
+	// The answer on its way.
+	out      *[bodySize]byte
+	n        int  // bytes in out
+	chunked  bool // body framing
+	bodyless bool
+	closing  bool // the connection ends after this answer
+	broken   bool // the answer was broken off
+	tunneled bool
+}
+
+// http1Body is the request body as the exchange sees it.
+type http1Body struct {
+	body
+	conn     *http1
+	expect   bool // the client waits for 100 Continue
+	got      int64
+	began    time.Time
+	canceled atomic.Bool
+}
+
+func newHTTP1(p *Proxy, raw, c net.Conn, peer netip.Addr, port uint16, secure bool) *http1 {
+	h := &http1{p: p, raw: raw, c: c}
+	h.rd.src = c
+	h.x = exchange{p: p, client: h, req: &h.req, protocol: "h1", peer: peer, port: port, tls: secure}
+	h.body.conn = h
+	return h
+}
+
+// serve returns when the connection is finished; the caller closes it.
+func (h *http1) serve() {
+	for h.next() {
+		x := &h.x
+		peer, port, secure := x.peer, x.port, x.tls
+		x.reset()
+		x.client, x.req, x.protocol = h, &h.req, "h1"
+		x.peer, x.port, x.tls = peer, port, secure
+		if h.startBody(); h.req.hasBody() {
+			x.body = &h.body
+		}
+		h.closing = h.req.close || h.req.minor == 0 && !h.req.keepAlive
+		err := x.serve()
+		h.freeOut()
+		if err != nil || h.broken {
+			break
+		}
+		if !h.body.done {
+			h.linger()
+			break
+		}
+		if h.closing {
+			h.linger()
+			break
+		}
+		h.rd.release()
+	}
+	h.freeOut()
+	h.rd.drop()
+}
+
+// next waits for a request and reads its head. A malformed one is answered here.
+func (h *http1) next() bool {
+	if h.rd.r == h.rd.w {
+		now := time.Now()
+		h.read.arm(h.c.SetReadDeadline, now, h.p.options.KeepAlive)
+		h.idle.Store(true)
+		if h.p.stopping.Load() {
+			return false
+		}
+		n, err := h.c.Read(h.first[:])
+		h.idle.Store(false)
+		if n == 0 || err != nil {
+			return false
+		}
+		h.rd.release()
+		h.rd.acquire()
+		h.rd.buf[0], h.rd.w = h.first[0], 1
+	}
+	// TLS holds the rest of the record, so this read costs no system call.
+	if err := h.restOfHead(); err != nil {
+		h.refuse(err)
+		return false
+	}
+	return true
+}
+
+func (h *http1) restOfHead() error {
+	if h.rd.w-h.rd.r == 1 || headEnd(h.rd.buffered(), 0) < 0 {
+		h.read = deadline{}
+		_ = h.c.SetReadDeadline(time.Now().Add(h.p.options.HeaderTimeout))
+	}
+	data, err := h.rd.head(maxHead)
+	if err != nil {
+		return err
+	}
+	return h.req.parseRequest(data)
+}
+
+// maxHead bounds every request head, in bytes, before its service is known.
+const maxHead = 256 << 10
+
+// refuse answers a request that never got as far as a service.
+func (h *http1) refuse(err error) {
+	status := 400
+	switch {
+	case errors.Is(err, errHeadTooLarge):
+		status = 431
+	case errors.Is(err, errVersion):
+		status = 505
+	case errors.Is(err, errEncoding):
+		status = 501
+	case errors.Is(err, errExpect):
+		status = 417
+	case errors.Is(err, errBadRequest), errors.Is(err, errBadFraming):
+	case isTimeout(err):
+		status = 408
+	default:
+		return
+	}
+	x := &h.x
+	peer := x.peer
+	x.reset()
+	h.req.reset()
+	x.client, x.req, x.peer, x.start = h, &h.req, peer, time.Now()
+	h.closing = true
+	h.p.refused.Add(1)
+	if x.page(status, defaultPage(status)) == nil {
+		h.linger()
+	}
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// linger ends the connection so that the client can still read the answer: a
+// close with unread input would reset it away.
+func (h *http1) linger() {
+	if t, ok := h.c.(*tls.Conn); ok {
+		_ = t.CloseWrite()
+	}
+	half, ok := h.raw.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = h.raw.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	_, _ = io.CopyN(io.Discard, h.raw, 1<<20)
+}
+
+func (h *http1) startBody() {
+	b := &h.body
+	b.expect, b.got, b.began = h.req.expect, 0, time.Time{}
+	b.canceled.Store(false)
+	switch {
+	case h.req.chunked:
+		b.start(&h.rd, byChunks, 0)
+	case h.req.length > 0:
+		b.start(&h.rd, byLength, h.req.length)
+	default:
+		b.start(&h.rd, noBody, 0)
+	}
+}
+
+// Slow uploads of known length must keep up this many bytes a second, after a
+// time of grace: else a few clients could hold every connection to a target.
+const (
+	slowestUpload = 240
+	uploadGrace   = 10 * time.Second
+)
+
+// Read reads the body, first telling a client that waits to go on.
+func (b *http1Body) Read(p []byte) (int, error) {
+	h := b.conn
+	if b.expect {
+		b.expect = false
+		if _, err := h.c.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
+			return 0, err
+		}
+	}
+	if !b.ready() {
+		now := time.Now()
+		if b.began.IsZero() {
+			b.began = now
+		}
+		if b.framing == byLength && now.Sub(b.began) > uploadGrace+time.Duration(b.got)*time.Second/slowestUpload {
+			return 0, errSlow
+		}
+		wait := defaultIdleTimeout
+		if s := h.x.service; s != nil {
+			wait = s.idleTimeout
+		}
+		if b.framing == byLength {
+			wait = min(wait, uploadGrace)
+		}
+		h.read = deadline{}
+		_ = h.c.SetReadDeadline(now.Add(wait))
+		if b.canceled.Load() {
+			return 0, errClient
+		}
+	}
+	n, err := b.body.Read(p)
+	b.got += int64(n)
+	return n, err
+}
+
+var errSlow = errors.New("the body comes too slowly")
+
+// Trailers are valid after io.EOF.
+func (b *http1Body) Trailers() []field { return b.trailers }
+
+// Whole takes the body out of the buffer if all of it is there.
+func (b *http1Body) Whole(limit int) ([]byte, bool) {
+	if b.expect || b.framing != byLength || b.left > int64(limit) || b.left > int64(b.rd.w-b.rd.r) {
+		return nil, false
+	}
+	data := b.rd.buf[b.rd.r : b.rd.r+int(b.left)]
+	b.rd.r += len(data)
+	b.left, b.done = 0, true
+	return data, true
+}
+
+// Cancel makes a Read that waits return.
+func (b *http1Body) Cancel() {
+	b.canceled.Store(true)
+	_ = b.conn.c.SetReadDeadline(time.Unix(1, 0))
+}
+
+// --- the client's end of the answer ---
+
+func (h *http1) grab() {
+	if h.out == nil {
+		h.out, h.n = bodyBuffers.Get().(*[bodySize]byte), 0
+	}
+}
+
+func (h *http1) freeOut() {
+	if h.out != nil {
+		bodyBuffers.Put(h.out)
+		h.out, h.n = nil, 0
+	}
+}
+
+func (h *http1) inform(res *head) error {
+	b := appendStatus(nil, res)
+	for i := range res.fields {
+		if f := &res.fields[i]; handOn(res, f) {
+			b = appendField(b, f.name, f.value)
+		}
+	}
+	if res.status == 101 {
+		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
+		b = append(b, res.upgrade...)
+		b = append(b, '\r', '\n')
+	}
+	h.write.arm(h.c.SetWriteDeadline, time.Now(), defaultIdleTimeout)
+	_, err := h.c.Write(append(b, '\r', '\n'))
+	return err
+}
+
+// handOn tells whether a field of an answer is for the client.
+func handOn(res *head, f *field) bool {
+	switch kindOf(f.name) {
+	case hop, connection, contentLength, transferEncoding, upgrade, te:
+		return false
+	case trailer:
+		return res.chunked
+	}
+	return res.nConnection == 0 || !res.hopByHop(f.name)
+}
+
+func appendStatus(b []byte, res *head) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(res.status), 10)
+	b = append(b, ' ')
+	b = append(b, or(res.reason, reasonOf(res.status))...)
+	return append(b, '\r', '\n')
+}
+
+func (h *http1) begin(x *exchange, res *head, length int64, bodyless bool) error {
+	h.grab()
+	if !h.closing && h.p.stopping.Load() {
+		h.closing = true
+	}
+	h.chunked, h.bodyless = false, bodyless
+	var framing string
+	switch {
+	case length >= 0 || bodyless:
+	case h.req.minor == 0:
+		h.closing = true
+	default:
+		h.chunked = true
+		framing = "Transfer-Encoding: chunked\r\n"
+	}
+	// The head of a target may be larger than the buffer, if not by much.
+	b := appendStatus(h.out[:0], res)
+	secure := x.tls && x.service != nil && x.service.hsts != ""
+	for i := range res.fields {
+		f := &res.fields[i]
+		if !handOn(res, f) || secure && kindOf(f.name) == hsts {
+			continue
+		}
+		b = appendField(b, f.name, f.value)
+	}
+	if secure {
+		b = appendField(b, "Strict-Transport-Security", x.service.hsts)
+	}
+	if length >= 0 && res.status != 204 {
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, length, 10)
+		b = append(b, '\r', '\n')
+	}
+	b = append(b, framing...)
+	switch {
+	case h.closing:
+		b = append(b, "Connection: close\r\n"...)
+	case h.req.minor == 0:
+		b = append(b, "Connection: keep-alive\r\n"...)
+	}
+	b = append(b, '\r', '\n')
+	if len(b) > len(h.out)-smallestSpace {
+		_, err := h.c.Write(b)
+		h.n = 0
+		return err
+	}
+	h.n = len(b)
+	return nil
+}
+
+// Room that space keeps around a chunk, and the least that it offers.
+const (
+	chunkBefore   = 6
+	chunkAfter    = 2
+	smallestSpace = 8 << 10
+)
+
+func (h *http1) space() ([]byte, error) {
+	h.grab()
+	if len(h.out)-h.n < smallestSpace {
+		if err := h.flush(); err != nil {
+			return nil, err
+		}
+	}
+	if h.chunked {
+		return h.out[h.n+chunkBefore : len(h.out)-chunkAfter], nil
+	}
+	return h.out[h.n:], nil
+}
+
+func (h *http1) wrote(n int) error {
+	if !h.chunked {
+		h.n += n
+		return nil
+	}
+	h.n += len(frameChunk(h.out[:], h.n+chunkBefore, n))
+	return nil
+}
+
+func (h *http1) flush() error {
+	if h.n == 0 {
+		return nil
+	}
+	idle := defaultIdleTimeout
+	if s := h.x.service; s != nil {
+		idle = s.idleTimeout
+	}
+	h.write.arm(h.c.SetWriteDeadline, time.Now(), idle)
+	_, err := h.c.Write(h.out[:h.n])
+	h.n = 0
+	return err
+}
+
+func (h *http1) end(trailers []field) error {
+	if h.chunked {
+		h.grab()
+		b := append(h.out[:h.n], "0\r\n"...)
+		for _, f := range trailers {
+			b = appendField(b, f.name, f.value)
+		}
+		b = append(b, '\r', '\n')
+		if len(b) > len(h.out) {
+			_, err := h.c.Write(b)
+			h.n = 0
+			return err
+		}
+		h.n = len(b)
+	}
+	return h.flush()
+}
+
+// abort closes without the end of the body, so that the client knows.
+func (h *http1) abort() {
+	h.broken = true
+	_ = h.flush()
+	if t, ok := h.raw.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	h.raw.Close()
+}
+
+func (h *http1) tunnel() (io.ReadWriteCloser, []byte, bool) {
+	h.broken, h.tunneled = true, true
+	_ = h.c.SetWriteDeadline(time.Time{})
+	early := append([]byte(nil), h.rd.buffered()...)
+	h.rd.r = h.rd.w
+	return h.c, early, true
+}

@@ -1,0 +1,311 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"towline/proxy/control"
+)
+
+// listen opens every listener and starts to accept.
+func (p *Proxy) listen() error {
+	o := &p.options
+	secure, err := open(o.HTTPSListener, o.HTTPS)
+	if err != nil {
+		return err
+	}
+	plain, err := open(o.HTTPListener, o.HTTP)
+	if err != nil {
+		closeAll(secure)
+		return err
+	}
+	if secure != nil {
+		p.httpsPort, p.addrs.https = portOf(secure.Addr()), secure.Addr().String()
+		p.onStop(p.closeConns)
+		p.named = append(p.named, namedListener{secure, "https"})
+		p.onStop(func() { secure.Close() })
+	}
+	if plain != nil {
+		p.httpPort, p.addrs.http = portOf(plain.Addr()), plain.Addr().String()
+		p.onStop(p.closeConns)
+		p.named = append(p.named, namedListener{plain, "http"})
+		p.onStop(func() { plain.Close() })
+	}
+	if err := p.listenControl(); err != nil {
+		return err
+	}
+	if err := p.listenMetrics(); err != nil {
+		return err
+	}
+	if secure != nil {
+		go p.accept(secure, true)
+	}
+	if plain != nil {
+		go p.accept(plain, false)
+	}
+	return nil
+}
+
+func open(given net.Listener, address string) (net.Listener, error) {
+	if given != nil || address == "" {
+		return given, nil
+	}
+	return net.Listen("tcp", address)
+}
+
+func closeAll(list ...net.Listener) {
+	for _, l := range list {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// listenControl serves the control socket, which only its owner may use.
+func (p *Proxy) listenControl() error {
+	l, path := p.options.ControlListener, p.options.Control
+	if l == nil && path == "" {
+		return nil
+	}
+	if l == nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		// What a killed proxy left behind; one that runs would answer.
+		if c, err := net.Dial("unix", path); err == nil {
+			c.Close()
+			return errors.New("another towline-proxy answers at " + path)
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		var err error
+		if l, err = net.Listen("unix", path); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			l.Close()
+			return err
+		}
+	}
+	p.addrs.control = l.Addr().String()
+	p.named = append(p.named, namedListener{l, "control"})
+	p.serveHTTP(l, control.Handler(p))
+	return nil
+}
+
+func (p *Proxy) listenMetrics() error {
+	l, err := open(p.options.MetricsListener, p.options.Metrics)
+	if err != nil || l == nil {
+		return err
+	}
+	p.addrs.metrics = l.Addr().String()
+	p.named = append(p.named, namedListener{l, "metrics"})
+	p.serveHTTP(l, p.metricsHandler())
+	return nil
+}
+
+// ListenerFiles duplicates every listener for a process that takes over, with
+// their names: http, https, control, metrics. The caller closes the files.
+func (p *Proxy) ListenerFiles() (files []*os.File, names []string, err error) {
+	for _, l := range p.named {
+		f, ok := l.Listener.(interface{ File() (*os.File, error) })
+		if !ok {
+			continue
+		}
+		file, err := f.File()
+		if err != nil {
+			for _, f := range files {
+				f.Close()
+			}
+			return nil, nil, err
+		}
+		if u, ok := l.Listener.(*net.UnixListener); ok {
+			// The socket's file is the next process's now.
+			u.SetUnlinkOnClose(false)
+		}
+		files, names = append(files, file), append(names, l.name)
+	}
+	return files, names, nil
+}
+
+// namedListener is one that can be handed over.
+type namedListener struct {
+	net.Listener
+	name string
+}
+
+// serveHTTP serves what is not on a visitor's path.
+func (p *Proxy) serveHTTP(l net.Listener, h http.Handler) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
+	p.onStop(func() { s.Close() })
+	go func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			p.options.Log.Error("listener failed", "address", l.Addr().String(), "error", err)
+		}
+	}()
+}
+
+// accept gives every connection a goroutine of its own.
+func (p *Proxy) accept(l net.Listener, secure bool) {
+	pause := 5 * time.Millisecond
+	for {
+		raw, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) || p.stopping.Load() {
+			if err == nil {
+				raw.Close()
+			}
+			return
+		}
+		if err != nil {
+			// Out of file descriptors, most likely: wait for some to be closed.
+			p.options.Log.Warn("accept failed", "error", err)
+			time.Sleep(pause)
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		pause = 5 * time.Millisecond
+		go p.handle(raw, portOf(l.Addr()), secure)
+	}
+}
+
+// clientConn is a connection that Close and Shutdown know of.
+type clientConn struct {
+	raw  net.Conn
+	wake func() // closes it if it is idle
+}
+
+// handle serves one client connection to its end.
+func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
+	defer raw.Close()
+	cc := &clientConn{raw: raw}
+	if !p.track(cc) {
+		return
+	}
+	defer p.untrack(cc)
+	peer := addrOf(raw.RemoteAddr())
+	if len(p.options.ProxyProtocol) > 0 && within(p.options.ProxyProtocol, peer) {
+		_ = raw.SetReadDeadline(time.Now().Add(p.options.HeaderTimeout))
+		src, dst, err := readProxyHeader(raw)
+		if err != nil {
+			p.options.Log.Warn("connection without a valid PROXY header", "from", peer, "error", err)
+			return
+		}
+		if src.IsValid() {
+			peer = src.Addr().Unmap()
+		}
+		if dst.IsValid() {
+			port = int(dst.Port())
+		}
+	}
+	if !secure {
+		h := newHTTP1(p, raw, raw, peer, uint16(port), false)
+		p.onWake(cc, h.wake)
+		h.serve()
+		return
+	}
+	t := tls.Server(raw, p.tls)
+	_ = raw.SetDeadline(time.Now().Add(p.options.HeaderTimeout))
+	if t.Handshake() != nil {
+		return
+	}
+	_ = raw.SetDeadline(time.Time{})
+	p.serveTLS(cc, raw, t, peer, uint16(port))
+	// Tells the client that this is the end and not an attack.
+	_ = t.Close()
+}
+
+func (p *Proxy) serveTLS(cc *clientConn, raw net.Conn, t *tls.Conn, peer netip.Addr, port uint16) {
+	h := newHTTP1(p, raw, t, peer, port, true)
+	p.onWake(cc, h.wake)
+	h.serve()
+}
+
+// wake ends the wait for a next request.
+func (h *http1) wake() {
+	if h.idle.Load() {
+		_ = h.raw.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+func (p *Proxy) track(c *clientConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stop == nil {
+		return false
+	}
+	p.conns[c] = struct{}{}
+	return true
+}
+
+func (p *Proxy) untrack(c *clientConn) {
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.mu.Unlock()
+}
+
+func (p *Proxy) onWake(c *clientConn, f func()) {
+	p.mu.Lock()
+	c.wake = f
+	p.mu.Unlock()
+}
+
+func (p *Proxy) connCount() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
+}
+
+func (p *Proxy) wakeIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		if c.wake != nil {
+			c.wake()
+		}
+	}
+}
+
+func (p *Proxy) closeConns() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.raw.Close()
+	}
+}
+
+// closeListeners stops accepting; connections stay.
+func (p *Proxy) closeListeners() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.named {
+		l.Close()
+	}
+}
+
+func (p *Proxy) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:                  tls.VersionTLS12,
+		GetCertificate:              p.certs.get,
+		NextProtos:                  []string{"http/1.1", "acme-tls/1"},
+		DynamicRecordSizingDisabled: true,
+	}
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.IPv4Unspecified()
+}
+
+func encodeCertificate(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}

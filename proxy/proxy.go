@@ -1,0 +1,299 @@
+// Package proxy is what stands between the network and the apps: it ends TLS,
+// finds the service that a request's host belongs to, applies that service's
+// rules and hands the request to one of its targets. It keeps its own routes and
+// certificates on disk and serves on when nobody tells it anything.
+//
+// A request's way can be read in this order: listen.go, http1.go (or http2.go),
+// serve.go, forward.go. A deploy's way is deploy.go alone.
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"towline/proxy/control"
+)
+
+// Proxy is a running proxy. It implements control.Proxy.
+type Proxy struct {
+	options Options
+	table   *table
+	state   *state
+	certs   *certs
+	tls     *tls.Config
+
+	named               []namedListener
+	httpPort, httpsPort int // 0: no such listener
+	addrs               struct{ http, https, control, metrics string }
+
+	mu       sync.Mutex // guards what follows, and changes of the table
+	services map[string]*entry
+	conns    map[*clientConn]struct{}
+	stop     []func() // undo, last first
+
+	stopping atomic.Bool
+	running  inflight
+	refused  atomic.Int64
+	unrouted atomic.Int64
+	done     chan struct{}
+}
+
+// entry is all that is known by a service's name.
+type entry struct {
+	turn     chan struct{} // holds one token: one deploy or removal at a time
+	current  *service      // nil: removed
+	draining []*target
+	shared   *shared
+}
+
+var _ control.Proxy = (*Proxy)(nil)
+
+// Start reads the state and serves. On error nothing is left running.
+func Start(o Options) (*Proxy, error) {
+	o.defaults()
+	p := &Proxy{
+		options:  o,
+		table:    newTable(),
+		services: map[string]*entry{},
+		conns:    map[*clientConn]struct{}{},
+		done:     make(chan struct{}),
+	}
+	if err := p.start(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Proxy) start() error {
+	o := &p.options
+	if o.State == "" {
+		return errors.New("proxy: no state directory")
+	}
+	if err := os.MkdirAll(o.State, 0o755); err != nil {
+		return err
+	}
+	if o.AccessLog != "" {
+		if err := os.MkdirAll(o.AccessLog, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := p.openCerts(); err != nil {
+		return err
+	}
+	var err error
+	if p.state, err = openState(o.State); err != nil {
+		return err
+	}
+	p.restore()
+	p.onStop(p.closeTargets)
+	go p.housekeeping()
+	p.onStop(func() { close(p.done) })
+	return p.listen()
+}
+
+func (p *Proxy) openCerts() error {
+	local, err := openLocalCA(p.options.State)
+	if err != nil {
+		return err
+	}
+	up, problems, err := openUploads(p.options.State)
+	if err != nil {
+		return err
+	}
+	for _, err := range problems {
+		p.options.Log.Error("an uploaded certificate cannot be read", "error", err)
+	}
+	p.certs = &certs{table: p.table, local: local, uploads: up}
+	if p.options.TLS.ACME != "" {
+		if p.certs.acme, err = newACME(&p.options, p.table, p.options.Log); err != nil {
+			return err
+		}
+		p.onStop(p.certs.acme.close)
+	}
+	p.tls = p.tlsConfig()
+	return nil
+}
+
+// restore serves what the state directory holds. Its targets were ready once;
+// those that are gone are found out by the first request.
+func (p *Proxy) restore() {
+	list, problems := p.state.load()
+	for _, err := range problems {
+		p.options.Log.Error("a route cannot be read and is NOT served; its file is kept", "error", err)
+	}
+	for _, spec := range list {
+		s, err := newService(spec)
+		if err == nil {
+			err = p.conflict(s)
+		}
+		if err != nil {
+			p.options.Log.Error("a stored route makes no sense and is NOT served; its file is kept", "service", spec.Name, "error", err)
+			continue
+		}
+		e := p.entry(spec.Name)
+		s.shared = e.shared
+		for _, t := range spec.Targets {
+			s.targets = append(s.targets, newTarget(t, spec.Health))
+		}
+		e.current = s
+		p.table.replace(nil, s)
+		p.certs.manage(s.hosts())
+	}
+}
+
+// onStop registers what Close undoes, last first.
+func (p *Proxy) onStop(f func()) {
+	p.mu.Lock()
+	p.stop = append(p.stop, f)
+	p.mu.Unlock()
+}
+
+// entry returns the record of a name, making one.
+func (p *Proxy) entry(name string) *entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.services[name]
+	if e == nil {
+		e = &entry{turn: make(chan struct{}, 1), shared: &shared{}}
+		if dir := p.options.AccessLog; dir != "" {
+			e.shared.log = newAccessLog(dir, name, p.options.AccessLogSize, p.options.Log)
+		}
+		p.services[name] = e
+	}
+	return e
+}
+
+// list returns the services that are served, by name.
+func (p *Proxy) list() []*service {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []*service
+	for _, e := range p.services {
+		if e.current != nil {
+			out = append(out, e.current)
+		}
+	}
+	slices.SortFunc(out, func(a, b *service) int { return strings.Compare(a.spec.Name, b.spec.Name) })
+	return out
+}
+
+// housekeeping writes out the access logs and closes idle target connections.
+func (p *Proxy) housekeeping() {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-p.done:
+			return
+		case now := <-tick.C:
+			p.mu.Lock()
+			entries := make([]*entry, 0, len(p.services))
+			services := make([]*service, 0, len(p.services))
+			for _, e := range p.services {
+				entries, services = append(entries, e), append(services, e.current)
+			}
+			p.mu.Unlock()
+			for i, e := range entries {
+				if e.shared.log != nil {
+					e.shared.log.flush()
+				}
+				if n%10 != 0 || services[i] == nil {
+					continue
+				}
+				for _, t := range services[i].targets {
+					t.prune(now)
+				}
+			}
+		}
+	}
+}
+
+// HTTPAddr, HTTPSAddr, ControlAddr and MetricsAddr are the addresses that are
+// listened at; empty: none.
+func (p *Proxy) HTTPAddr() string    { return p.addrs.http }
+func (p *Proxy) HTTPSAddr() string   { return p.addrs.https }
+func (p *Proxy) ControlAddr() string { return p.addrs.control }
+func (p *Proxy) MetricsAddr() string { return p.addrs.metrics }
+
+// RootCertificate is the local CA's root, PEM.
+func (p *Proxy) RootCertificate() []byte { return encodeCertificate(p.certs.local.root.Raw) }
+
+// Shutdown stops accepting, lets what is in flight finish until ctx ends, and
+// closes. Idle connections are closed at once.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	p.closeListeners()
+	p.stopping.Store(true)
+	p.wakeIdle()
+	err := p.running.wait(ctx)
+	if err != nil {
+		err = fmt.Errorf("%d requests were cut off: %w", p.running.count(), err)
+	}
+	return errors.Join(err, p.Close())
+}
+
+// Close stops at once. The state on disk is always whole.
+func (p *Proxy) Close() error {
+	p.stopping.Store(true)
+	p.mu.Lock()
+	undo := p.stop
+	p.stop = nil
+	p.mu.Unlock()
+	for _, f := range slices.Backward(undo) {
+		f()
+	}
+	return nil
+}
+
+// closeTargets also ends the logs, after the last request.
+func (p *Proxy) closeTargets() {
+	p.mu.Lock()
+	entries := make([]*entry, 0, len(p.services))
+	for _, e := range p.services {
+		entries = append(entries, e)
+	}
+	p.mu.Unlock()
+	for _, e := range entries {
+		if e.current != nil {
+			for _, t := range e.current.targets {
+				t.close()
+			}
+		}
+		for _, t := range e.draining {
+			t.close()
+		}
+		if e.shared.log != nil {
+			e.shared.log.close()
+		}
+	}
+}
+
+// metricsHandler serves Prometheus.
+func (p *Proxy) metricsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		p.writeMetrics(w)
+	})
+	return mux
+}
+
+var _ io.Closer = (*Proxy)(nil)
+
+func portOf(a net.Addr) int {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.Port
+	}
+	return 0
+}

@@ -1,0 +1,159 @@
+package proxy
+
+import (
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// errClient says that the client is gone or broke the rules midway: there is
+// nobody to answer.
+var errClient = errors.New("client is gone")
+
+// serve answers one request, from its head to the log line. An error means that
+// the client's connection, or its stream, is of no more use.
+func (x *exchange) serve() error {
+	x.start = time.Now()
+	x.identify()
+	x.p.running.add()
+	err := x.route()
+	x.p.running.done()
+	x.record()
+	return err
+}
+
+// route leads the request to its service and through the service's rules, in
+// the order that docs/proxy.md tells.
+func (x *exchange) route() error {
+	if !x.tls && x.p.certs.challenge(x) {
+		return x.client.end(nil)
+	}
+	name := hostName(x.req.host)
+	s := x.p.table.find(name)
+	if s == nil {
+		return x.fail(404, "no-route")
+	}
+	x.service = s
+	o := &s.spec.Options
+	if !x.tls && x.p.httpsPort != 0 && !o.PlainHTTP {
+		return x.redirect("https://" + x.p.withPort(name) + x.req.target)
+	}
+	if x.req.size() > s.maxHeader {
+		return x.fail(431, "header-too-large")
+	}
+	if len(s.allow) > 0 && !within(s.allow, x.clientAddr()) {
+		return x.fail(403, "address-not-allowed")
+	}
+	if len(o.Redirects) > 0 {
+		if to, ok := o.Redirects[name]; ok {
+			return x.redirect(x.scheme() + "://" + x.p.withPort(to) + x.req.target)
+		}
+	}
+	if s.auth != nil && !s.auth.allows(x.req) {
+		return x.page(401, x.errorPage(401), field{"WWW-Authenticate", `Basic realm="` + s.spec.Name + `", charset="UTF-8"`})
+	}
+	if o.MaxBody > 0 && x.req.length > o.MaxBody {
+		return x.fail(413, "body-too-large")
+	}
+	if o.Maintenance {
+		return x.fail(503, "maintenance")
+	}
+	if !s.gate.enter() {
+		return x.fail(503, "paused-too-long")
+	}
+	x.inside = &s.gate
+	err := x.forward(name)
+	x.leaveGate()
+	return err
+}
+
+// leaveGate lets a pause go on; a WebSocket calls it once it is a tunnel.
+func (x *exchange) leaveGate() {
+	if x.inside != nil {
+		x.inside.leave()
+		x.inside = nil
+	}
+}
+
+// hostName is the name to look up: lower-case, without port and without the dot
+// of a fully qualified name. It allocates only when there is something to change.
+func hostName(host string) string {
+	if strings.HasPrefix(host, "[") {
+		if end := strings.IndexByte(host, ']'); end > 0 {
+			return host[1:end]
+		}
+	}
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host, ':') == i {
+		host = host[:i]
+	}
+	if n := len(host); n > 1 && host[n-1] == '.' {
+		host = host[:n-1]
+	}
+	for i := 0; i < len(host); i++ {
+		if c := host[i]; 'A' <= c && c <= 'Z' {
+			return strings.ToLower(host)
+		}
+	}
+	return host
+}
+
+func (x *exchange) scheme() string {
+	if x.tls {
+		return "https"
+	}
+	return "http"
+}
+
+// withPort adds the HTTPS port to a name when it is not the usual one.
+func (p *Proxy) withPort(name string) string {
+	if strings.IndexByte(name, ':') >= 0 {
+		name = "[" + name + "]"
+	}
+	if p.httpsPort == 443 || p.httpsPort == 0 {
+		return name
+	}
+	return name + ":" + strconv.Itoa(p.httpsPort)
+}
+
+// clientAddr is who the request is from: the peer, or, when the peer is a
+// trusted proxy, the last address in X-Forwarded-For that is not one.
+func (x *exchange) clientAddr() netip.Addr {
+	if len(x.service.trust) == 0 || !within(x.service.trust, x.peer) {
+		return x.peer
+	}
+	addr := x.peer
+	for i := len(x.req.fields) - 1; i >= 0; i-- {
+		f := &x.req.fields[i]
+		if !equalFold(f.name, "x-forwarded-for") {
+			continue
+		}
+		for list := f.value; list != ""; {
+			item := list
+			if comma := strings.LastIndexByte(list, ','); comma >= 0 {
+				item, list = list[comma+1:], list[:comma]
+			} else {
+				list = ""
+			}
+			a, err := netip.ParseAddr(trimSpace(item))
+			if err != nil {
+				return addr
+			}
+			if addr = a.Unmap(); !within(x.service.trust, addr) {
+				return addr
+			}
+		}
+	}
+	return addr
+}
+
+// size is what the fields weigh, as MaxHeader counts it: names, values and
+// four bytes a line.
+func (h *head) size() int {
+	n := len(h.method) + len(h.target)
+	for i := range h.fields {
+		n += len(h.fields[i].name) + len(h.fields[i].value) + 4
+	}
+	return n
+}

@@ -1,0 +1,233 @@
+package proxy
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"towline/proxy/control"
+)
+
+const (
+	// dialTimeout bounds a connection attempt to a target.
+	dialTimeout = 5 * time.Second
+	// idleLimit is how long a connection to a target is kept unused. Servers
+	// commonly close theirs after 5 s and more; ours must go first.
+	idleLimit = 4 * time.Second
+	// maxIdle bounds the unused connections kept to one target.
+	maxIdle = 256
+)
+
+// target is one process that requests are sent to. It lives from the deploy
+// that brings it until it is drained.
+type target struct {
+	spec    control.Target
+	health  control.Health
+	running inflight    // requests and tunnels
+	out     atomic.Bool // no longer in the table: take nothing new
+	ejected atomic.Bool
+	ctx     context.Context // ends when the target is closed
+	cancel  context.CancelFunc
+
+	mu   sync.Mutex
+	idle []*upstream          // oldest first
+	open map[*upstream]string // all connections; the value is "tunnel" for those
+	h2   *h2Pool
+}
+
+func newTarget(spec control.Target, health control.Health) *target {
+	t := &target{spec: spec, health: health, open: map[*upstream]string{}}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
+}
+
+// upstream is one connection to a target.
+type upstream struct {
+	net.Conn
+	target *target
+	rd     reader
+	body   body
+	since  time.Time // when it became idle
+	read   deadline
+	write  deadline
+}
+
+// conn returns an unused connection, or a new one. fresh asks for a new one;
+// with check, a kept connection that the target has closed is passed over, for
+// requests that cannot be sent twice.
+func (t *target) conn(fresh, check bool, now time.Time) (c *upstream, reused bool, err error) {
+	t.mu.Lock()
+	for n := len(t.idle); n > 0 && !fresh; n = len(t.idle) {
+		c := t.idle[n-1]
+		t.idle[n-1] = nil
+		t.idle = t.idle[:n-1]
+		if now.Sub(c.since) < idleLimit {
+			if check && !c.alive() {
+				delete(t.open, c)
+				c.Conn.Close()
+				continue
+			}
+			t.mu.Unlock()
+			return c, true, nil
+		}
+		// The rest is older still.
+		t.closeIdleLocked()
+		delete(t.open, c)
+		c.Conn.Close()
+	}
+	t.mu.Unlock()
+	raw, err := t.dial(t.ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	c = &upstream{Conn: raw, target: t}
+	c.rd.src = raw
+	t.mu.Lock()
+	t.open[c] = ""
+	t.mu.Unlock()
+	return c, false, nil
+}
+
+// alive looks, without waiting, whether the target has closed c or said
+// something that nobody asked for.
+func (c *upstream) alive() bool {
+	sys, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return false
+	}
+	quiet := false
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		quiet = err == syscall.EAGAIN
+		return true
+	})
+	return err == nil && quiet
+}
+
+func (t *target) dial(ctx context.Context) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
+	return d.DialContext(ctx, "tcp", t.spec.Address)
+}
+
+// put keeps c for the next request.
+func (t *target) put(c *upstream, now time.Time) {
+	c.rd.release()
+	c.since = now
+	t.mu.Lock()
+	if t.out.Load() || len(t.idle) >= maxIdle {
+		delete(t.open, c)
+		t.mu.Unlock()
+		c.Conn.Close()
+		return
+	}
+	t.idle = append(t.idle, c)
+	t.mu.Unlock()
+}
+
+// discard closes c.
+func (t *target) discard(c *upstream) {
+	t.mu.Lock()
+	delete(t.open, c)
+	t.mu.Unlock()
+	c.Conn.Close()
+	c.rd.drop()
+}
+
+func (t *target) closeIdleLocked() {
+	for _, c := range t.idle {
+		delete(t.open, c)
+		c.Conn.Close()
+	}
+	t.idle = nil
+}
+
+// prune closes connections that have been idle for too long.
+func (t *target) prune(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keep := 0
+	for keep < len(t.idle) && now.Sub(t.idle[keep].since) >= idleLimit {
+		delete(t.open, t.idle[keep])
+		t.idle[keep].Conn.Close()
+		keep++
+	}
+	if keep > 0 {
+		t.idle = append([]*upstream(nil), t.idle[keep:]...)
+	}
+}
+
+// tunnelled notes that c now carries a WebSocket.
+func (t *target) tunnelled(c *upstream) {
+	t.mu.Lock()
+	t.open[c] = "tunnel"
+	t.mu.Unlock()
+}
+
+// retire keeps new requests out. Those that were just choosing this target
+// notice and choose again.
+func (t *target) retire() {
+	t.out.Store(true)
+	t.mu.Lock()
+	t.closeIdleLocked()
+	t.mu.Unlock()
+}
+
+// drain waits until nothing is in flight, or for budget; then it cuts what is
+// left. WebSockets are closed one by one over the budget, at random, so that
+// their clients do not all come back at once.
+func (t *target) drain(ctx context.Context, budget time.Duration) error {
+	ctx2, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	t.mu.Lock()
+	for c, what := range t.open {
+		if what == "tunnel" && budget > 0 {
+			timer := time.AfterFunc(rand.N(budget), func() { c.Conn.Close() })
+			defer timer.Stop()
+		}
+	}
+	t.mu.Unlock()
+	err := t.running.wait(ctx2)
+	if ctx.Err() != nil && err != nil {
+		return ctx.Err()
+	}
+	t.close()
+	return nil
+}
+
+// close cuts every connection.
+func (t *target) close() {
+	t.cancel()
+	t.out.Store(true)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.idle = nil
+	for c := range t.open {
+		c.Conn.Close()
+	}
+	clear(t.open)
+	if t.h2 != nil {
+		t.h2.close()
+	}
+}
+
+// eject keeps requests away from a target that does not answer and polls it
+// until it does.
+func (t *target) eject() {
+	if t.out.Load() || !t.ejected.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		if t.poll(t.ctx, 0) == nil {
+			t.ejected.Store(false)
+		}
+	}()
+}

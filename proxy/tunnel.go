@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// halfClosed bounds how long a tunnel's other direction may go on after one
+// has ended.
+const halfClosed = 10 * time.Second
+
+// upgraded turns the exchange into a tunnel, after the target's 101.
+func (x *exchange) upgraded(c *upstream) error {
+	h := &x.res
+	if x.req.upgrade == "" || !sameToken(h.upgrade, x.req.upgrade) {
+		return errBadAnswer
+	}
+	x.status = 101
+	if err := x.client.inform(h); err != nil {
+		x.fault = "client-gone"
+		return errClient
+	}
+	client, early, ok := x.client.tunnel()
+	if !ok {
+		return errBadAnswer
+	}
+	x.leaveGate()
+	c.target.tunnelled(c)
+	x.bytes += x.pipe(client, early, c)
+	return errClient
+}
+
+func sameToken(a, b string) bool { return len(a) == len(b) && sameFold(a, b) }
+
+// pipe copies both ways until both have ended, nothing moved for the idle
+// timeout, or a drain closed the target's side. It returns the bytes sent to
+// the client.
+func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) int64 {
+	idle := x.service.idleTimeout
+	var active atomic.Int64
+	active.Store(time.Now().UnixNano())
+	c.read, c.write = deadline{}, deadline{}
+	_ = c.SetWriteDeadline(time.Time{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if len(early) > 0 {
+			if _, err := c.Write(early); err != nil {
+				return
+			}
+		}
+		x.copyTunnel(c, client, &active, idle)
+		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+		time.AfterFunc(halfClosed, func() { c.Conn.Close() })
+	}()
+	n := int64(0)
+	if rest := c.rd.buffered(); len(rest) > 0 {
+		m, _ := client.Write(rest)
+		n += int64(m)
+		c.rd.r = c.rd.w
+	}
+	n += x.copyTunnel(client, c, &active, idle)
+	client.Close()
+	c.Conn.Close()
+	<-done
+	return n
+}
+
+// copyTunnel copies until an end, an error, or until neither direction has
+// moved for idle. A read that times out while the other direction is busy goes on.
+func (x *exchange) copyTunnel(dst io.Writer, src io.Reader, active *atomic.Int64, idle time.Duration) int64 {
+	buf := make([]byte, 4<<10)
+	timed, _ := src.(interface{ SetReadDeadline(time.Time) error })
+	var total int64
+	for {
+		if timed != nil {
+			left := idle - time.Since(time.Unix(0, active.Load()))
+			if left <= 0 {
+				return total
+			}
+			_ = timed.SetReadDeadline(time.Now().Add(left))
+		}
+		n, err := src.Read(buf)
+		if n > 0 {
+			active.Store(time.Now().UnixNano())
+			if _, err := dst.Write(buf[:n]); err != nil {
+				return total
+			}
+			total += int64(n)
+			if n == len(buf) && len(buf) < 32<<10 {
+				buf = make([]byte, 32<<10)
+			}
+		}
+		if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && timed != nil) {
+			return total
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+// upload sends a request body that has not all arrived, while the answer is
+// read elsewhere: a target may answer before it has read everything, and both
+// directions may stream.
+type upload struct {
+	x      *exchange
+	c      *upstream
+	begun  atomic.Bool // the answer has begun
+	result chan error
+}
+
+// startUpload copies the body to c in a goroutine of its own; stop must follow.
+func (x *exchange) startUpload(c *upstream) *upload {
+	u := &upload{x: x, c: c, result: make(chan error, 1)}
+	// While the body is under way the client's pace counts, not the target's.
+	c.read = deadline{}
+	_ = c.SetReadDeadline(time.Time{})
+	go func() {
+		err := u.copy()
+		if err == nil && !u.begun.Load() {
+			_ = c.SetReadDeadline(time.Now().Add(x.service.responseTimeout))
+		}
+		if err != nil && err != errDied {
+			// The target must not take what it got for the whole.
+			c.Conn.Close()
+		}
+		u.result <- err
+	}()
+	return u
+}
+
+// answering says that the answer has begun.
+func (u *upload) answering() {
+	if u != nil {
+		u.begun.Store(true)
+	}
+}
+
+// stop waits for the copying to end, cutting it short if need be. finished
+// tells whether the whole body was sent.
+func (u *upload) stop() (finished bool, err error) {
+	// The answer can overtake the return of the last write.
+	grace := time.NewTimer(50 * time.Millisecond)
+	defer grace.Stop()
+	select {
+	case err = <-u.result:
+	case <-grace.C:
+		u.c.Conn.Close()
+		u.x.body.Cancel()
+		err = <-u.result
+	}
+	return err == nil, err
+}
+
+// copy returns nil, errDied (the target takes no more), errClient, errTooBig
+// or errBadFraming.
+func (u *upload) copy() error {
+	x, c := u.x, u.c
+	pooled := bodyBuffers.Get().(*[bodySize]byte)
+	defer bodyBuffers.Put(pooled)
+	chunked := x.req.length < 0
+	limit := x.service.spec.Options.MaxBody
+	var total int64
+	buf := pooled[:]
+	for {
+		n, err := x.body.Read(buf[chunkBefore : len(buf)-chunkAfter])
+		total += int64(n)
+		if limit > 0 && total > limit {
+			return errTooBig
+		}
+		if n > 0 {
+			part := buf[chunkBefore : chunkBefore+n]
+			if chunked {
+				part = frameChunk(buf, chunkBefore, n)
+			}
+			c.write.arm(c.SetWriteDeadline, time.Now(), x.service.idleTimeout)
+			if _, err := c.Write(part); err != nil {
+				return errDied
+			}
+		}
+		switch {
+		case err == nil:
+			continue
+		case err != io.EOF:
+			if errors.Is(err, errBadFraming) {
+				return errBadFraming
+			}
+			return errClient
+		case !chunked:
+			return nil
+		}
+		end := append(buf[:0], "0\r\n"...)
+		for _, f := range x.body.Trailers() {
+			end = appendField(end, f.name, f.value)
+		}
+		if _, err := c.Write(append(end, "\r\n"...)); err != nil {
+			return errDied
+		}
+		return nil
+	}
+}
+
+// frameChunk writes the size before the n bytes at buf[at:] and the line end
+// behind them: there must be room of chunkBefore and chunkAfter bytes. The size
+// has four digits always, so that nothing need be moved.
+func frameChunk(buf []byte, at, n int) []byte {
+	const digits = "0123456789abcdef"
+	p := buf[at-chunkBefore : at : at]
+	p[0], p[1], p[2], p[3] = digits[n>>12&15], digits[n>>8&15], digits[n>>4&15], digits[n&15]
+	p[4], p[5] = '\r', '\n'
+	buf[at+n], buf[at+n+1] = '\r', '\n'
+	return buf[at-chunkBefore : at+n+chunkAfter]
+}
