@@ -1,0 +1,134 @@
+// Package router lets the daemon say what the proxy serves.
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"slices"
+	"syscall"
+	"time"
+
+	"towline/daemon"
+	"towline/proxy/control"
+)
+
+// Router is a daemon.Router.
+type Router struct{ proxy control.Proxy }
+
+var _ daemon.Router = (*Router)(nil)
+
+// New returns a Router over p, as a rule a control.Client.
+func New(p control.Proxy) *Router { return &Router{p} }
+
+// Deploy implements daemon.Router.
+func (r *Router) Deploy(ctx context.Context, route daemon.Route) error {
+	return translate(r.proxy.Deploy(ctx, service(route)))
+}
+
+// Drain implements daemon.Router.
+func (r *Router) Drain(ctx context.Context, app string, budget time.Duration) error {
+	return translate(r.proxy.Drain(ctx, app, budget))
+}
+
+// Remove implements daemon.Router.
+func (r *Router) Remove(ctx context.Context, app string) error {
+	return translate(r.proxy.Remove(ctx, app))
+}
+
+// Pause implements daemon.Router.
+func (r *Router) Pause(ctx context.Context, app string, limit time.Duration) error {
+	return translate(r.proxy.Pause(ctx, app, limit))
+}
+
+// Resume implements daemon.Router.
+func (r *Router) Resume(ctx context.Context, app string) error {
+	return translate(r.proxy.Resume(ctx, app))
+}
+
+// Routes implements daemon.Router.
+func (r *Router) Routes(ctx context.Context) ([]daemon.Route, error) {
+	services, err := r.proxy.Services(ctx)
+	if err != nil {
+		return nil, translate(err)
+	}
+	routes := make([]daemon.Route, len(services))
+	for i, s := range services {
+		routes[i] = route(s.Service)
+	}
+	return routes, nil
+}
+
+// Certificates implements daemon.Router.
+func (r *Router) Certificates(ctx context.Context) ([]daemon.Certificate, error) {
+	list, err := r.proxy.Certificates(ctx)
+	if err != nil {
+		return nil, translate(err)
+	}
+	certs := make([]daemon.Certificate, len(list))
+	for i, c := range list {
+		certs[i] = daemon.Certificate{Host: c.Host, Kind: c.Kind, State: c.State, Issuer: c.Issuer, Error: c.Error, NotAfter: c.NotAfter}
+	}
+	return certs, nil
+}
+
+func service(r daemon.Route) control.Service {
+	s := control.Service{
+		Name:    r.App,
+		Hosts:   slices.Clone(r.Hosts),
+		Targets: make([]control.Target, len(r.Targets)),
+		Health:  control.Health{Path: r.Health.Path, Timeout: r.Health.Timeout, Deadline: r.Health.Deadline},
+		Options: control.Options{Maintenance: r.Maintenance},
+	}
+	for i, t := range r.Targets {
+		s.Targets[i] = control.Target{ID: t.ID, Address: t.Address}
+	}
+	return s
+}
+
+func route(s control.Service) daemon.Route {
+	r := daemon.Route{
+		App:         s.Name,
+		Hosts:       slices.Clone(s.Hosts),
+		Targets:     make([]daemon.Target, len(s.Targets)),
+		Health:      daemon.Health{Path: s.Health.Path, Timeout: s.Health.Timeout, Deadline: s.Health.Deadline},
+		Maintenance: s.Options.Maintenance,
+	}
+	for i, t := range s.Targets {
+		r.Targets[i] = daemon.Target{ID: t.ID, Address: t.Address}
+	}
+	return r
+}
+
+// translate turns the proxy's errors into the daemon's. What the proxy itself
+// refuses stays as it is: its text says why.
+func translate(err error) error {
+	var notReady *control.NotReady
+	var invalid *control.Invalid
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &notReady):
+		return &daemon.NotReadyError{Target: notReady.Target, Reason: notReady.Reason}
+	case errors.As(err, &invalid):
+		return daemon.Errorf(daemon.Invalid, "the proxy refuses the route: %w", err)
+	case unreachable(err):
+		e := daemon.Errorf(daemon.Unavailable, "the proxy does not answer").
+			WithHint("on the host, see: systemctl status towline-proxy")
+		e.Err = err
+		return e
+	}
+	return fmt.Errorf("asking the proxy: %w", err)
+}
+
+// unreachable tells that no proxy took the question, or that it went away before
+// the answer.
+func unreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" ||
+		errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
