@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 )
@@ -201,7 +200,13 @@ func (d *Daemon) Info(ctx context.Context, name string) (AppInfo, error) {
 	return info, err
 }
 
-func (d *Daemon) webURL(app string) string { return fmt.Sprintf("https://%s.%s/", app, d.Domain) + "" }
+func (d *Daemon) webURL(app string) string {
+	host := app + "." + d.Domain
+	if d.Port != "" {
+		host += ":" + d.Port
+	}
+	return "https://" + host + "/"
+}
 
 // SetMaintenance switches an app's maintenance page on or off.
 func (d *Daemon) SetMaintenance(ctx context.Context, name string, on bool) error {

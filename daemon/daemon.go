@@ -17,6 +17,7 @@ type Options struct {
 	Name   string // of the installation: begins the name of everything it makes
 	Dir    string // state directory
 	Domain string // apps are served below it
+	Port   string // of HTTPS, where it is not the usual one
 	Remote string // git remote of an app but for its name, e.g. "ssh://towline@host:22/"
 
 	Store        Store
@@ -27,6 +28,7 @@ type Options struct {
 	Unpacker     Unpacker
 	Keys         Keys
 	Logs         Logs
+	Vault        Vault
 	Catalog      *plugins.Catalog
 	Log          *slog.Logger
 

@@ -386,6 +386,27 @@ type Tx interface {
 	Activities(app string, limit int) ([]Activity, error) // newest first; app "" for all
 }
 
+// Vault keeps the bytes of backups. The adapter is daemon/vault.
+type Vault interface {
+	// Sync makes dst, an existing directory, a copy of src: owners, modes, times.
+	// src may change meanwhile. Another Sync of the same two copies only what has
+	// changed since.
+	Sync(ctx context.Context, src, dst string) error
+	// Store packs the tree at a path. On error nothing is left of it. about is put
+	// into the manifest beside it.
+	Store(ctx context.Context, id, tree string, about any) (Stored, error)
+	// Load checks the sum, then unpacks into an empty directory.
+	Load(ctx context.Context, id, sha256 string, tree string) error
+	// Delete removes the bytes. Absent is no error.
+	Delete(ctx context.Context, id string) error
+}
+
+// Stored says what was written.
+type Stored struct {
+	Size   int64  `json:"size"` // bytes
+	SHA256 string `json:"sha256"`
+}
+
 // Logs keeps what apps and Towline itself say. The adapter is daemon/logs.
 type Logs interface {
 	// ContainerPath is the file that the engine writes a process's output to.

@@ -85,6 +85,9 @@ type Addon struct {
 	Version string      `json:"version"`
 	Status  AddonStatus `json:"status"`
 	Created time.Time   `json:"created"`
+	// Generation is part of the names of the container and the volumes. A restore
+	// fills the volumes of the next one, and only then makes it current.
+	Generation int `json:"generation"`
 	// Secrets are the values that the manifest had generated.
 	Secrets map[string]string `json:"-"`
 }
@@ -123,7 +126,7 @@ type Backup struct {
 	Proven   time.Time       `json:"proven,omitzero"`
 	Facts    string          `json:"facts,omitempty"` // what the verification counted
 	Error    string          `json:"error,omitempty"`
-	Detail   json.RawMessage `json:"detail,omitempty"` // parts and sums; the vault's own
+	Detail   json.RawMessage `json:"detail,omitempty"` // Stored, as JSON
 }
 
 // Schedule captures backups of an add-on at times given by a cron expression.

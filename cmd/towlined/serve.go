@@ -26,7 +26,10 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := makeDirs(file, account); err != nil {
+	if err := makeDirs(file); err != nil {
+		return err
+	}
+	if err := installHooks(file); err != nil {
 		return err
 	}
 	unlock, err := lockState(file.State)
@@ -120,7 +123,7 @@ func lookup(name string) (account, error) {
 
 // makeDirs makes the state directory, which others may pass through (sshd and git
 // read below it as the account) but not list, and those below it.
-func makeDirs(file config.File, a account) error {
+func makeDirs(file config.File) error {
 	for dir, mode := range map[string]os.FileMode{
 		file.State: 0o711, filepath.Join(file.State, "ssh"): 0o755, filepath.Join(file.State, "git"): 0o711,
 		filepath.Join(file.State, "work"): 0o700, filepath.Join(file.State, "build"): 0o711,

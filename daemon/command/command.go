@@ -54,6 +54,7 @@ type Call struct {
 	Term     string
 	Size     daemon.Size
 	Resize   <-chan daemon.Size
+	Raw      func() // hands the user's terminal over, key by key
 	table    *Table
 }
 
@@ -69,6 +70,7 @@ type Request struct {
 	Term     string
 	Size     daemon.Size
 	Resize   <-chan daemon.Size
+	Raw      func()
 }
 
 // Table holds all commands.
@@ -115,7 +117,7 @@ func (t *Table) run(ctx context.Context, r Request) error {
 	}
 	call := &Call{
 		Daemon: t.daemon, Member: r.Member, App: r.App, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr,
-		Terminal: r.Terminal, Term: r.Term, Size: r.Size, Resize: r.Resize, table: t,
+		Terminal: r.Terminal, Term: r.Term, Size: r.Size, Resize: r.Resize, Raw: r.Raw, table: t,
 	}
 	help, err := call.parse(c, rest)
 	if err != nil {

@@ -38,6 +38,9 @@ func runRun(ctx context.Context, call *Call) error {
 	if call.Terminal && !noTTY && call.Term != "" {
 		env["TERM"] = call.Term
 	}
+	if call.Terminal && !noTTY {
+		call.Raw()
+	}
 	code, err := call.Daemon.Run(ctx, daemon.RunRequest{
 		App: call.App, Member: call.Member, Command: call.Args, Env: env,
 		Streams: daemon.Streams{

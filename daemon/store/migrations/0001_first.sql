@@ -48,6 +48,7 @@ CREATE TABLE addons (
 	service        TEXT NOT NULL,
 	plan           TEXT NOT NULL,
 	version        TEXT NOT NULL,
+	generation     INTEGER NOT NULL,
 	status         TEXT NOT NULL,
 	created        INTEGER NOT NULL,
 	sealed_secrets BLOB NOT NULL

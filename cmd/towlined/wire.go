@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"towline/cmd/internal/config"
+	"towline/daemon"
+	"towline/daemon/build"
+	"towline/daemon/git"
+	"towline/daemon/logs"
+	"towline/daemon/podman"
+	"towline/daemon/router"
+	"towline/daemon/store"
+	"towline/daemon/vault"
+	"towline/plugins"
+	"towline/proxy/control"
+)
+
+// wire makes the daemon out of its adapters. closeAll ends what was started.
+func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d *daemon.Daemon, closeAll func(), err error) {
+	var closers []func() error
+	closeAll = func() {
+		for i := len(closers) - 1; i >= 0; i-- {
+			if err := closers[i](); err != nil {
+				log.Error("close", "err", err)
+			}
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeAll()
+		}
+	}()
+	state := func(name string) string { return filepath.Join(file.State, name) }
+
+	key, err := store.LoadKey(state("key"))
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := store.Open(ctx, state("towline.db"), key)
+	if err != nil {
+		return nil, nil, err
+	}
+	closers = append(closers, db.Close)
+	engine, err := podman.New(ctx, podman.Options{Address: file.Podman, Name: file.Name, Images: file.Images})
+	if err != nil {
+		return nil, nil, err
+	}
+	memory, err := config.ParseSize(file.Build.Memory)
+	if err != nil {
+		return nil, nil, fmt.Errorf("build.memory: %w", err)
+	}
+	builder, err := build.New(build.Options{
+		Engine: engine, Name: file.Name, Dir: state("build"),
+		Builder: file.Build.Builder, Lifecycle: file.Build.Lifecycle, Dockerfile: file.Build.Dockerfile,
+		Memory: memory, Timeout: time.Duration(file.Build.Timeout), Env: file.Build.Env, CABundle: file.Build.CABundle,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	closers = append(closers, builder.Close)
+	maxLog, err := config.ParseSize(file.Logs.MaxSize)
+	if err != nil {
+		return nil, nil, fmt.Errorf("logs.max_size: %w", err)
+	}
+	appLogs := logs.New(logs.Options{
+		Dir: state("logs"), RouterDir: file.Proxy.AccessLog, MaxSize: maxLog, MaxAge: time.Duration(file.Logs.MaxAge),
+	})
+	backups, err := vault.New(state("backups"))
+	if err != nil {
+		return nil, nil, err
+	}
+	catalog, err := loadCatalog(file.Addons, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	proxy := control.NewClient(file.Proxy.Control)
+	closers = append(closers, proxy.Close)
+	d = daemon.New(daemon.Options{
+		Name: file.Name, Dir: file.State, Domain: file.Domain, Port: httpsPort(file.Proxy.HTTPS), Remote: remote(file),
+		Store: db, Engine: engine, Builder: builder, Router: router.New(proxy),
+		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
+		Unpacker:     git.NewUnpacker(git.Limits{}),
+		Keys:         git.NewKeys(state("ssh/authorized_keys"), shellCommand(file)...),
+		Logs:         appLogs, Vault: backups, Catalog: catalog, Log: log, Fault: fault,
+	})
+	closers = append(closers, func() error { d.Close(); return nil })
+	return d, closeAll, nil
+}
+
+// loadCatalog reads the add-on manifests. A broken one is reported and left out; it
+// must not take the others with it.
+func loadCatalog(dirs []string, log *slog.Logger) (*plugins.Catalog, error) {
+	var there []string
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); err == nil {
+			there = append(there, dir)
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	catalog, err := plugins.Load(there...)
+	if err != nil {
+		log.Error("add-on manifests", "err", err)
+	}
+	return catalog, nil
+}
+
+// shellCommand is the forced command of every key: towline-shell, next to this
+// program, told where this installation's socket and repositories are.
+func shellCommand(file config.File) []string {
+	self, err := os.Executable()
+	if err != nil {
+		self = "/usr/lib/towline/towlined"
+	}
+	dir := filepath.Dir(self)
+	return []string{
+		filepath.Join(dir, "towline-shell"), "--socket", filepath.Join(file.Run, "towlined.sock"),
+		"--repositories", filepath.Join(file.State, "git"), "--hooks", filepath.Join(file.State, "hooks"),
+	}
+}
+
+// installHooks links pre-receive to towline-shell, for the repositories of this
+// installation.
+func installHooks(file config.File) error {
+	dir := filepath.Join(file.State, "hooks")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	link := filepath.Join(dir, "pre-receive")
+	target := shellCommand(file)[0]
+	if have, err := os.Readlink(link); err == nil && have == target {
+		return nil
+	}
+	if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(target, link)
+}
+
+func remote(file config.File) string {
+	if file.SSH.Port == 22 {
+		return fmt.Sprintf("ssh://%s@%s/", file.User, file.SSH.Host)
+	}
+	return fmt.Sprintf("ssh://%s@%s:%d/", file.User, file.SSH.Host, file.SSH.Port)
+}
+
+// httpsPort is the port to show in addresses: none where it is the usual one.
+func httpsPort(address string) string {
+	_, port, _ := strings.Cut(address[strings.LastIndex(address, "]")+1:], ":")
+	if port == "443" {
+		return ""
+	}
+	return port
+}

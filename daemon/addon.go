@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+)
+
+// Addon returns one add-on.
+func (d *Daemon) Addon(ctx context.Context, name string) (Addon, error) {
+	return read(ctx, d, func(tx Tx) (Addon, error) {
+		addon, err := tx.Addon(name)
+		if isKind(err, NotFound) {
+			err = Errorf(NotFound, "there is no add-on %q", clip(name)).WithHint("towline addons lists them")
+		}
+		return addon, err
+	})
+}
+
+// AddonInfo is an add-on with who uses it.
+type AddonInfo struct {
+	Addon
+	Attachments []AddonAttachment `json:"attachments"`
+	Running     bool              `json:"running"`
+	Image       string            `json:"image"`
+	Memory      int64             `json:"memory"` // bytes that its plan allows
+}
+
+// Addons lists the add-ons attached to an app, or, with an empty app, to any that the
+// member may view.
+func (d *Daemon) Addons(ctx context.Context, member, app string) ([]AddonInfo, error) {
+	return read(ctx, d, func(tx Tx) ([]AddonInfo, error) {
+		if app != "" {
+			if _, err := findApp(tx, app); err != nil {
+				return nil, err
+			}
+		}
+		addons, err := tx.Addons()
+		if err != nil {
+			return nil, err
+		}
+		attached, err := tx.Attachments()
+		if err != nil {
+			return nil, err
+		}
+		list := []AddonInfo{}
+		for _, a := range addons {
+			info := AddonInfo{Addon: a}
+			visible := false
+			for _, at := range attached {
+				if at.Addon != a.Name {
+					continue
+				}
+				ok, err := allowed(tx, member, at.App, View)
+				if err != nil {
+					return nil, err
+				}
+				visible = visible || ok && (app == "" || at.App == app)
+				if ok {
+					info.Attachments = append(info.Attachments, at)
+				}
+			}
+			if ok, err := allowed(tx, member, "", View); err != nil {
+				return nil, err
+			} else if ok && app == "" {
+				visible = true
+			}
+			if visible {
+				list = append(list, info)
+			}
+		}
+		return list, nil
+	})
+}
+
+// AddonInfo tells what there is to know of one add-on.
+func (d *Daemon) AddonInfo(ctx context.Context, name string) (AddonInfo, error) {
+	addon, err := d.Addon(ctx, name)
+	if err != nil {
+		return AddonInfo{}, err
+	}
+	info := AddonInfo{Addon: addon}
+	if info.Attachments, err = d.attachments(ctx, name); err != nil {
+		return info, err
+	}
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return info, err
+	}
+	info.Image, info.Memory = spec.Image, spec.Memory
+	c, err := d.Engine.Container(ctx, d.addonContainer(addon))
+	if err != nil && !isKind(err, NotFound) {
+		return info, err
+	}
+	info.Running = c.Running
+	return info, nil
+}
+
+func (d *Daemon) attachments(ctx context.Context, addon string) ([]AddonAttachment, error) {
+	all, err := read(ctx, d, Tx.Attachments)
+	return slices.DeleteFunc(all, func(at AddonAttachment) bool { return at.Addon != addon }), err
+}
+
+// AllowedAddon tells whether the member may do p with an app that the add-on is
+// attached to.
+func (d *Daemon) AllowedAddon(ctx context.Context, member, addon string, p Permission) error {
+	if _, err := d.Addon(ctx, addon); err != nil {
+		return err
+	}
+	attached, err := d.attachments(ctx, addon)
+	if err != nil {
+		return err
+	}
+	for _, at := range attached {
+		if err := d.Allowed(ctx, member, at.App, p); err == nil {
+			return nil
+		}
+	}
+	if d.Allowed(ctx, member, "", p) == nil {
+		return nil
+	}
+	return Errorf(NotFound, "there is no add-on %q", clip(addon)).WithHint("towline addons lists them")
+}

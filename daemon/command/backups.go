@@ -1,0 +1,138 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"towline/daemon"
+)
+
+func backupCommands() []*Command {
+	return []*Command{
+		{Name: "backups", Args: "[ADDON]", Summary: "list backups", Max: 1, Run: runBackups,
+			Flags: func(f *pflag.FlagSet) { f.StringP("app", "a", "", "only those of add-ons attached to this app") }},
+		{Name: "backups:capture", Args: "ADDON", Summary: "take a backup now", Min: 1, Max: 1, Run: runBackupCapture,
+			Help: "The service stays up; its clients see a short pause, never an error.", Flags: appNotNeeded},
+		{Name: "backups:restore", Args: "BACKUP", Summary: "put an add-on's data back to a backup", Min: 1, Max: 1,
+			Help:    "The present data is captured first. Requests of the attached apps wait while the data is put back.",
+			Confirm: backupConfirm, Run: runBackupRestore, Flags: appNotNeeded},
+		{Name: "backups:info", Args: "BACKUP", Summary: "show a backup", Min: 1, Max: 1, Run: runBackupInfo, Flags: appNotNeeded},
+		{Name: "backups:delete", Args: "BACKUP", Summary: "delete a backup", Min: 1, Max: 1,
+			Confirm: func(call *Call) string { return call.Args[0] }, Run: runBackupDelete, Flags: appNotNeeded},
+	}
+}
+
+// appNotNeeded accepts -a, which fingers type anyway: an add-on's name says enough.
+func appNotNeeded(f *pflag.FlagSet) {
+	f.StringP("app", "a", "", "not needed: the add-on is named")
+}
+
+// backupConfirm is the name of the add-on that a restore overwrites.
+func backupConfirm(call *Call) string { return daemon.BackupAddon(call.Args[0]) }
+
+func runBackups(ctx context.Context, call *Call) error {
+	app, _ := call.Flags.GetString("app")
+	addon := ""
+	if len(call.Args) == 1 {
+		addon = call.Args[0]
+		if err := call.Daemon.AllowedAddon(ctx, call.Member, addon, daemon.View); err != nil {
+			return err
+		}
+	}
+	if app != "" {
+		if err := call.Daemon.Allowed(ctx, call.Member, app, daemon.View); err != nil {
+			return err
+		}
+	}
+	list, err := call.Daemon.Backups(ctx, call.Member, app, addon)
+	if err != nil {
+		return err
+	}
+	return call.result(list, func(w io.Writer) {
+		if len(list) == 0 {
+			fmt.Fprintln(w, "No backups. Take one: towline backups:capture ADDON")
+			return
+		}
+		table(w, func(row func(...any)) {
+			row("BACKUP", "STATUS", "TAKEN", "SIZE", "STALL", "PROVEN", "FACTS")
+			for _, b := range list {
+				row(b.ID, b.Status, ago(b.Created), size(b.Size), b.Stall.Round(time.Millisecond), ago(b.Proven), b.Facts)
+			}
+		})
+	})
+}
+
+func runBackupCapture(ctx context.Context, call *Call) error {
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, call.Args[0], daemon.Operate); err != nil {
+		return err
+	}
+	b, err := call.Daemon.Capture(ctx, call.Args[0], call.Member, "manual", call.Stderr)
+	if err != nil {
+		return err
+	}
+	return call.result(b, func(w io.Writer) {
+		fmt.Fprintf(w, "Backup %s is %s: %s, the service stood still for %s\n", b.ID, b.Status, size(b.Size), b.Stall.Round(time.Millisecond))
+	})
+}
+
+func runBackupRestore(ctx context.Context, call *Call) error {
+	b, err := call.backup(ctx, daemon.Manage)
+	if err != nil {
+		return err
+	}
+	if err := call.Daemon.Restore(ctx, b.ID, call.Member, call.Stderr); err != nil {
+		return err
+	}
+	fmt.Fprintf(call.Stdout, "%s is back to %s\n", b.Addon, b.ID)
+	return nil
+}
+
+func (call *Call) backup(ctx context.Context, p daemon.Permission) (daemon.Backup, error) {
+	b, err := call.Daemon.Backup(ctx, call.Args[0])
+	if err != nil {
+		return b, err
+	}
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, b.Addon, p); err != nil {
+		return b, daemon.Errorf(daemon.NotFound, "there is no backup %q", clip(call.Args[0])).WithHint("towline backups lists them")
+	}
+	return b, nil
+}
+
+func runBackupInfo(ctx context.Context, call *Call) error {
+	b, err := call.backup(ctx, daemon.View)
+	if err != nil {
+		return err
+	}
+	return call.result(b, func(w io.Writer) {
+		table(w, func(row func(...any)) {
+			row("=== " + b.ID)
+			row("Add-on:", b.Addon+" ("+b.Service+" "+b.Version+")")
+			row("Status:", b.Status)
+			row("Reason:", b.Reason)
+			row("Taken:", b.Created.Local().Format("2006-01-02 15:04:05 MST"))
+			row("Size:", size(b.Size))
+			row("Stall:", b.Stall.Round(time.Millisecond))
+			row("Proven:", ago(b.Proven))
+			row("Facts:", b.Facts)
+			if b.Error != "" {
+				row("Error:", b.Error)
+			}
+		})
+	})
+}
+
+func runBackupDelete(ctx context.Context, call *Call) error {
+	b, err := call.backup(ctx, daemon.Manage)
+	if err != nil {
+		return err
+	}
+	if err := call.Daemon.DeleteBackup(ctx, b.ID, call.Member); err != nil {
+		return err
+	}
+	fmt.Fprintf(call.Stdout, "%s is deleted\n", b.ID)
+	return nil
+}

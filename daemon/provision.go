@@ -1,0 +1,316 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"towline/plugins"
+)
+
+// ProvisionRequest asks for a new add-on for an app.
+type ProvisionRequest struct {
+	App, Member string
+	Service     string
+	Plan        string // empty: the manifest's default
+	Version     string // empty: the manifest's default
+	Name        string // empty: made from the service and the app
+	Prefix      string // of the config vars; empty: the manifest's own names
+}
+
+// provisionData is what reconcile must know of a provision that was cut short.
+type provisionData struct {
+	App string `json:"app"`
+}
+
+// Provision is journey 3: check, record, start the service and wait for its probe,
+// store add-on and config vars in one transaction, then release the app with them.
+// On any error before that transaction nothing is left.
+func (d *Daemon) Provision(ctx context.Context, req ProvisionRequest, out io.Writer) (Addon, error) {
+	unlock, err := d.lockApp(ctx, req.App, out)
+	if err != nil {
+		return Addon{}, err
+	}
+	defer unlock()
+	addon, err := d.planAddon(ctx, &req)
+	if err != nil {
+		return Addon{}, err
+	}
+	unlockAddon, err := d.lockAddon(ctx, addon.Name)
+	if err != nil {
+		return Addon{}, err
+	}
+	defer unlockAddon()
+
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	step(out, "Creating %s (%s %s, plan %s) for %s", addon.Name, addon.Service, addon.Version, addon.Plan, req.App)
+	op, err := d.begin(ctx, opProvision, addon.Name, req.Member, "create", provisionData{App: req.App},
+		func(tx Tx) error { return tx.InsertAddon(addon) })
+	if err != nil {
+		return Addon{}, err
+	}
+	spec, err := d.startService(ctx, addon, []string{req.App}, out)
+	if err != nil {
+		if errors.Is(context.Cause(ctx), errClosing) {
+			return Addon{}, errClosing
+		}
+		return Addon{}, errors.Join(err, d.removeAddon(context.WithoutCancel(ctx), op, addon.Name))
+	}
+
+	vars := spec.Vars(req.Prefix)
+	addon.Status = AddonReady
+	err = op.step(ctx, "attach", nil, func(tx Tx) error { return attach(tx, addon, req, vars) })
+	if err != nil {
+		return Addon{}, errors.Join(err, d.removeAddon(context.WithoutCancel(ctx), op, addon.Name))
+	}
+	return addon, d.releaseAddon(ctx, op, req.App, "Attach "+addon.Name, out)
+}
+
+// releaseAddon finishes a provision: the app gets the vars that are stored.
+func (d *Daemon) releaseAddon(ctx context.Context, op *operation, app, description string, out io.Writer) error {
+	_, err := d.changeLocked(ctx, app, op.Member, out, func(_ Tx, rel *Release) error {
+		rel.Description = description
+		return nil
+	})
+	if errors.Is(context.Cause(ctx), errClosing) {
+		return errClosing
+	}
+	if err != nil {
+		err = Errorf(Failed, "%s is ready and its config vars are set, but the app did not start with them: %w", op.Subject, err).
+			WithHint("the release that served before serves on; see towline logs -a %s", app)
+	}
+	return errors.Join(err, op.finish(context.WithoutCancel(ctx)))
+}
+
+// planAddon checks the whole request, and settles what was left open.
+func (d *Daemon) planAddon(ctx context.Context, req *ProvisionRequest) (Addon, error) {
+	app, err := d.App(ctx, req.App)
+	if err != nil {
+		return Addon{}, err
+	}
+	manifest, err := d.service(req.Service)
+	if err != nil {
+		return Addon{}, err
+	}
+	if req.Version == "" {
+		req.Version = manifest.DefaultVersion
+	}
+	if req.Plan == "" {
+		req.Plan = manifest.DefaultPlan
+	}
+	if !slices.Contains(manifest.VersionNames(), req.Version) {
+		return Addon{}, Errorf(Invalid, "%s has no version %q", req.Service, clip(req.Version)).
+			WithHint("there are: %s", strings.Join(manifest.VersionNames(), ", "))
+	}
+	if !slices.Contains(manifest.PlanNames(), req.Plan) {
+		return Addon{}, Errorf(Invalid, "%s has no plan %q", req.Service, clip(req.Plan)).
+			WithHint("there are: %s", strings.Join(manifest.PlanNames(), ", "))
+	}
+	if req.Prefix != "" {
+		req.Prefix = strings.ToUpper(req.Prefix)
+		if err := CheckConfigKey(req.Prefix); err != nil {
+			return Addon{}, Errorf(Invalid, "%q can't begin config vars", clip(req.Prefix)).WithHint("use letters, digits and underscores, like CACHE")
+		}
+	}
+	addons, err := read(ctx, d, Tx.Addons)
+	if err != nil {
+		return Addon{}, err
+	}
+	if err := nameAddon(req, addons); err != nil {
+		return Addon{}, err
+	}
+	addon := Addon{
+		Name: req.Name, Service: req.Service, Plan: req.Plan, Version: req.Version,
+		Status: AddonCreating, Created: now(), Generation: 1, Secrets: manifest.NewSecrets(),
+	}
+	spec, err := manifest.Render(instance(addon))
+	if err != nil {
+		return Addon{}, err
+	}
+	for _, v := range spec.Vars(req.Prefix) {
+		if _, taken := app.Config[v.Name]; taken {
+			return Addon{}, Errorf(Conflict, "%s has a config var %s already", req.App, v.Name).
+				WithHint("give the add-on's vars a prefix of their own: --as CACHE; or towline config:unset %s -a %s", v.Name, req.App)
+		}
+	}
+	return addon, nil
+}
+
+// nameAddon checks the name asked for, or finds a free one: the service and the app.
+func nameAddon(req *ProvisionRequest, addons []Addon) error {
+	taken := func(name string) bool {
+		return slices.ContainsFunc(addons, func(a Addon) bool { return a.Name == name })
+	}
+	if req.Name != "" {
+		if !appName.MatchString(req.Name) || len(req.Name) > 40 {
+			return Errorf(Invalid, "add-on name %q is not allowed", clip(req.Name)).
+				WithHint("use lower-case letters, digits and dashes, at most 40, like %s-%s", req.Service, req.App)
+		}
+		if taken(req.Name) {
+			return Errorf(Exists, "the name %s is taken", req.Name).WithHint("choose another, or leave --name out")
+		}
+		return nil
+	}
+	base := req.Service + "-" + req.App
+	req.Name = base
+	for i := 2; taken(req.Name); i++ {
+		req.Name = fmt.Sprintf("%s-%d", base, i)
+	}
+	return nil
+}
+
+func (d *Daemon) service(name string) (*plugins.Manifest, error) {
+	if m, ok := d.Catalog.Service(name); ok {
+		return m, nil
+	}
+	return nil, Errorf(NotFound, "there is no add-on service %q", clip(name)).WithHint("there are: %s", strings.Join(d.Catalog.Names(), ", "))
+}
+
+// attach records that an app uses an add-on, with the config vars that say where it is.
+func attach(tx Tx, addon Addon, req ProvisionRequest, vars []plugins.Var) error {
+	app, err := tx.App(req.App)
+	if err != nil {
+		return err
+	}
+	app.Config = maps.Clone(app.Config)
+	if app.Config == nil {
+		app.Config = map[string]string{}
+	}
+	at := AddonAttachment{Addon: addon.Name, App: req.App, Prefix: req.Prefix}
+	for _, v := range vars {
+		app.Config[v.Name] = v.Value
+		at.Vars = append(at.Vars, v.Name)
+	}
+	return errors.Join(tx.UpdateAddon(addon), tx.InsertAttachment(at), tx.UpdateApp(app),
+		tx.RecordActivity(Activity{Time: now(), Member: req.Member, App: req.App, Text: "created the add-on " + addon.Name}))
+}
+
+// Deprovision destroys an add-on with its data: first every app attached to it is
+// released without its config vars, then the service goes.
+func (d *Daemon) Deprovision(ctx context.Context, name, member string, out io.Writer) error {
+	if _, err := d.Addon(ctx, name); err != nil {
+		return err
+	}
+	attached, err := d.attachments(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, at := range attached {
+		unlock, err := d.lockApp(ctx, at.App, out)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	unlock, err := d.lockAddon(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	addon, err := d.Addon(ctx, name) // again: it may have gone while waiting
+	if err != nil {
+		return err
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	addon.Status = AddonDestroying
+	op, err := d.begin(ctx, opDeprovision, name, member, "detach", nil, func(tx Tx) error { return tx.UpdateAddon(addon) })
+	if err != nil {
+		return err
+	}
+	for _, at := range attached {
+		if err := d.detachAddon(ctx, at, member, out); err != nil {
+			say(out, " !     %v", err)
+		}
+	}
+	if err := op.step(ctx, "remove", nil); err != nil {
+		return err
+	}
+	step(out, "Removing %s and its data", name)
+	return d.removeAddon(ctx, op, name)
+}
+
+// detachAddon takes an add-on's config vars from one app. They go even if the app
+// does not start without them: the service goes too.
+func (d *Daemon) detachAddon(ctx context.Context, at AddonAttachment, member string, out io.Writer) error {
+	err := d.Store.Update(ctx, func(tx Tx) error {
+		app, err := tx.App(at.App)
+		if err != nil {
+			return err
+		}
+		app.Config = maps.Clone(app.Config)
+		for _, v := range at.Vars {
+			delete(app.Config, v)
+		}
+		return errors.Join(tx.UpdateApp(app), tx.DeleteAttachment(at.Addon, at.App))
+	})
+	if err != nil {
+		return err
+	}
+	_, err = d.changeLocked(ctx, at.App, member, out, func(_ Tx, rel *Release) error {
+		rel.Description = "Detach " + at.Addon
+		return nil
+	})
+	if err != nil {
+		return Errorf(Failed, "%s did not start without %s: %w", at.App, at.Addon, err)
+	}
+	return nil
+}
+
+// removeAddon removes the service with its data, then its record. Every part may have
+// been done before.
+func (d *Daemon) removeAddon(ctx context.Context, op *operation, name string) error {
+	if err := d.removeService(ctx, name); err != nil {
+		return err
+	}
+	return op.finish(ctx, func(tx Tx) error {
+		if err := tx.DeleteAddon(name); err != nil && !isKind(err, NotFound) {
+			return err
+		}
+		return nil
+	})
+}
+
+// recoverProvision: before the add-on was attached nothing of it stays; after that it
+// stays, and the app gets its vars.
+func (d *Daemon) recoverProvision(ctx context.Context, op *operation) error {
+	if op.Step == "create" {
+		return d.removeAddon(ctx, op, op.Subject)
+	}
+	data, err := decode[provisionData](op.Operation)
+	if err != nil {
+		return err
+	}
+	unlock, err := d.lockApp(ctx, data.App, nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	addon, err := d.Addon(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	if err := d.startAddonContainer(ctx, addon, nil); err != nil {
+		return err
+	}
+	return d.releaseAddon(ctx, op, data.App, "Attach "+op.Subject, nil)
+}
+
+// recoverDeprovision goes on to the end.
+func (d *Daemon) recoverDeprovision(ctx context.Context, op *operation) error {
+	attached, err := d.attachments(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	for _, at := range attached {
+		if err := d.detachAddon(ctx, at, op.Member, nil); err != nil {
+			d.Log.Error("detach", "addon", at.Addon, "app", at.App, "err", err)
+		}
+	}
+	return d.removeAddon(ctx, op, op.Subject)
+}

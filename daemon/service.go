@@ -1,0 +1,270 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"towline/plugins"
+)
+
+// This file runs add-on services: a manifest's spec in a container of its own.
+
+// addonContainer, addonVolume and addonNetwork are named after the add-on, and the
+// first two after its generation.
+func (d *Daemon) addonContainer(a Addon) string {
+	return fmt.Sprintf("%s-addon-%s.%d", d.Name, a.Name, a.Generation)
+}
+
+func (d *Daemon) addonVolume(a Addon, volume string) string {
+	return fmt.Sprintf("%s-addon-%s.%d-%s", d.Name, a.Name, a.Generation, volume)
+}
+
+func (d *Daemon) addonNetwork(addon string) string { return d.Name + "-addon-" + addon }
+
+// volumeOf is the manifest's name of one of the add-on's volumes.
+func (d *Daemon) volumeOf(a Addon, volume string) (string, bool) {
+	return strings.CutPrefix(volume, d.addonVolume(a, ""))
+}
+
+func addonLabels(addon string) map[string]string {
+	return map[string]string{labelAddon: addon, labelKind: kindAddon}
+}
+
+// filesDir holds an add-on's rendered files, which may have secrets in them.
+func (d *Daemon) filesDir(a Addon) string {
+	return filepath.Join(d.Dir, "addons", a.Name, fmt.Sprint(a.Generation))
+}
+
+func instance(a Addon) plugins.Instance {
+	return plugins.Instance{Name: a.Name, Host: a.Name, Version: a.Version, Plan: a.Plan, Secrets: a.Secrets}
+}
+
+func (d *Daemon) renderAddon(a Addon) (plugins.Spec, error) {
+	m, err := d.service(a.Service)
+	if err != nil {
+		return plugins.Spec{}, err
+	}
+	return m.Render(instance(a))
+}
+
+// serviceSpec describes the container of an add-on, on its own network alone.
+func (d *Daemon) serviceSpec(a Addon, spec plugins.Spec) (ContainerSpec, error) {
+	c := ContainerSpec{
+		Name:       d.addonContainer(a),
+		Image:      spec.Image,
+		Hostname:   a.Name,
+		Labels:     addonLabels(a.Name),
+		Entrypoint: spec.Entrypoint,
+		Command:    spec.Command,
+		Env:        spec.Env,
+		User:       spec.User,
+		Networks:   []Attachment{{Network: d.addonNetwork(a.Name), Aliases: []string{a.Name}}},
+		Limits:     Limits{Memory: spec.Memory, CPU: spec.CPU},
+		Init:       true,
+		StopGrace:  stopGrace,
+	}
+	for _, v := range spec.Volumes {
+		c.Mounts = append(c.Mounts, Mount{Volume: d.addonVolume(a, v.Name), Target: v.Path})
+	}
+	for i, f := range spec.Files {
+		path := filepath.Join(d.filesDir(a), fmt.Sprintf("%d-%s", i, filepath.Base(f.Path)))
+		c.Mounts = append(c.Mounts, Mount{Source: path, Target: f.Path, ReadOnly: true})
+	}
+	return c, nil
+}
+
+// writeFiles puts the rendered files where serviceSpec mounts them from: below a
+// directory that only root may enter, so that their modes are the container's alone.
+func (d *Daemon) writeFiles(a Addon, spec plugins.Spec) error {
+	dir := d.filesDir(a)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for i, f := range spec.Files {
+		path := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(f.Path)))
+		if err := os.WriteFile(path, []byte(f.Content), 0o600); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, f.Mode); err != nil {
+			return err
+		}
+		if f.UID != 0 || f.GID != 0 {
+			if err := os.Chown(path, f.UID, f.GID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// startService makes everything that a new add-on is of, and waits for its probe.
+func (d *Daemon) startService(ctx context.Context, a Addon, apps []string, out io.Writer) (plugins.Spec, error) {
+	spec, err := d.renderAddon(a)
+	if err != nil {
+		return spec, err
+	}
+	if _, err := d.Engine.EnsureImage(ctx, spec.Image, out); err != nil {
+		return spec, err
+	}
+	if err := d.Engine.EnsureNetwork(ctx, d.addonNetwork(a.Name), addonLabels(a.Name)); err != nil {
+		return spec, err
+	}
+	for _, v := range spec.Volumes {
+		if err := d.Engine.EnsureVolume(ctx, d.addonVolume(a, v.Name), addonLabels(a.Name)); err != nil {
+			return spec, err
+		}
+	}
+	return spec, d.runService(ctx, a, spec, apps, out)
+}
+
+// runService creates the container, or takes the one that is there, joins it to the
+// apps' networks, starts it and waits for its probe.
+func (d *Daemon) runService(ctx context.Context, a Addon, spec plugins.Spec, apps []string, out io.Writer) error {
+	if err := d.writeFiles(a, spec); err != nil {
+		return err
+	}
+	c, err := d.serviceSpec(a, spec)
+	if err != nil {
+		return err
+	}
+	for _, app := range apps {
+		if err := d.Engine.EnsureNetwork(ctx, d.networkName(app), map[string]string{labelApp: app}); err != nil {
+			return err
+		}
+		c.Networks = append(c.Networks, Attachment{Network: d.networkName(app), Aliases: []string{a.Name}})
+	}
+	have, err := d.Engine.Container(ctx, c.Name)
+	switch {
+	case isKind(err, NotFound):
+		if err := d.Engine.CreateContainer(ctx, c); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case have.Paused:
+		if err := d.Engine.UnpauseContainer(ctx, c.Name); err != nil {
+			return err
+		}
+	}
+	if !have.Running {
+		if err := d.Engine.StartContainer(ctx, c.Name); err != nil {
+			return err
+		}
+	}
+	step(out, "Waiting for %s to answer", a.Name)
+	return d.awaitService(ctx, c.Name, spec)
+}
+
+// awaitService polls the probe until it succeeds, the container ends, or the
+// manifest's deadline has passed.
+func (d *Daemon) awaitService(ctx context.Context, container string, spec plugins.Spec) error {
+	ctx, cancel := context.WithTimeout(ctx, spec.Probe.Deadline)
+	defer cancel()
+	wait := spec.Probe.Interval
+	for {
+		_, err := d.execIn(ctx, container, spec.Probe.Command)
+		if err == nil {
+			return nil
+		}
+		c, cerr := d.Engine.Container(ctx, container)
+		if cerr == nil && !c.Running {
+			return Errorf(Failed, "the service ended with exit code %d before it answered", c.ExitCode).
+				WithHint("its last output:\n%s", d.tail(container))
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return Errorf(Failed, "the service did not answer within %s: %w", spec.Probe.Deadline, err).
+					WithHint("its last output:\n%s", d.tail(container))
+			}
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// tail is the end of a container's log.
+func (d *Daemon) tail(container string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var b strings.Builder
+	if err := d.Engine.ContainerLog(ctx, container, false, &b, &b); err != nil || b.Len() == 0 {
+		return "    (none)"
+	}
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	return "    " + strings.Join(lines[max(0, len(lines)-20):], "\n    ")
+}
+
+// startAddons starts every add-on, before the apps that need them.
+func (d *Daemon) startAddons(ctx context.Context) error {
+	addons, err := read(ctx, d, Tx.Addons)
+	if err != nil {
+		return err
+	}
+	for _, a := range addons {
+		if a.Status != AddonReady {
+			continue
+		}
+		if err := d.startAddonContainer(ctx, a, nil); err != nil {
+			d.Log.Error("start add-on", "addon", a.Name, "err", err)
+		}
+	}
+	return nil
+}
+
+// startAddonContainer starts an add-on that has been provisioned, in the networks of
+// the apps attached to it. Running already is no error.
+func (d *Daemon) startAddonContainer(ctx context.Context, a Addon, out io.Writer) error {
+	attached, err := d.attachments(ctx, a.Name)
+	if err != nil {
+		return err
+	}
+	var apps []string
+	for _, at := range attached {
+		apps = append(apps, at.App)
+	}
+	_, err = d.startService(ctx, a, apps, out)
+	return err
+}
+
+// removeGeneration removes the container, the volumes and the files of one generation.
+func (d *Daemon) removeGeneration(ctx context.Context, a Addon) error {
+	d.supervisor.forget(d.addonContainer(a))
+	if err := d.Engine.RemoveContainer(ctx, d.addonContainer(a)); err != nil {
+		return err
+	}
+	volumes, err := d.Engine.Volumes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range volumes {
+		if _, ours := d.volumeOf(a, v.Name); ours {
+			err = errors.Join(err, d.Engine.RemoveVolume(ctx, v.Name))
+		}
+	}
+	return errors.Join(err, os.RemoveAll(d.filesDir(a)))
+}
+
+// removeService removes all that an add-on is of, data included.
+func (d *Daemon) removeService(ctx context.Context, addon string) error {
+	if err := d.removeWhere(ctx, map[string]string{labelAddon: addon}, nil); err != nil {
+		return err
+	}
+	volumes, err := d.Engine.Volumes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range volumes {
+		if v.Labels[labelAddon] == addon {
+			err = errors.Join(err, d.Engine.RemoveVolume(ctx, v.Name))
+		}
+	}
+	return errors.Join(err, d.Engine.RemoveNetwork(ctx, d.addonNetwork(addon)),
+		os.RemoveAll(filepath.Join(d.Dir, "addons", addon)))
+}
