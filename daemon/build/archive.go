@@ -47,6 +47,7 @@ type imageManifest struct {
 // leads out of.
 type export struct {
 	root     *os.Root
+	dir      string // below root, holds blobs/sha256
 	config   []byte
 	manifest imageManifest
 	diffIDs  []string
@@ -56,7 +57,7 @@ type export struct {
 // readExport reads the image in the OCI layout img below root. Layers whose diff
 // id is among known need not be there.
 func readExport(root *os.Root, known map[string]int64) (*export, error) {
-	e := &export{root: root, known: known}
+	e := &export{root: root, dir: "img"}
 	var index struct {
 		Manifests []descriptor `json:"manifests"`
 	}
@@ -70,7 +71,14 @@ func readExport(root *os.Root, known map[string]int64) (*export, error) {
 	if text, err = e.blob(index.Manifests[0]); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(text, &e.manifest); err != nil {
+	return newExport(root, "img", text, known)
+}
+
+// newExport is the image of a manifest whose blobs are below dir in root.
+func newExport(root *os.Root, dir string, manifest []byte, known map[string]int64) (*export, error) {
+	e := &export{root: root, dir: dir, known: known}
+	err := json.Unmarshal(manifest, &e.manifest)
+	if err != nil {
 		return nil, fmt.Errorf("exported manifest: %w", err)
 	}
 	if e.config, err = e.blob(e.manifest.Config); err != nil {
@@ -89,13 +97,15 @@ func readExport(root *os.Root, known map[string]int64) (*export, error) {
 		return nil, fmt.Errorf("the exported image has %d layers and %d digests", len(e.manifest.Layers), len(e.diffIDs))
 	}
 	for i, id := range e.diffIDs {
-		if _, ok := digestHex(id); !ok {
-			return nil, fmt.Errorf("the exported image has a layer with digest %q", clipped(id))
+		l := &e.manifest.Layers[i]
+		_, ok := digestHex(id)
+		if _, ok2 := digestHex(l.Digest); !ok || !ok2 {
+			return nil, fmt.Errorf("the exported image has a layer with digest %q", clipped(l.Digest))
 		}
 		if size, ok := known[id]; ok {
-			e.manifest.Layers[i] = descriptor{MediaType: mediaLayer, Digest: id, Size: size}
-		} else if _, ok := digestHex(e.manifest.Layers[i].Digest); !ok {
-			return nil, fmt.Errorf("the exported image has a layer with digest %q", clipped(e.manifest.Layers[i].Digest))
+			*l = descriptor{MediaType: mediaLayer, Digest: id, Size: size}
+		} else if strings.HasSuffix(l.MediaType, "tar.gzip") {
+			l.MediaType = mediaLayer + "+gzip" // was Docker's name for it
 		}
 	}
 	return e, nil
@@ -144,7 +154,7 @@ func (e *export) blob(d descriptor) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("exported image: bad digest %q", clipped(d.Digest))
 	}
-	text, err := e.read("img/blobs/sha256/" + want)
+	text, err := e.read(e.dir + "/blobs/sha256/" + want)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +214,7 @@ func (e *export) write(w io.Writer) error {
 
 func (e *export) writeLayer(archive *tar.Writer, l descriptor) error {
 	name, _ := digestHex(l.Digest)
-	f, size, err := e.open("img/blobs/sha256/" + name)
+	f, size, err := e.open(e.dir + "/blobs/sha256/" + name)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"archive/tar"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"towline/daemon"
@@ -170,8 +168,8 @@ func (s *baseStores) save(ctx context.Context, id, path string) ([]layer, error)
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	layers, err := archiveLayers(f)
-	return layers, errors.Join(err, f.Close())
+	index, err := readArchiveIndex(f)
+	return index.sizes(), errors.Join(err, f.Close())
 }
 
 // unname takes a name from the stores of images that had it before.
@@ -241,68 +239,4 @@ func (s *baseStores) Collect() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// archiveLayers reads the layers of the one image in a docker archive, lowest
-// first.
-func archiveLayers(r io.Reader) ([]layer, error) {
-	var (
-		sizes    = map[string]int64{}
-		links    = map[string]string{}
-		texts    = map[string][]byte{}
-		manifest []struct {
-			Config string
-			Layers []string
-		}
-		config struct {
-			RootFS struct {
-				DiffIDs []string `json:"diff_ids"`
-			} `json:"rootfs"`
-		}
-	)
-	archive := tar.NewReader(r)
-	for {
-		header, err := archive.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		sizes[header.Name] = header.Size
-		if header.Typeflag == tar.TypeSymlink {
-			links[header.Name] = filepath.Join(filepath.Dir(header.Name), header.Linkname)
-		}
-		if strings.HasSuffix(header.Name, ".json") {
-			if texts[header.Name], err = io.ReadAll(io.LimitReader(archive, maxManifest)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := json.Unmarshal(texts["manifest.json"], &manifest); err != nil || len(manifest) != 1 {
-		return nil, fmt.Errorf("the archive holds not one image")
-	}
-	if err := json.Unmarshal(texts[manifest[0].Config], &config); err != nil {
-		return nil, err
-	}
-	if len(config.RootFS.DiffIDs) != len(manifest[0].Layers) {
-		return nil, fmt.Errorf("the archive names %d layers and %d digests", len(manifest[0].Layers), len(config.RootFS.DiffIDs))
-	}
-	var layers []layer
-	for i, name := range manifest[0].Layers {
-		if target, ok := links[name]; ok {
-			name = target
-		}
-		layers = append(layers, layer{DiffID: config.RootFS.DiffIDs[i], Size: sizes[name]})
-	}
-	return layers, nil
-}
-
-// replaceFile writes a file so that it is never seen half-written.
-func replaceFile(path string, text []byte) error {
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }

@@ -2,10 +2,368 @@ package build
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
 
 	"towline/daemon"
 )
 
+// A buildpack build takes three containers. The first and the last hold only the
+// lifecycle, and read and write the registry; what runs the app's code is the one
+// between, which reaches neither the registry nor any socket. They pass files to
+// each other in directories of the build's user.
+
+// launcherPath is where the lifecycle puts its launcher in every image it makes.
+const launcherPath = "/cnb/lifecycle/launcher"
+
+// Exit codes of the lifecycle.
+const (
+	exitNoBuildpack   = 20
+	exitDetectFailed  = 21
+	exitBuildpackFail = 51
+)
+
+// phaseMark begins a line by which the script tells which phase begins. Nothing
+// is trusted to it but the looks of the output.
+const phaseMark = "\x1e"
+
+const buildpackScript = `
+phase() { printf '\036%s\n' "$1"; }
+cp /safe/analyzed.toml /layers/analyzed.toml || exit
+phase detect
+/cnb/lifecycle/detector -app /workspace -layers /layers || exit
+phase restore
+/cnb/lifecycle/restorer -cache-dir /cache -layers /layers -uid "$CNB_USER_ID" -gid "$CNB_GROUP_ID" || exit
+phase build
+/cnb/lifecycle/builder -app /workspace -layers /layers || exit
+`
+
+// buildpackBuild is what one build by buildpacks works with.
+type buildpackBuild struct {
+	*job
+	platform platform
+	runImage daemon.Image
+	session  *session
+	dir      string // of the app's cache
+	state    appState
+}
+
 func (j *job) buildBuildpacks(ctx context.Context) (daemon.BuildResult, error) {
-	return daemon.BuildResult{}, daemon.Errorf(daemon.Failed, "the source has no Dockerfile").WithHint("commit a Dockerfile at the top of the repository")
+	began := time.Now()
+	p := &buildpackBuild{job: j, dir: j.b.path("apps", j.req.App, "buildpacks")}
+	if err := p.agree(ctx); err != nil {
+		return daemon.BuildResult{}, err
+	}
+	j.out.Stage("Building with %s", j.b.options.Builder)
+	if err := p.provideRunImage(ctx, p.runImage); err != nil {
+		return daemon.BuildResult{}, err
+	}
+	var err error
+	if p.session, err = j.b.registry.Open(appRepository(j.req.App), runRepository(p.runImage.ID)); err != nil {
+		return daemon.BuildResult{}, err
+	}
+	image, err := p.phases(ctx)
+	if err = errors.Join(err, p.session.Close()); err != nil {
+		return daemon.BuildResult{}, unjoin(err)
+	}
+	if err := errors.Join(j.b.registry.forgetOtherRunImages(p.runImage.ID), j.b.registry.Collect()); err != nil {
+		return daemon.BuildResult{}, err
+	}
+	processes, err := parseProcesses(image.Labels[processesLabel])
+	if err != nil {
+		return daemon.BuildResult{}, fmt.Errorf("the image's label %s: %w", processesLabel, err)
+	}
+	j.out.Stage("Build succeeded in %.1f s", time.Since(began).Seconds())
+	return daemon.BuildResult{Image: image, Kind: "buildpack", Launcher: []string{launcherPath}, Processes: processes}, nil
+}
+
+// unjoin takes an error for the user out of a list that holds nothing else.
+func unjoin(err error) error {
+	if list, ok := err.(interface{ Unwrap() []error }); ok && len(list.Unwrap()) == 1 {
+		return list.Unwrap()[0]
+	}
+	return err
+}
+
+// agree finds the images, and how the two lifecycles can work together.
+func (p *buildpackBuild) agree(ctx context.Context) error {
+	engine, options := p.b.options.Engine, p.b.options
+	if options.Builder == "" || options.Lifecycle == "" {
+		return daemon.Errorf(daemon.Failed, "the source has no Dockerfile, and no buildpacks are configured").
+			WithHint("commit a Dockerfile at the top of the repository, or set builder and lifecycle under [build] in towline.toml")
+	}
+	builder, err := engine.EnsureImage(ctx, options.Builder, p.out)
+	if err != nil {
+		return err
+	}
+	lifecycle, err := engine.EnsureImage(ctx, options.Lifecycle, p.out)
+	if err != nil {
+		return err
+	}
+	if p.platform, err = parsePlatform(builder, lifecycle); err != nil {
+		return daemon.Errorf(daemon.Failed, "can't use the builder image %s: %w", options.Builder, err).
+			WithHint("name a Cloud Native Buildpacks builder as builder under [build] in towline.toml")
+	}
+	for _, ref := range p.platform.RunImages {
+		if p.runImage, err = engine.EnsureImage(ctx, ref, p.out); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("the builder's run image: %w", err)
+}
+
+// phases runs the three containers and hands the result to the engine.
+func (p *buildpackBuild) phases(ctx context.Context) (daemon.Image, error) {
+	if err := p.prepare(); err != nil {
+		return daemon.Image{}, err
+	}
+	if err := p.trusted(ctx, "analyze", "analyzer", "-run-image", p.runReference()); err != nil {
+		return daemon.Image{}, err
+	}
+	if err := p.build(ctx); err != nil {
+		return daemon.Image{}, err
+	}
+	p.out.Stage("Exporting the image")
+	if err := p.trusted(ctx, "export", "exporter", "-app", "/workspace", "-cache-dir", "/cache"); err != nil {
+		return daemon.Image{}, err
+	}
+	return p.deliver(ctx)
+}
+
+// ids are the host's ids of the build's user.
+func (p *buildpackBuild) ids() (uid, gid int) {
+	return int(p.b.options.IDMap) + p.platform.UID, int(p.b.options.IDMap) + p.platform.GID
+}
+
+func (p *buildpackBuild) runReference() string {
+	return p.session.Address + "/" + runRepository(p.runImage.ID) + ":" + runTag
+}
+
+func (p *buildpackBuild) appReference() string {
+	return p.session.Address + "/" + appRepository(p.req.App) + ":latest"
+}
+
+func (p *buildpackBuild) path(name string) string { return filepath.Join(p.work, name) }
+
+// prepare lays out what the containers mount.
+func (p *buildpackBuild) prepare() error {
+	uid, gid := p.ids()
+	if err := os.MkdirAll(p.dir, 0o711); err != nil {
+		return err
+	}
+	var err error
+	if p.state, err = readAppState(p.dir); err != nil {
+		return err
+	}
+	for _, name := range []string{"layers", "platform", "platform/env", "safe", "tmp"} {
+		if err := makeDir(p.path(name), uid, gid); err != nil {
+			return err
+		}
+	}
+	// Another builder may have another user: whose cache is not its own gets a
+	// new one.
+	cache := filepath.Join(p.dir, "cache")
+	if !ownedBy(cache, uid, gid) {
+		if err := errors.Join(os.RemoveAll(cache), makeDir(cache, uid, gid)); err != nil {
+			return err
+		}
+	}
+	env := p.b.buildEnv()
+	maps.Copy(env, p.req.Env)
+	for name, value := range env {
+		if name == "" || strings.ContainsAny(name, "/\x00") || name == "." || name == ".." {
+			return daemon.Errorf(daemon.Invalid, "config var %q can't be handed to a build", name)
+		}
+		if err := writeFile(p.path("platform/env/"+name), value, uid, gid); err != nil {
+			return err
+		}
+	}
+	run := fmt.Sprintf("[[images]]\nimage = %q\nmirrors = [%q]\n", p.platform.RunImages[0], p.runReference())
+	if err := writeFile(p.path("run.toml"), run, uid, gid); err != nil {
+		return err
+	}
+	// Builders may run apps as another user of the same group.
+	return handOver(p.req.Source, uid, gid, true)
+}
+
+// user is that of all three containers.
+func (p *buildpackBuild) user() string {
+	return strconv.Itoa(p.platform.UID) + ":" + strconv.Itoa(p.platform.GID)
+}
+
+// trusted runs a phase of the lifecycle alone, with access to the registry.
+func (p *buildpackBuild) trusted(ctx context.Context, phase, program string, args ...string) error {
+	auth, err := json.Marshal(map[string]string{p.session.Address: p.session.Authorization()})
+	if err != nil {
+		return err
+	}
+	id := strconv.Itoa
+	args = append(args, "-analyzed", "/safe/analyzed.toml", "-layers", "/layers",
+		"-uid", id(p.platform.UID), "-gid", id(p.platform.GID), p.appReference())
+	said := newOutput(nil)
+	exit, err := p.run(ctx, phase, daemon.ContainerSpec{
+		Image:      p.b.options.Lifecycle,
+		Entrypoint: []string{"/cnb/lifecycle/" + program},
+		Command:    args,
+		Env: map[string]string{
+			"CNB_PLATFORM_API":  p.platform.API,
+			"CNB_REGISTRY_AUTH": string(auth),
+			"CNB_NO_COLOR":      "true",
+			"SOURCE_DATE_EPOCH": strconv.FormatInt(time.Now().Unix(), 10), // else the image is of 1980
+		},
+		User:        p.user(),
+		WorkDir:     "/",
+		HostNetwork: true, // the registry listens on loopback
+		ReadOnly:    true,
+		CapDrop:     []string{"ALL"},
+		Mounts: []daemon.Mount{
+			{Source: p.path("layers"), Target: "/layers"},
+			{Source: p.path("safe"), Target: "/safe"},
+			{Source: p.path("run.toml"), Target: "/cnb/run.toml", ReadOnly: true},
+			{Source: p.path("tmp"), Target: "/tmp"},
+			{Source: filepath.Join(p.dir, "cache"), Target: "/cache"},
+			{Source: p.req.Source, Target: "/workspace"},
+		},
+	}, said)
+	if err == nil && exit != 0 {
+		return daemon.Errorf(daemon.Failed, "the %s of the lifecycle failed: %s", program, said.Reason())
+	}
+	return err
+}
+
+// build runs the buildpacks.
+func (p *buildpackBuild) build(ctx context.Context) error {
+	spec := daemon.ContainerSpec{
+		Image:      p.b.options.Builder,
+		Entrypoint: []string{"sh", "-c", buildpackScript},
+		Command:    []string{"build"}, // $0, in messages
+		Env:        map[string]string{"CNB_PLATFORM_API": p.platform.API, "CNB_NO_COLOR": "true"},
+		User:       p.user(),
+		WorkDir:    "/layers",
+		Networks:   []daemon.Attachment{{Network: p.b.network()}},
+		CapDrop:    []string{"ALL"},
+		Init:       true,
+		Mounts: p.b.trust([]daemon.Mount{
+			{Source: p.path("layers"), Target: "/layers"},
+			{Source: p.path("safe"), Target: "/safe", ReadOnly: true},
+			{Source: p.path("platform"), Target: "/platform", ReadOnly: true},
+			{Source: filepath.Join(p.dir, "cache"), Target: "/cache"},
+			{Source: p.req.Source, Target: "/workspace"},
+		}),
+	}
+	p.out.Stage("Detecting what the source is")
+	p.out.Filter(p.filter())
+	exit, err := p.run(ctx, "build", spec, p.out)
+	p.out.Filter(nil)
+	if err != nil {
+		return err
+	}
+	switch exit {
+	case 0:
+		return nil
+	case exitNoBuildpack:
+		return daemon.Errorf(daemon.Failed, "no buildpack knows how to build the source").
+			WithHint("at its top it needs one of: %s", p.platform.lookedFor())
+	case exitDetectFailed:
+		return p.failed("no buildpack could tell whether it builds the source", exit).WithHint("see what it said above")
+	case exitBuildpackFail:
+		return p.failed("build failed", exit).WithHint("mend what the output above complains about, commit and push again")
+	default:
+		return p.failed("build failed", exit).
+			WithHint("if it happens again, try once with the app's build cache purged")
+	}
+}
+
+// filter shows of the lifecycle's own words what a user wants to know.
+func (p *buildpackBuild) filter() func(line string) (string, bool) {
+	phase := ""
+	return func(line string) (string, bool) {
+		if name, ok := strings.CutPrefix(line, phaseMark); ok {
+			phase = name
+			if phase == "build" {
+				return "-----> Building", true
+			}
+			return "", false
+		}
+		switch {
+		case phase == "detect" && strings.HasSuffix(line, " buildpacks participating"),
+			phase == "detect" && strings.HasPrefix(line, "======== "),
+			phase == "detect" && strings.HasPrefix(line, "ERROR: "),
+			phase == "restore" && strings.HasPrefix(line, "Restoring "),
+			strings.HasPrefix(line, "Timer: "), strings.HasPrefix(line, "target distro name/version labels"):
+			return "", false
+		}
+		return line, true
+	}
+}
+
+// deliver loads the image that the lifecycle pushed into the engine. What the
+// engine has of it already does not travel.
+func (p *buildpackBuild) deliver(ctx context.Context) (daemon.Image, error) {
+	image, layers, err := p.load(ctx, p.knownLayers(ctx))
+	if err != nil && ctx.Err() == nil {
+		image, layers, err = p.load(ctx, nil) // a layer was gone after all
+	}
+	if err != nil {
+		return image, err
+	}
+	if err := p.b.options.Engine.TagImage(ctx, image.ID, p.req.Image); err != nil {
+		return image, err
+	}
+	p.state.Image, p.state.Layers = image.ID, layers
+	if err := p.state.write(p.dir); err != nil {
+		return image, err
+	}
+	return p.b.options.Engine.Image(ctx, p.req.Image)
+}
+
+func (p *buildpackBuild) load(ctx context.Context, known map[string]int64) (daemon.Image, []layer, error) {
+	root, err := os.OpenRoot(p.b.registry.path())
+	if err != nil {
+		return daemon.Image{}, nil, err
+	}
+	defer root.Close()
+	manifest, _, err := p.b.registry.Manifest(appRepository(p.req.App), "latest")
+	if err != nil {
+		return daemon.Image{}, nil, fmt.Errorf("the lifecycle pushed no image: %w", err)
+	}
+	pushed, err := newExport(root, ".", manifest, known)
+	if err != nil {
+		return daemon.Image{}, nil, err
+	}
+	image, err := loadArchive(ctx, p.b.options.Engine, pushed)
+	return image, pushed.layers(), err
+}
+
+// knownLayers are those of the run image and of the app's newest image, if the
+// engine still has it.
+func (p *buildpackBuild) knownLayers(ctx context.Context) map[string]int64 {
+	known := map[string]int64{}
+	if _, err := p.b.options.Engine.Image(ctx, p.state.Image); p.state.Image != "" && err == nil {
+		for _, l := range p.state.Layers {
+			known[l.DiffID] = l.Size
+		}
+	}
+	root, err := os.OpenRoot(p.b.registry.path())
+	if err != nil {
+		return known
+	}
+	defer root.Close()
+	manifest, _, err := p.b.registry.Manifest(runRepository(p.runImage.ID), runTag)
+	if err != nil {
+		return known
+	}
+	if run, err := newExport(root, ".", manifest, nil); err == nil {
+		for _, l := range run.layers() {
+			known[l.DiffID] = l.Size
+		}
+	}
+	return known
 }

@@ -161,3 +161,22 @@ func writeFile(path, text string, uid, gid int) error {
 	}
 	return nil
 }
+
+// replaceFile writes a file so that it is never seen half-written.
+func replaceFile(path string, text []byte) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// ownedBy tells whether path is a directory of the user and group.
+func ownedBy(path string, uid, gid int) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.IsDir() {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == uid && int(stat.Gid) == gid
+}

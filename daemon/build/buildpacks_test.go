@@ -1,0 +1,45 @@
+package build_test
+
+import (
+	"os"
+	"testing"
+
+	"towline/daemon"
+)
+
+// trustMachine gives builds the registry and the certificates that the machine
+// uses itself.
+func (f *fixture) trustMachine() {
+	f.t.Helper()
+	f.options.Env["NPM_REGISTRY"] = command(f.t, "npm", "config", "get", "registry")
+	f.options.CABundle = "/etc/ssl/certs/ca-certificates.crt"
+	if bundle := os.Getenv("NODE_EXTRA_CA_CERTS"); bundle != "" {
+		f.options.CABundle = bundle
+	}
+	f.open()
+}
+
+func TestBuildpacksStatic(t *testing.T) {
+	f := newFixture(t, builderImage, lifecycleImage, runImage)
+	files := map[string]string{
+		"index.html": "one\n",
+		"Procfile":   "clock: echo tick $((1 + 1))\nweb: static-server .\n",
+	}
+	first := f.mustBuild("static", f.source(files), map[string]string{"GREETING": "hello"})
+	if first.Kind != "buildpack" || len(first.Launcher) != 1 || first.Processes["clock"] != "echo tick $((1 + 1))" {
+		t.Errorf("result %+v", first)
+	}
+	f.says(first, "cat index.html; "+first.Processes["clock"], "one\ntick 2\n")
+	files["index.html"] = "two\n"
+	second := f.mustBuild("static", f.source(files), nil)
+	f.says(second, "cat index.html", "two\n")
+	f.says(first, "cat index.html", "one\n")
+}
+
+// says runs a command as the app would.
+func (f *fixture) says(result daemon.BuildResult, command, want string) {
+	f.t.Helper()
+	if got := f.output(result.Image.ID, result.Launcher, command); got != want {
+		f.t.Errorf("%s says %q, want %q", command, got, want)
+	}
+}
