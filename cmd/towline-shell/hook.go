@@ -42,6 +42,11 @@ func preReceive(stdin io.Reader) int {
 	if app == "" || socket == "" {
 		return refuse(errors.New("this repository takes pushes over SSH only"), "git push ssh://towline@HOST/APP main")
 	}
+	unlock, err := alone(*branch)
+	if err != nil {
+		return refuse(err, "push again once it is through; `towline releases -a "+app+"` tells")
+	}
+	defer unlock()
 	source, err := exportSource(branch.new)
 	if err != nil {
 		session.Complain(fmt.Errorf("export the commit: %w", err), "")
@@ -87,6 +92,34 @@ func deployable(updates []update) (*update, error) {
 		}
 	}
 	return branch, nil
+}
+
+// alone sees to it that git will take the push if the daemon does: one push at a
+// time, and from where the branch is now. Git itself checks only after the hook,
+// when the commit would serve already.
+func alone(u update) (unlock func(), err error) {
+	dir, err := os.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		dir.Close()
+		return nil, errors.New("another push is being deployed")
+	}
+	out, err := exec.Command("git", "rev-parse", "--quiet", "--verify", u.ref).Output()
+	if ee := (*exec.ExitError)(nil); err != nil && !errors.As(err, &ee) {
+		dir.Close()
+		return nil, err
+	}
+	old := u.old
+	if strings.Trim(old, "0") == "" {
+		old = "" // there was no such branch
+	}
+	if strings.TrimSpace(string(out)) != old {
+		dir.Close()
+		return nil, fmt.Errorf("%s was pushed to meanwhile", u.ref)
+	}
+	return func() { dir.Close() }, nil
 }
 
 // source is the tar stream of a commit. It ends with io.EOF only if git exported

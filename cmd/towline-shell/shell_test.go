@@ -268,6 +268,9 @@ func TestPushHangup(t *testing.T) {
 	check(t, cmd.Start())
 	for s := bufio.NewScanner(stderr); s.Scan() && !strings.Contains(s.Text(), "building"); {
 	}
+	if out, err := h.git(dir, "push", h.url("shop"), "main"); err == nil || !strings.Contains(out, "another push is being deployed") {
+		t.Errorf("a push beside it: %v\n%s", err, out)
+	}
 	cmd.Process.Kill()
 	cmd.Wait()
 	close(h.gate)
@@ -275,5 +278,33 @@ func TestPushHangup(t *testing.T) {
 	case <-h.done:
 	case <-time.After(10 * time.Second):
 		t.Fatal("the deploy ended with its pusher")
+	}
+}
+
+// TestPushStale: a push that git would refuse after the hook must not be deployed.
+func TestPushStale(t *testing.T) {
+	h := newHost(t)
+	dir := h.checkout()
+	if out, err := h.git(dir, "push", h.url("shop"), "main"); err != nil {
+		t.Fatal(out)
+	}
+	h.mu.Lock()
+	h.calls = nil
+	h.mu.Unlock()
+	id, err := exec.Command("git", "-C", dir, "rev-parse", "main").Output()
+	check(t, err)
+	commit := strings.TrimSpace(string(id))
+	for _, old := range []string{strings.Repeat("0", 40), strings.Repeat("1", 40)} {
+		hook := exec.Command(h.dir + "/hooks/pre-receive")
+		hook.Dir = h.dir + "/git/shop.git"
+		hook.Env = append(os.Environ(), "TOWLINE_APP=shop", "TOWLINE_SOCKET="+h.dir+"/towlined.sock", "TOWLINE_MEMBER=alice",
+			"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
+		hook.Stdin = strings.NewReader(old + " " + commit + " refs/heads/main\n")
+		if out, err := hook.CombinedOutput(); err == nil || !strings.Contains(string(out), "pushed to meanwhile") {
+			t.Errorf("from %s: %v\n%s", old, err, out)
+		}
+	}
+	if _, asked := h.last("git:push"); asked {
+		t.Error("the daemon was asked to deploy")
 	}
 }
