@@ -1,0 +1,76 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// Objects is everything of an installation in Podman, by name, sorted.
+type Objects struct {
+	Containers, Networks, Volumes, Images []string
+}
+
+// Objects lists what the stack has in Podman now.
+func (s *Stack) Objects() (Objects, error) { return objects(s.Name) }
+
+func objects(name string) (o Objects, err error) {
+	label := "label=towline=" + name
+	lists := []struct {
+		to   *[]string
+		args []string
+	}{
+		{&o.Containers, []string{"ps", "-a", "--filter", label, "--format", "{{.Names}}"}},
+		{&o.Networks, []string{"network", "ls", "--filter", label, "--format", "{{.Name}}"}},
+		{&o.Volumes, []string{"volume", "ls", "--filter", label, "--format", "{{.Name}}"}},
+		{&o.Images, []string{"images", "--format", "{{.Repository}}:{{.Tag}}"}},
+	}
+	for _, l := range lists {
+		out, err := Podman(l.args...)
+		if err != nil {
+			return o, err
+		}
+		*l.to = strings.Fields(out)
+		slices.Sort(*l.to)
+	}
+	o.Images = slices.DeleteFunc(o.Images, func(ref string) bool { return !strings.HasPrefix(ref, "localhost/"+name+"/") })
+	return o, nil
+}
+
+func (o Objects) String() string {
+	return fmt.Sprintf("containers %v, networks %v, volumes %v, images %v", o.Containers, o.Networks, o.Volumes, o.Images)
+}
+
+// removeObjects removes all of an installation from Podman.
+func removeObjects(name string) error {
+	o, err := objects(name)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	remove := func(list []string, args ...string) {
+		if len(list) > 0 {
+			_, err := Podman(append(args, list...)...)
+			errs = append(errs, err)
+		}
+	}
+	remove(o.Containers, "rm", "-f", "-t", "0", "-v")
+	remove(o.Networks, "network", "rm", "-f")
+	remove(o.Volumes, "volume", "rm", "-f")
+	remove(o.Images, "rmi")
+	return errors.Join(errs...)
+}
+
+// Podman runs podman and returns what it printed.
+func Podman(args ...string) (string, error) {
+	cmd := exec.Command("podman", args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("podman %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out), nil
+}

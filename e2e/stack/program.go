@@ -1,0 +1,192 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// program is a process of the stack's, its output in log/NAME.
+type program struct {
+	name string
+	cmd  *exec.Cmd
+	log  string
+	done chan struct{} // closed once the process has ended
+}
+
+func (s *Stack) start(name string, env []string, argv ...string) (*program, error) {
+	p := &program{name: name, log: s.path("log", name), done: make(chan struct{})}
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	p.cmd = exec.Command(argv[0], argv[1:]...)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = append(os.Environ(), env...)
+	// Ctrl-C is for the program that runs the stack, which then ends these in order.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in its log
+		close(p.done)
+	}()
+	return p, os.WriteFile(s.path("log", name+".pid"), []byte(strconv.Itoa(p.cmd.Process.Pid)), 0o644)
+}
+
+// waitUntil polls ready until it succeeds, the program ends or patience does.
+func (p *program) waitUntil(ready func() error) error {
+	deadline := time.Now().Add(readyTimeout)
+	for {
+		err := ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s ended before it was ready:\n%s", p.name, p.tail())
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s is not ready after %s: %w\n%s", p.name, readyTimeout, err, p.tail())
+		}
+	}
+}
+
+// stop ends the program with SIGTERM, and waits.
+func (p *program) stop() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(readyTimeout):
+		return errors.Join(fmt.Errorf("%s did not stop within %s:\n%s", p.name, readyTimeout, p.tail()), p.kill())
+	}
+}
+
+func (p *program) kill() error {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+// tail is the end of what the program has logged.
+func (p *program) tail() string {
+	text, _ := os.ReadFile(p.log)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-30):], "\n")
+}
+
+// resident is the program's memory in bytes, as the kernel counts it.
+func (p *program) resident() (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		if kib, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, err := strconv.ParseInt(strings.Fields(kib)[0], 10, 64)
+			return n << 10, err
+		}
+	}
+	return 0, fmt.Errorf("the kernel says nothing of the memory of %s", p.name)
+}
+
+func dialOnce(network, address string) error {
+	c, err := net.Dial(network, address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// freePort is the wanted port, or any other that nobody has.
+func freePort(want int) (int, error) {
+	l, err := net.Listen("tcp", loopback(want))
+	if err != nil && want != 0 {
+		l, err = net.Listen("tcp", loopback(0))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+// Root is the directory of the sources.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	for ; err == nil; dir = filepath.Dir(dir) {
+		if _, serr := os.Stat(filepath.Join(dir, "go.mod")); serr == nil {
+			return dir, nil
+		}
+		if dir == "/" {
+			return "", errors.New("run this inside a checkout of Towline")
+		}
+	}
+	return "", err
+}
+
+// Build builds the programs that stacks run, into bin/. What is up to date costs a
+// second.
+func Build(ctx context.Context) error {
+	return build(ctx, "make", "-s", "build")
+}
+
+// BuildFaults builds the towlined of Options.Faults.
+func BuildFaults(ctx context.Context) error {
+	return build(ctx, "go", "build", "-trimpath", "-tags", "faults remote exclude_graphdriver_btrfs containers_image_openpgp",
+		"-o", "bin/faults/towlined", "./cmd/towlined")
+}
+
+func build(ctx context.Context, name string, args ...string) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
+// installPrograms puts the programs where every account may run them, as a package
+// would. A checkout may be in a directory that others can't enter.
+func (s *Stack) installPrograms() error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"towlined", "towline-proxy", "towline-shell", "towline"} {
+		from := filepath.Join(root, "bin", name)
+		if name == "towlined" && s.options.Faults {
+			from = filepath.Join(root, "bin", "faults", name)
+		}
+		program, err := os.ReadFile(from)
+		if err != nil {
+			return fmt.Errorf("%w: run make build", err)
+		}
+		if err := os.WriteFile(s.path("bin", name), program, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
