@@ -119,8 +119,8 @@ func byTime(lines []daemon.LogLine) {
 }
 
 const (
-	// batch is how long lines are gathered, so that a busy app costs a look at the
-	// files now and then, not one a line.
+	// batch is how long after a look at the files the next one is taken, so that a
+	// busy app does not cost one a line.
 	batch = 20 * time.Millisecond
 	// lookAnyway finds what no notice came for, and ends lines that have no end.
 	lookAnyway = time.Second
@@ -131,6 +131,7 @@ func (r *reader) follow(ctx context.Context, line func(daemon.LogLine) error) er
 	tick := time.NewTicker(lookAnyway)
 	defer tick.Stop()
 	for {
+		began := time.Now()
 		more, err := r.poll()
 		if err != nil {
 			return err
@@ -153,7 +154,7 @@ func (r *reader) follow(ctx context.Context, line func(daemon.LogLine) error) er
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-time.After(batch):
+			case <-time.After(batch - time.Since(began)): // at once after some quiet
 			}
 		}
 	}
