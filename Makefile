@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export CGO_ENABLED = 0
 TAGS := remote exclude_graphdriver_btrfs containers_image_openpgp
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X towline/daemon/command.Version=$(VERSION)
+LDFLAGS := -s -w -X towline/daemon/command.Version=$(VERSION) -X main.version=$(VERSION)
 GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools

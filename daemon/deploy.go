@@ -115,7 +115,7 @@ func (d *Daemon) buildRelease(ctx context.Context, build, src string, req Deploy
 	if err != nil {
 		return Release{}, err
 	}
-	d.Logs.Write(req.App, "build", "build", "Build started by "+req.Member)
+	d.Logs.Write(req.App, "build", "build", "Build started by "+who(req.Member))
 	ref := d.imageName(req.App, build)
 	result, err := d.Builder.Build(ctx, BuildRequest{ID: build, App: req.App, Source: src, Image: ref, Env: app.Config}, out)
 	if err != nil {

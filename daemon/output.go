@@ -64,3 +64,11 @@ func (w *indent) String() string {
 	defer w.mu.Unlock()
 	return w.tail.String()
 }
+
+// who names a member in logs; without one it is the operator on the host.
+func who(member string) string {
+	if member == "" {
+		return "the operator"
+	}
+	return member
+}

@@ -91,7 +91,7 @@ type ProcessState struct {
 	Name    string    `json:"name"` // "web.1"
 	Type    string    `json:"type"`
 	Command string    `json:"command"`
-	State   string    `json:"state"` // up, crashed, starting
+	State   string    `json:"state"` // up, crashed or stopping
 	Since   time.Time `json:"since"`
 	Release int       `json:"release"`
 	Exit    int       `json:"exit,omitempty"`
@@ -133,8 +133,14 @@ func (d *Daemon) Processes(ctx context.Context, app string) (Formation, []Proces
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b ProcessState) int {
-		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name),
+			b.Since.Compare(a.Since))
 	})
+	for i := 1; i < len(out); i++ {
+		if out[i].Name == out[i-1].Name && out[i].Type != "run" {
+			out[i].State = "stopping" // its successor serves already
+		}
+	}
 	return a.Formation, out, nil
 }
 

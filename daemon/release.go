@@ -15,7 +15,7 @@ import (
 func (d *Daemon) release(ctx context.Context, op *operation, rel *Release, out io.Writer) error {
 	err := d.tryRelease(ctx, op, rel, out)
 	if err == nil {
-		d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d: %s by %s", rel.Version, rel.Description, rel.Member))
+		d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d: %s by %s", rel.Version, rel.Description, who(rel.Member)))
 		return nil
 	}
 	if errors.Is(context.Cause(ctx), errClosing) {

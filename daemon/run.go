@@ -59,7 +59,7 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 		return 0, err
 	}
 	d.Logs.Write(req.App, "system", spec.Labels[labelProcess]+"."+spec.Labels[labelIndex],
-		fmt.Sprintf("Starting one-off for %s: %s", req.Member, command))
+		fmt.Sprintf("Starting one-off for %s: %s", who(req.Member), command))
 	return d.Engine.RunAttached(ctx, spec.Name, req.Streams)
 }
 

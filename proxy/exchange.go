@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,7 @@ type exchange struct {
 	service *service
 	target  *target
 	inside  *gate // the gate it must leave
+	cut     atomic.Pointer[upstream] // to close when the client resets its stream
 	connect time.Duration
 	status  int
 	bytes   int64
@@ -70,8 +72,11 @@ type client interface {
 type sendBuffer struct{ b []byte }
 
 func (x *exchange) reset() {
-	out, res := x.out, x.res
-	*x = exchange{p: x.p, out: out, res: res}
+	x.cut.Store(nil)
+	x.body, x.client, x.req = nil, nil, nil
+	x.protocol, x.peer, x.port, x.tls = "", netip.Addr{}, 0, false
+	x.start, x.idText, x.service, x.target, x.inside = time.Time{}, "", nil, nil, nil
+	x.connect, x.status, x.bytes, x.fault = 0, 0, 0, ""
 	x.out.b = x.out.b[:0]
 	x.res.reset()
 }

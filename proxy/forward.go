@@ -137,6 +137,8 @@ func (x *exchange) wholeBody() ([]byte, bool) {
 // roundTrip writes the request to c and forwards the answer.
 func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time) error {
 	s := x.service
+	x.cut.Store(c)
+	defer x.cut.Store(nil)
 	x.out.b = x.appendRequest(x.out.b[:0], c.target, whole, body)
 	c.write.arm(c.SetWriteDeadline, now, s.idleTimeout)
 	if _, err := c.Write(x.out.b); err != nil {

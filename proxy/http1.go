@@ -49,7 +49,7 @@ type http1Body struct {
 func newHTTP1(p *Proxy, raw, c net.Conn, peer netip.Addr, port uint16, secure bool) *http1 {
 	h := &http1{p: p, raw: raw, c: c}
 	h.rd.src = c
-	h.x = exchange{p: p, client: h, req: &h.req, protocol: "h1", peer: peer, port: port, tls: secure}
+	h.x.p, h.x.peer, h.x.port, h.x.tls = p, peer, port, secure
 	h.body.conn = h
 	return h
 }

@@ -223,6 +223,12 @@ func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
 }
 
 func (p *Proxy) serveTLS(cc *clientConn, raw net.Conn, t *tls.Conn, peer netip.Addr, port uint16) {
+	if t.ConnectionState().NegotiatedProtocol == "h2" {
+		h := newHTTP2(p, raw, t, peer, port)
+		p.onWake(cc, h.wake)
+		h.serve()
+		return
+	}
 	h := newHTTP1(p, raw, t, peer, port, true)
 	p.onWake(cc, h.wake)
 	h.serve()
@@ -294,7 +300,7 @@ func (p *Proxy) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS12,
 		GetCertificate:              p.certs.get,
-		NextProtos:                  []string{"http/1.1", "acme-tls/1"},
+		NextProtos:                  []string{"h2", "http/1.1", "acme-tls/1"},
 		DynamicRecordSizingDisabled: true,
 	}
 }

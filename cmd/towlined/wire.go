@@ -88,7 +88,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 		Store: db, Engine: engine, Builder: builder, Router: router.New(proxy),
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Unpacker:     git.NewUnpacker(git.Limits{}),
-		Keys:         git.NewKeys(state("ssh/authorized_keys"), shellCommand(file)...),
+		Keys:         git.NewKeys(state("ssh/authorized_keys"), append([]string{"exec"}, shellCommand(file)...)...),
 		Logs:         appLogs, Vault: backups, Catalog: catalog, Log: log, Fault: fault,
 	})
 	closers = append(closers, func() error { d.Close(); return nil })
@@ -114,7 +114,9 @@ func loadCatalog(dirs []string, log *slog.Logger) (*plugins.Catalog, error) {
 }
 
 // shellCommand is the forced command of every key: towline-shell, next to this
-// program, told where this installation's socket and repositories are.
+// program, told where this installation's socket and repositories are. sshd has the
+// account's login shell start it; keys put "exec" before it, so that no shell stays
+// in between and catches the user's Ctrl-C.
 func shellCommand(file config.File) []string {
 	self, err := os.Executable()
 	if err != nil {

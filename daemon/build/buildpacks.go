@@ -73,6 +73,8 @@ func (j *job) buildBuildpacks(ctx context.Context) (daemon.BuildResult, error) {
 	if err = errors.Join(err, p.session.Close()); err != nil {
 		return daemon.BuildResult{}, unjoin(err)
 	}
+	t0 := time.Now()
+	defer func() { fmt.Fprintln(os.Stderr, "TRACE collect", time.Since(t0)) }()
 	if err := errors.Join(j.b.registry.forgetOtherRunImages(p.runImage.ID), j.b.registry.Collect()); err != nil {
 		return daemon.BuildResult{}, err
 	}
@@ -307,7 +309,11 @@ func (p *buildpackBuild) filter() func(line string) (string, bool) {
 // deliver loads the image that the lifecycle pushed into the engine. What the
 // engine has of it already does not travel.
 func (p *buildpackBuild) deliver(ctx context.Context) (daemon.Image, error) {
-	image, layers, err := p.load(ctx, p.knownLayers(ctx))
+	t0 := time.Now()
+	kn := p.knownLayers(ctx)
+	t1 := time.Now()
+	image, layers, err := p.load(ctx, kn)
+	fmt.Fprintln(os.Stderr, "TRACE load", len(kn), t1.Sub(t0), time.Since(t1), err)
 	if err != nil && ctx.Err() == nil {
 		image, layers, err = p.load(ctx, nil) // a layer was gone after all
 	}

@@ -43,3 +43,26 @@ func (f *fixture) says(result daemon.BuildResult, command, want string) {
 		f.t.Errorf("%s says %q, want %q", command, got, want)
 	}
 }
+
+// TestBuildpacksNode takes a real app with a dependency from the machine's npm
+// registry through a first build, a change of code, and one of dependencies.
+func TestBuildpacksNode(t *testing.T) {
+	f := newFixture(t, builderImage, lifecycleImage, runImage)
+	f.trustMachine()
+	files := map[string]string{
+		"package.json": `{"name": "app", "version": "1.0.0", "scripts": {"start": "node index.js"}, "dependencies": {"express": "^4.18.0"}}`,
+		"index.js":     `console.log(process.argv[2], require("express/package.json").name)`,
+	}
+	first := f.mustBuild("node", f.source(files), nil)
+	if first.Processes["web"] == "" {
+		t.Errorf("processes %v", first.Processes)
+	}
+	f.says(first, "node index.js one", "one express\n")
+	files["index.js"] = `console.log("changed")`
+	second := f.mustBuild("node", f.source(files), nil)
+	f.says(second, "node index.js", "changed\n")
+	files["package.json"] = `{"name": "app", "version": "1.0.0", "scripts": {"start": "node index.js"}, "dependencies": {"express": "^4.18.0", "left-pad": "1.3.0"}}`
+	files["index.js"] = `console.log(require("left-pad")("x", 3))`
+	third := f.mustBuild("node", f.source(files), nil)
+	f.says(third, "node index.js", "  x\n")
+}

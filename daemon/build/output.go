@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
+	"time"
 	"regexp"
 	"strings"
 	"sync"
@@ -44,6 +46,7 @@ func (o *output) Stage(format string, args ...any) {
 	defer o.mu.Unlock()
 	o.flush()
 	fmt.Fprintf(o.out, stagePrefix+format+"\n", args...)
+	fmt.Fprintf(os.Stderr, "TRACE %s "+format+"\n", append([]any{time.Now().Format("05.000")}, args...)...)
 }
 
 // Warn says what the user should know but need not act upon.
@@ -94,6 +97,7 @@ func (o *output) line() {
 	line = strings.TrimRight(line, "\r")
 	line = strings.TrimRight(line[strings.LastIndexByte(line, '\r')+1:], " \t")
 	line = strings.TrimPrefix(line, deleteToLine)
+	fmt.Fprintf(os.Stderr, "TRACE %s   %s\n", time.Now().Format("05.000"), line)
 	if o.filter != nil {
 		var keep bool
 		if line, keep = o.filter(line); !keep {

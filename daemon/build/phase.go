@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"strings"
+	"time"
 
 	"towline/daemon"
 )
@@ -43,9 +44,12 @@ func (j *job) run(ctx context.Context, phase string, spec daemon.ContainerSpec, 
 			err = rerr
 		}
 	}()
+	t0 := time.Now()
 	if err := engine.CreateContainer(ctx, spec); err != nil {
 		return 0, err
 	}
+	t1 := time.Now()
+	defer func() { fmt.Fprintf(os.Stderr, "TRACE %s create %.2f run %.2f\n", phase, t1.Sub(t0).Seconds(), time.Since(t1).Seconds()) }()
 	exit, err = engine.RunAttached(ctx, spec.Name, daemon.Streams{Stdout: out, Stderr: out})
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)

@@ -62,7 +62,7 @@ func runHelp(_ context.Context, call *Call) error {
 			for _, e := range all {
 				head, _, _ := strings.Cut(e.Name, ":")
 				if topic != "" && head != topic {
-					row("")
+					row("", "")
 				}
 				topic = head
 				row("  "+e.Name, e.Summary)

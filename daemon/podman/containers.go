@@ -22,11 +22,17 @@ func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec)
 	return wrap(err, "create container "+spec.Name)
 }
 
-// StartContainer implements daemon.Containers.
+// StartContainer implements daemon.Containers. Between Podman's preparations and
+// the start of the process, names are written where it finds them.
 func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
+	}
+	// Fails when it is prepared or runs already; whatever else may be wrong, the
+	// start says better.
+	if containers.ContainerInit(c, name, nil) == nil {
+		e.publishAll(ctx, name)
 	}
 	return wrap(containers.Start(c, name, nil), "start container "+name)
 }
@@ -39,15 +45,24 @@ func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
 		return err
 	}
 	options := new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0)
-	reports, err := containers.Remove(c, name, options)
-	if err == nil && len(reports) > 0 {
-		err = reports[0].Err
+	for attempt := 0; ; attempt++ {
+		reports, err := containers.Remove(c, name, options)
+		if err == nil && len(reports) > 0 {
+			err = reports[0].Err
+		}
+		if err != nil && (absent(err) || contains(err, "no such container", "no container with")) {
+			return nil
+		}
+		// The clean-up that Podman's monitor runs at an exit may hold mounts still.
+		if err == nil || attempt == 20 || ctx.Err() != nil || !contains(err, "resource busy") {
+			return wrap(err, "remove container "+name)
+		}
+		time.Sleep(busyDelay)
 	}
-	if err != nil && (absent(err) || contains(err, "no such container", "no container with")) {
-		return nil
-	}
-	return wrap(err, "remove container "+name)
 }
+
+// busyDelay is waited before what was busy is tried again.
+const busyDelay = 25 * time.Millisecond
 
 // KillContainer implements daemon.Containers. One that does not run is a conflict.
 func (e *Engine) KillContainer(ctx context.Context, name, signal string) error {

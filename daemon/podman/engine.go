@@ -35,6 +35,8 @@ type Engine struct {
 	mu         sync.Mutex
 	connection context.Context // holds the bindings' client; nil until Podman answered once
 	transport  *http.Transport // of that client, for calls that the bindings cannot make
+
+	publishing sync.Mutex // held while names are gathered and written
 }
 
 var _ daemon.Engine = (*Engine)(nil)

@@ -26,6 +26,10 @@ const (
 	stateDelay = 2 * time.Second
 	// killDelay is how long a process may take to vanish after SIGKILL.
 	killDelay = 10 * time.Second
+	// youth is the age by which the first process of a container surely listens to
+	// signals, and resend how often one is sent until then.
+	youth  = 2 * time.Second
+	resend = 250 * time.Millisecond
 )
 
 // WaitContainer implements daemon.Containers. One that was never started is a
@@ -114,7 +118,7 @@ func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Dura
 		signal = data.Config.StopSignal
 	}
 	if grace > 0 {
-		gone, err := e.signal(ctx, name, signal, process, grace)
+		gone, err := e.signal(ctx, name, signal, process, grace, data.State.StartedAt)
 		if err != nil {
 			return err
 		}
@@ -123,7 +127,7 @@ func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Dura
 			return err
 		}
 	}
-	gone, err := e.signal(ctx, name, "SIGKILL", process, killDelay)
+	gone, err := e.signal(ctx, name, "SIGKILL", process, killDelay, time.Time{})
 	if err != nil {
 		return err
 	}
@@ -134,21 +138,30 @@ func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Dura
 	return err
 }
 
-// signal tells whether the process ended within limit of being sent signal.
-func (e *Engine) signal(ctx context.Context, name, signal string, process *os.File, limit time.Duration) (bool, error) {
-	if err := e.KillContainer(ctx, name, signal); err != nil && !gone(process) {
-		return false, err
+// signal tells whether the process ended within limit of being sent signal. It is
+// sent again while the container is young: the first process of a container loses
+// what comes before it listens.
+func (e *Engine) signal(ctx context.Context, name, signal string, process *os.File, limit time.Duration, started time.Time) (bool, error) {
+	for end := time.Now().Add(limit); ; {
+		if err := e.KillContainer(ctx, name, signal); err != nil && !gone(process) {
+			return false, err
+		}
+		wait := time.Until(end)
+		if time.Since(started) < youth {
+			wait = min(wait, resend)
+		}
+		limited, cancel := context.WithTimeout(ctx, wait)
+		err := awaitExit(limited, process)
+		cancel()
+		switch {
+		case err == nil:
+			return true, nil
+		case ctx.Err() != nil:
+			return false, wrap(ctx.Err(), "stop container "+name)
+		case !time.Now().Before(end):
+			return false, nil
+		}
 	}
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	err := awaitExit(limited, process)
-	if err == nil {
-		return true, nil
-	}
-	if ctx.Err() != nil {
-		return false, wrap(ctx.Err(), "stop container "+name)
-	}
-	return false, nil
 }
 
 func (e *Engine) stopSlowly(ctx context.Context, name string, grace time.Duration) error {

@@ -71,7 +71,10 @@ func (e *Engine) Connect(ctx context.Context, name, container string, aliases []
 	}
 	err = network.Connect(c, name, container, &types.PerNetworkOptions{Aliases: aliases})
 	if err != nil && contains(err, "already connected") {
-		return nil
+		err = nil
+	}
+	if err == nil {
+		e.publish(ctx, name)
 	}
 	return wrap(err, "connect "+container+" to network "+name)
 }
@@ -85,6 +88,9 @@ func (e *Engine) Disconnect(ctx context.Context, name, container string) error {
 	err = network.Disconnect(c, name, container, nil)
 	if err != nil && (absent(err) || contains(err, "not connected")) {
 		return nil
+	}
+	if err == nil {
+		e.withdraw(ctx, name, container)
 	}
 	return wrap(err, "disconnect "+container+" from network "+name)
 }

@@ -75,6 +75,7 @@ func setNetworks(s *specgen.SpecGenerator, spec daemon.ContainerSpec) {
 		s.NetNS.NSMode = specgen.NoNetwork
 	default:
 		s.NetNS.NSMode = specgen.Bridge
+		s.DNSOptions = []string{"timeout:1", "attempts:5"} // see names.go
 		s.Networks = make(map[string]nettypes.PerNetworkOptions, len(spec.Networks))
 		for _, n := range spec.Networks {
 			s.Networks[n.Network] = nettypes.PerNetworkOptions{Aliases: n.Aliases}

@@ -65,6 +65,9 @@ func main() {
 				fail(err)
 			}
 			fmt.Println(addresses[0])
+		case "ask": // ask NAME DURATION: resolve it all the time
+			ask(rest[0], rest[1])
+			args = rest[2:]
 		case "dial":
 			conn, err := net.DialTimeout("tcp", rest[0], time.Second)
 			if err != nil {
@@ -136,6 +139,19 @@ func sizes() {
 		syscall.Syscall(syscall.SYS_IOCTL, 1, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size)))
 		fmt.Printf("%dx%d\n", size[0], size[1])
 		<-changed
+	}
+}
+
+func ask(name, duration string) {
+	d, _ := time.ParseDuration(duration)
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		since := time.Now()
+		if _, err := net.LookupHost(name); err != nil {
+			fail(err)
+		}
+		if took := time.Since(since); took > 500*time.Millisecond {
+			fail(fmt.Errorf("took %s", took))
+		}
 	}
 }
 
