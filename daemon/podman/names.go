@@ -1,0 +1,144 @@
+package podman
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/containers/podman/v5/libpod/define"
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+)
+
+// Podman's name server (aardvark-dns, up to 1.4 at least) starts anew whenever any
+// container on the machine comes or goes, and loses the questions of that moment:
+// a client waits its resolver's five seconds, or is told by the machine's own name
+// server that there is no such host. A deploy would make other apps lose their
+// databases for an instant. So the aliases in each network are written to the
+// hosts files of its containers as well, where every resolver looks first. The
+// name server remains for the rest, with a patience of one second.
+
+// publishAll publishes every network that the container is in.
+func (e *Engine) publishAll(ctx context.Context, container string) {
+	data, err := e.inspect(ctx, container)
+	if err != nil || data.NetworkSettings == nil {
+		return
+	}
+	for network := range data.NetworkSettings.Networks {
+		e.publish(ctx, network)
+	}
+}
+
+// publish writes a network's aliases to the hosts files of its containers. It does
+// what it can: without it there is still the name server.
+func (e *Engine) publish(ctx context.Context, network string) {
+	e.publishing.Lock()
+	defer e.publishing.Unlock()
+	members := e.members(ctx, network)
+	if len(members) == 0 {
+		return
+	}
+	lines := hostLines(network, members)
+	for _, member := range members {
+		_ = rewriteHosts(member.HostsPath, network, lines)
+	}
+}
+
+// withdraw removes a network's names from a container that has left it.
+func (e *Engine) withdraw(ctx context.Context, network, container string) {
+	if data, err := e.inspect(ctx, container); err == nil {
+		e.publishing.Lock()
+		_ = rewriteHosts(data.HostsPath, network, nil)
+		e.publishing.Unlock()
+	}
+	e.publish(ctx, network)
+}
+
+// members are the network's containers that have a hosts file in use.
+func (e *Engine) members(ctx context.Context, network string) []*define.InspectContainerData {
+	c, err := e.call(ctx)
+	if err != nil {
+		return nil
+	}
+	filters := e.filters(nil)
+	filters["network"] = []string{network}
+	list, err := containers.List(c, new(containers.ListOptions).WithAll(true).WithFilters(filters))
+	if err != nil {
+		return nil
+	}
+	var members []*define.InspectContainerData
+	for _, item := range list {
+		switch item.State {
+		case define.ContainerStateCreated.String(), define.ContainerStateRunning.String(), define.ContainerStatePaused.String():
+			if data, err := e.inspect(ctx, item.ID); err == nil && data.HostsPath != "" && data.NetworkSettings != nil {
+				members = append(members, data)
+			}
+		}
+	}
+	return members
+}
+
+// hostLines are sorted. An alias that several containers share stays with the name
+// server, which spreads the load.
+func hostLines(network string, members []*define.InspectContainerData) []string {
+	addresses := map[string][]string{}
+	for _, member := range members {
+		n := member.NetworkSettings.Networks[network]
+		if n == nil || n.IPAddress == "" {
+			continue
+		}
+		for _, alias := range n.Aliases {
+			if !strings.HasPrefix(member.ID, alias) { // Podman adds the short ID
+				addresses[alias] = append(addresses[alias], n.IPAddress)
+			}
+		}
+	}
+	var lines []string
+	for alias, list := range addresses {
+		if len(list) == 1 {
+			lines = append(lines, list[0]+"\t"+alias)
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// rewriteHosts replaces a network's lines, in place: the file is mounted into a
+// container, which would not see another take its place.
+func rewriteHosts(path, network string, lines []string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	content := replaceLines(string(old), network, lines)
+	if content == string(old) {
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	// One write, then the cut: no reader finds the file empty.
+	if _, err := file.WriteAt([]byte(content), 0); err != nil {
+		return err
+	}
+	return file.Truncate(int64(len(content)))
+}
+
+// replaceLines leaves every line of others as it is. Ours end in a name made of the
+// network's: Podman, which rewrites the file too, would not keep a comment.
+func replaceLines(content, network string, lines []string) string {
+	mark := " " + network + ".names.internal\n"
+	var b strings.Builder
+	for line := range strings.Lines(content) {
+		line = strings.TrimSuffix(line, "\n") + "\n"
+		if !strings.HasSuffix(line, mark) {
+			b.WriteString(line)
+		}
+	}
+	for _, line := range lines {
+		b.WriteString(line + mark)
+	}
+	return b.String()
+}
