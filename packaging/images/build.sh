@@ -187,6 +187,7 @@ restore() {
 	cached_names | grep -qx "$1-${hash[$1]}" || return 1
 	local id
 	id=$(podman pull -q "oci:$cache:$1-${hash[$1]}") && podman tag "$id" "${ref[$1]}" || return 1
+	podman untag "$id" "localhost$cache:latest" 2>/dev/null || true # the name that the pull gave it
 	present "$1"
 }
 

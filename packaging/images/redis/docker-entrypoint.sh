@@ -17,16 +17,21 @@ if [ "$(umask)" = 0022 ]; then
 fi
 
 # Protected mode refuses clients from other containers when there is no password;
-# who can reach the port is for the network to say. An argument given later wins.
+# who can reach the port is for the network to say. A configuration file, or an
+# argument, that sets it wins.
 if [ "${1:-}" = redis-server ]; then
 	shift
-	if [ -f "${1:-}" ]; then
-		file=$1
-		shift
-		set -- "$file" --protected-mode no --daemonize no "$@"
-	else
-		set -- --protected-mode no --daemonize no "$@"
-	fi
+	case ${1:-} in
+	-v | --version | -h | --help | --test-memory | --check-system) ;;
+	-* | '') set -- --protected-mode no "$@" ;;
+	*)
+		if ! grep -q '^ *protected-mode' "$1"; then
+			file=$1
+			shift
+			set -- "$file" --protected-mode no "$@"
+		fi
+		;;
+	esac
 	set -- redis-server "$@"
 fi
 exec "$@"
