@@ -1,0 +1,291 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"towline/e2e/stack"
+)
+
+// The crash tests kill towlined, as kill -9 does, at every step that it records of a
+// deploy and of a provision. The proxy serves on meanwhile. After the next start there
+// is one allowed outcome, nothing in Podman that belongs to nothing, and the next
+// change works.
+
+// steps returns what the daemon records while change runs, in order.
+func steps(t *testing.T, s *stack.Stack, change func()) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "steps")
+	restartDaemon(t, s, "TOWLINE_FAULT_LOG="+path)
+	change()
+	// The old processes go in the background; then the operation is finished.
+	var points []string
+	eventually(t, func() string {
+		text, _ := os.ReadFile(path)
+		points = strings.Fields(string(text))
+		if len(points) == 0 || !strings.HasSuffix(points[len(points)-1], ":done") {
+			return "the last step is not done: " + strings.Join(points, " ")
+		}
+		return ""
+	})
+	restartDaemon(t, s)
+	return points
+}
+
+func restartDaemon(t *testing.T, s *stack.Stack, env ...string) {
+	t.Helper()
+	if err := s.StopDaemon(); err != nil {
+		t.Fatal(err)
+	}
+	startDaemon(t, s, env...)
+}
+
+func startDaemon(t *testing.T, s *stack.Stack, env ...string) {
+	t.Helper()
+	if err := s.StartDaemon(env...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// crash runs change against a daemon that dies at point, and starts it again.
+// meanwhile is called while it is dead.
+func crash(t *testing.T, s *stack.Stack, point string, change, meanwhile func()) {
+	t.Helper()
+	restartDaemon(t, s, "TOWLINE_CRASH_AT="+point)
+	change()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.WaitDaemonDied(ctx); err != nil {
+		t.Fatal(err)
+	}
+	meanwhile()
+	startDaemon(t, s)
+}
+
+func TestCrashInDeploy(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{Faults: true})
+	app := newApp(t, s, "crash")
+	source := func(v string) map[string]string {
+		files := usual(v)
+		files["Procfile"] += "release: echo migrating to $(cat VERSION)\n"
+		return files
+	}
+	app.deploy(source("first"))
+	admin(t, s, "ps:scale -a crash worker=1")
+	points := steps(t, s, func() { app.deploy(source("second")) })
+	for _, want := range []string{"deploy:build", "deploy:release", "deploy:release-phase", "deploy:start", "deploy:swap", "deploy:current"} {
+		if !slices.Contains(points, want) {
+			t.Fatalf("a deploy records %v, not %s", points, want)
+		}
+	}
+	t.Logf("a deploy records %v", points)
+	swapped := slices.Index(points, "deploy:swap:done")
+	old := "second"
+	for i, point := range points {
+		t.Run(point, func(t *testing.T) {
+			next := fmt.Sprintf("crashed-%d", i)
+			want := old
+			if i >= swapped {
+				want = next
+			}
+			app.commit(source(next))
+			var pushed stack.Result
+			crash(t, s, point, func() { pushed = app.push() }, func() {
+				if v, reason := version(t, s, "crash"); v != want {
+					t.Errorf("while the daemon is dead version %q serves, want %q: %s", v, want, reason)
+				}
+			})
+			if pushed.Code == 0 && i <= swapped {
+				t.Errorf("the push was taken: %s", pushed)
+			}
+			assertApp(t, s, "crash", want)
+			old = fmt.Sprintf("after-%d", i)
+			app.deploy(source(old))
+			assertApp(t, s, "crash", old)
+		})
+	}
+}
+
+// assertApp: the version serves, state and Podman agree, and there is nothing else.
+func assertApp(t *testing.T, s *stack.Stack, app, want string) {
+	t.Helper()
+	if v, reason := version(t, s, app); v != want {
+		t.Errorf("version %q serves, want %q: %s", v, want, reason)
+	}
+	info := appInfo(t, s, app)
+	releases := decode[[]release](t, s, "releases", "-a", app)
+	images := map[string]bool{}
+	for _, r := range releases {
+		if r.Status == "pending" {
+			t.Errorf("v%d is pending still", r.Version)
+		}
+		if r.Image != "" {
+			images[r.Image] = true
+		}
+	}
+	var processes []string
+	for process, n := range info.Formation {
+		for i := range n {
+			processes = append(processes, fmt.Sprintf("%s-%s.%s.%d.v%d", s.Name, app, process, i+1, info.Current))
+		}
+	}
+	slices.Sort(processes)
+	var o stack.Objects
+	eventually(t, func() string {
+		var err error
+		if o, err = s.Objects(); err != nil {
+			return err.Error()
+		}
+		var have []string
+		for _, c := range o.Containers {
+			if !strings.Contains(c, ".addon.") && !strings.HasPrefix(c, s.Name+"-addon") {
+				have = append(have, c[:strings.LastIndex(c, ".")])
+			}
+		}
+		if !slices.Equal(have, processes) {
+			return fmt.Sprintf("containers %v, want %v", have, processes)
+		}
+		return ""
+	})
+	if len(o.Networks) != 1 {
+		t.Errorf("networks %v", o.Networks)
+	}
+	if len(o.Images) != len(images) {
+		t.Errorf("images %v, but the releases have %d", o.Images, len(images))
+	}
+	for _, dir := range []string{"state/work", "state/build/work"} {
+		if left, _ := os.ReadDir(filepath.Join(s.Dir, dir)); len(left) > 0 {
+			t.Errorf("left in %s: %v", dir, left)
+		}
+	}
+}
+
+func TestCrashInProvision(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{Faults: true})
+	app := newApp(t, s, "crash")
+	app.deploy(usual("one"))
+	create := func() stack.Result { return s.SSH(t.Context(), stack.Admin, nil, "addons:create redis -a crash") }
+	destroy := func() {
+		t.Helper()
+		admin(t, s, "addons:destroy redis-crash --confirm redis-crash")
+		assertNoAddon(t, s)
+	}
+	points := steps(t, s, func() {
+		if r := create(); r.Code != 0 {
+			t.Fatal(r)
+		}
+	})
+	assertAddon(t, s)
+	destroy()
+	t.Logf("a provision records %v", points)
+	attached := slices.Index(points, "provision:attach")
+	if points[0] != "provision:create" || attached < 0 {
+		t.Fatalf("a provision records %v", points)
+	}
+	for i, point := range points {
+		t.Run(point, func(t *testing.T) {
+			crash(t, s, point, func() { create() }, func() {
+				if v, reason := version(t, s, "crash"); v != "one" {
+					t.Errorf("while the daemon is dead version %q serves: %s", v, reason)
+				}
+			})
+			if i < attached {
+				assertNoAddon(t, s)
+				if r := create(); r.Code != 0 {
+					t.Fatal(r)
+				}
+			}
+			assertAddon(t, s)
+			destroy()
+		})
+	}
+}
+
+// assertNoAddon: nothing of one is left anywhere.
+func assertNoAddon(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	assertApp(t, s, "crash", "one")
+	if list := decode[[]addon](t, s, "addons"); len(list) > 0 {
+		t.Errorf("add-ons %v", list)
+	}
+	if _, ok := decode[map[string]string](t, s, "config", "-a", "crash")["REDISCLOUD_URL"]; ok {
+		t.Error("the config var is set")
+	}
+	o, err := s.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(o.Volumes) > 0 {
+		t.Errorf("volumes %v", o.Volumes)
+	}
+	for _, c := range o.Containers {
+		if strings.Contains(c, "redis") {
+			t.Errorf("container %s", c)
+		}
+	}
+	if left, _ := os.ReadDir(filepath.Join(s.Dir, "state/addons")); len(left) > 0 {
+		t.Errorf("left in state/addons: %v", left)
+	}
+}
+
+// assertAddon: it runs, and what serves has its address.
+func assertAddon(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	assertApp(t, s, "crash", "one")
+	list := decode[[]addon](t, s, "addons", "-a", "crash")
+	if len(list) != 1 || list[0].Name != "redis-crash" || list[0].Status != "ready" {
+		t.Errorf("add-ons %v", list)
+	}
+	url := decode[map[string]string](t, s, "config", "-a", "crash")["REDISCLOUD_URL"]
+	if _, body, err := s.Get(t.Context(), "crash", "/env/REDISCLOUD_URL"); err != nil || url == "" || strings.TrimSpace(body) != url {
+		t.Errorf("the app has REDISCLOUD_URL=%q, the config %q: %v", body, url, err)
+	}
+	o, err := s.Objects()
+	if err != nil || len(o.Volumes) != 1 {
+		t.Errorf("volumes %v: %v", o.Volumes, err)
+	}
+}
+
+// What the tests read of the commands' JSON.
+type (
+	info struct {
+		Current   int            `json:"current"`
+		Formation map[string]int `json:"formation"`
+	}
+	release struct {
+		Version int    `json:"version"`
+		Status  string `json:"status"`
+		Image   string `json:"image"`
+	}
+	addon struct {
+		Name   string `json:"name"`
+		Status string `json:"status"`
+	}
+)
+
+func appInfo(t *testing.T, s *stack.Stack, app string) info {
+	t.Helper()
+	return decode[info](t, s, "apps:info", "-a", app)
+}
+
+// decode asks as the operator on the host does, for JSON.
+func decode[T any](t *testing.T, s *stack.Stack, args ...string) (v T) {
+	t.Helper()
+	r := s.Host(t.Context(), nil, append(args, "--json")...)
+	if r.Code != 0 {
+		t.Fatalf("%s: %s", strings.Join(args, " "), r)
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), &v); err != nil {
+		t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, r.Stdout)
+	}
+	return v
+}

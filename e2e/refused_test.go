@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestRefusedPush: a push whose build, release phase or boot fails is refused with the
+// reason, and the old release serves on, requests running all the while.
+func TestRefusedPush(t *testing.T) {
+	t.Parallel()
+	s := sharedStack(t)
+	app := newApp(t, s, "refused")
+	app.deploy(usual("good"))
+	load, err := s.StartLoad("refused", "/", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		says  []string
+	}{
+		{"build", map[string]string{"Dockerfile": "FROM " + testImage + "\nRUN echo out of cheese && exit 7\n"}, []string{"out of cheese"}},
+		{"no such base image", map[string]string{"Dockerfile": "FROM localhost/nosuch:1\n"}, []string{"nosuch"}},
+		{"release phase", map[string]string{"Procfile": "web: testapp\nrelease: echo migrating; exit 3\n"},
+			[]string{"migrating", "the release phase failed with exit code 3"}},
+		{"boot", map[string]string{"Dockerfile": usual("")["Dockerfile"] + "ENV FAIL_BOOT=1\n"},
+			[]string{"exited with code 1 before it was ready", "told to fail at boot"}},
+		{"no such program", map[string]string{"Procfile": "web: nosuchprogram\n"}, []string{"127", "nosuchprogram"}},
+		{"health check", map[string]string{"app.json": `{"healthchecks":{"web":[{"path":"/status/500"}]}}`}, []string{"500"}},
+		{"never listens", map[string]string{"Procfile": "web: echo idling; sleep 3600\n"}, []string{"was not ready", "idling"}},
+	} {
+		files := usual(c.name)
+		for name, text := range c.files {
+			files[name] = text
+		}
+		app.commit(files)
+		r := app.push()
+		if r.Code == 0 {
+			t.Errorf("%s: the push was taken: %s", c.name, r)
+		}
+		for _, part := range c.says {
+			if !strings.Contains(r.Stderr, part) {
+				t.Errorf("%s: %s\nwant %q in it", c.name, r, part)
+			}
+		}
+		if v, reason := version(t, s, "refused"); v != "good" {
+			t.Errorf("%s: version %q serves: %s", c.name, v, reason)
+		}
+		app.git("reset", "-q", "--hard", "HEAD~1")
+	}
+	report := load.Stop()
+	if report.Failed > 0 || report.Total == 0 || len(report.Seen) != 1 {
+		t.Errorf("%d of %d requests failed, %d different answers:\n%s", report.Failed, report.Total, len(report.Seen), strings.Join(report.Failures, "\n"))
+	}
+	t.Logf("%d requests, the slowest took %s", report.Total, report.Slowest)
+	app.deploy(usual("better"))
+	if v, reason := version(t, s, "refused"); v != "better" {
+		t.Errorf("after all that version %q serves: %s", v, reason)
+	}
+}
