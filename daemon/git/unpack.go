@@ -53,7 +53,7 @@ func (u *Unpacker) Unpack(ctx context.Context, archive io.Reader, dir string) er
 	defer root.Close()
 	r, err := decompress(&cancelReader{ctx, archive})
 	if err != nil {
-		return err
+		return unreadable(ctx, err)
 	}
 	x := &extraction{root: root, limits: u.limits, dirs: map[string]bool{".": true}}
 	counted := &countReader{r: r}
@@ -260,7 +260,7 @@ func decompress(r io.Reader) (io.Reader, error) {
 	head, err := b.Peek(6)
 	if len(head) == 0 {
 		if err != io.EOF {
-			return nil, fmt.Errorf("reading the source: %w", err)
+			return nil, err
 		}
 		return nil, refused("the archive is empty").WithHint("send one to standard input: git archive HEAD | towline deploy:archive")
 	}
@@ -276,7 +276,7 @@ func decompress(r io.Reader) (io.Reader, error) {
 	}
 	z, err := gzip.NewReader(b)
 	if err != nil {
-		return nil, refused("the archive is not whole: %w", err).WithHint("send a .tar or a .tar.gz")
+		return nil, err
 	}
 	return z, nil
 }

@@ -65,6 +65,13 @@ func TestOpenRefuses(t *testing.T) {
 	if err := open1(path, key); err != nil {
 		t.Fatalf("the second time: %v", err)
 	}
+	os.Chmod(path, 0o644)
+	if err := open1(path, key); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
 	refused(path, other, "sealed with another key")
 	refused(path, key[:16], "16 bytes")
 	refused(filepath.Join(t.TempDir(), "no", "such.db"), key, "no such file")

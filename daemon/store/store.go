@@ -147,12 +147,12 @@ func transact(ctx context.Context, conn *sql.Conn, begin string, f func() error)
 	return nil
 }
 
-// createFile makes an empty file that only its owner can read. SQLite gives its
-// log the same mode.
+// createFile makes an empty file that only its owner can read, and closes one that
+// was copied there with another mode. SQLite gives its log the same.
 func createFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil
+		return os.Chmod(path, 0o600)
 	}
 	if err != nil {
 		return err
