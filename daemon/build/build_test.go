@@ -31,8 +31,16 @@ const (
 
 var run = "tlb" + strings.ToLower(rand.Text()[:6])
 
+// stateDir is shared by the tests, as unpacking base images takes a while.
+var stateDir string
+
 func TestMain(m *testing.M) {
+	var err error
+	if stateDir, err = os.MkdirTemp("", run); err != nil {
+		panic(err)
+	}
 	code := m.Run()
+	os.RemoveAll(stateDir)
 	if e, err := podman.New(context.Background(), podman.Options{Address: "unix://" + socket, Name: run}); err == nil {
 		ctx := context.Background()
 		containers, _ := e.ContainerList(ctx, nil)
@@ -78,10 +86,7 @@ func newFixture(t *testing.T, images ...string) *fixture {
 			lacking("needs image %s, which packaging/images/build.sh makes: %v", image, err)
 		}
 	}
-	dir := os.Getenv("TOWLINE_BUILD_TEST_DIR") // keeps caches between runs
-	if dir == "" {
-		dir = t.TempDir()
-	}
+	dir := stateDir
 	f := &fixture{t: t, engine: e, dir: dir, options: build.Options{
 		Engine: e, Name: run, Dir: filepath.Join(dir, "state"),
 		Builder: builderImage, Lifecycle: lifecycleImage, Dockerfile: buildahImage,

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -25,9 +26,8 @@ const launcherPath = "/cnb/lifecycle/launcher"
 
 // Exit codes of the lifecycle.
 const (
-	exitNoBuildpack   = 20
-	exitDetectFailed  = 21
-	exitBuildpackFail = 51
+	exitNoBuildpack  = 20
+	exitDetectFailed = 21
 )
 
 // phaseMark begins a line by which the script tells which phase begins. Nothing
@@ -73,8 +73,6 @@ func (j *job) buildBuildpacks(ctx context.Context) (daemon.BuildResult, error) {
 	if err = errors.Join(err, p.session.Close()); err != nil {
 		return daemon.BuildResult{}, unjoin(err)
 	}
-	t0 := time.Now()
-	defer func() { fmt.Fprintln(os.Stderr, "TRACE collect", time.Since(t0)) }()
 	if err := errors.Join(j.b.registry.forgetOtherRunImages(p.runImage.ID), j.b.registry.Collect()); err != nil {
 		return daemon.BuildResult{}, err
 	}
@@ -274,14 +272,13 @@ func (p *buildpackBuild) build(ctx context.Context) error {
 		return daemon.Errorf(daemon.Failed, "no buildpack knows how to build the source").
 			WithHint("at its top it needs one of: %s", p.platform.lookedFor())
 	case exitDetectFailed:
-		return p.failed("no buildpack could tell whether it builds the source", exit).WithHint("see what it said above")
-	case exitBuildpackFail:
-		return p.failed("build failed", exit).WithHint("mend what the output above complains about, commit and push again")
+		return p.failed("no buildpack could tell whether it builds the source", exit)
 	default:
-		return p.failed("build failed", exit).
-			WithHint("if it happens again, try once with the app's build cache purged")
+		return p.failed("build failed", exit)
 	}
 }
+
+var detectNoise = regexp.MustCompile(`^(======== |(skip|fail|pass): |ERROR: (No buildpack groups|Please check|failed to detect))`)
 
 // filter shows of the lifecycle's own words what a user wants to know.
 func (p *buildpackBuild) filter() func(line string) (string, bool) {
@@ -296,8 +293,7 @@ func (p *buildpackBuild) filter() func(line string) (string, bool) {
 		}
 		switch {
 		case phase == "detect" && strings.HasSuffix(line, " buildpacks participating"),
-			phase == "detect" && strings.HasPrefix(line, "======== "),
-			phase == "detect" && strings.HasPrefix(line, "ERROR: "),
+			phase == "detect" && detectNoise.MatchString(line),
 			phase == "restore" && strings.HasPrefix(line, "Restoring "),
 			strings.HasPrefix(line, "Timer: "), strings.HasPrefix(line, "target distro name/version labels"):
 			return "", false
@@ -309,11 +305,7 @@ func (p *buildpackBuild) filter() func(line string) (string, bool) {
 // deliver loads the image that the lifecycle pushed into the engine. What the
 // engine has of it already does not travel.
 func (p *buildpackBuild) deliver(ctx context.Context) (daemon.Image, error) {
-	t0 := time.Now()
-	kn := p.knownLayers(ctx)
-	t1 := time.Now()
-	image, layers, err := p.load(ctx, kn)
-	fmt.Fprintln(os.Stderr, "TRACE load", len(kn), t1.Sub(t0), time.Since(t1), err)
+	image, layers, err := p.load(ctx, p.knownLayers(ctx))
 	if err != nil && ctx.Err() == nil {
 		image, layers, err = p.load(ctx, nil) // a layer was gone after all
 	}

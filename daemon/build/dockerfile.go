@@ -314,7 +314,7 @@ func (d *dockerfileBuild) build(ctx context.Context, file string, declared []str
 	case exitExport:
 		return d.failed("can't export the image", exit)
 	default:
-		return d.failed("build failed", exit).WithHint("the %s did not build: mend what the output above complains about, commit and push again", file)
+		return d.failed("build failed", exit)
 	}
 }
 

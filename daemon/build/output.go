@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
-	"time"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -46,7 +45,6 @@ func (o *output) Stage(format string, args ...any) {
 	defer o.mu.Unlock()
 	o.flush()
 	fmt.Fprintf(o.out, stagePrefix+format+"\n", args...)
-	fmt.Fprintf(os.Stderr, "TRACE %s "+format+"\n", append([]any{time.Now().Format("05.000")}, args...)...)
 }
 
 // Warn says what the user should know but need not act upon.
@@ -97,7 +95,6 @@ func (o *output) line() {
 	line = strings.TrimRight(line, "\r")
 	line = strings.TrimRight(line[strings.LastIndexByte(line, '\r')+1:], " \t")
 	line = strings.TrimPrefix(line, deleteToLine)
-	fmt.Fprintf(os.Stderr, "TRACE %s   %s\n", time.Now().Format("05.000"), line)
 	if o.filter != nil {
 		var keep bool
 		if line, keep = o.filter(line); !keep {
@@ -120,7 +117,10 @@ func (o *output) line() {
 var (
 	ansi       = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
 	complaint  = regexp.MustCompile(`(?i)\berror\b|\bfailed\b|\bfatal\b|cannot|can't|could not|couldn't|not found|no such|unable to|npm ERR!`)
-	afterwords = regexp.MustCompile(`(?i)^(ERROR: failed to |Error: building at STEP|Error: while running runtime|subprocess exited|exit status \d+$|npm (ERR!|error) (A complete log|.*-debug-))`)
+	afterwords = regexp.MustCompile(`(?i)^(ERROR: failed to |Error: building at STEP .*: (while running runtime: )?exit status \d+$|subprocess exited|exit status \d+$|npm (ERR!|error) (A complete log|.*-debug-))`)
+	// noise is never a reason: what is about to be done, and a program's own log.
+	noise  = regexp.MustCompile(`^((\[\d+/\d+\] )?STEP \d+|time="[^"]*" level=|\(cached\))`)
+	killed = regexp.MustCompile(`(?i)^killed$|\bexit(ed with)? (status|code):? 137\b|\bSIGKILL\b`)
 )
 
 // Reason is the line that most likely tells why the last process failed: the
@@ -135,7 +135,7 @@ func (o *output) Reason() string {
 		line := strings.TrimSpace(ansi.ReplaceAllString(o.last[i], ""))
 		line = strings.TrimSpace(strings.TrimPrefix(line, "!"))
 		switch {
-		case line == "":
+		case line == "", noise.MatchString(line):
 		case afterwords.MatchString(line):
 			if last == "" {
 				last = line
@@ -150,6 +150,14 @@ func (o *output) Reason() string {
 		return clipped(complained)
 	}
 	return clipped(last)
+}
+
+// Killed tells whether something in the last process was killed, as happens to what
+// needs more memory than there is.
+func (o *output) Killed() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(o.last, killed.MatchString)
 }
 
 func clipped(line string) string {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"strings"
-	"time"
 
 	"towline/daemon"
 )
@@ -44,21 +43,12 @@ func (j *job) run(ctx context.Context, phase string, spec daemon.ContainerSpec, 
 			err = rerr
 		}
 	}()
-	t0 := time.Now()
 	if err := engine.CreateContainer(ctx, spec); err != nil {
 		return 0, err
 	}
-	t1 := time.Now()
-	defer func() { fmt.Fprintf(os.Stderr, "TRACE %s create %.2f run %.2f\n", phase, t1.Sub(t0).Seconds(), time.Since(t1).Seconds()) }()
 	exit, err = engine.RunAttached(ctx, spec.Name, daemon.Streams{Stdout: out, Stderr: out})
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
-	}
-	if err == nil && exit != 0 {
-		if c, cerr := engine.Container(ctx, spec.Name); cerr == nil && c.OOMKilled {
-			return exit, daemon.Errorf(daemon.Failed, "the build ran out of memory: it may use %d MB", j.b.options.Memory>>20).
-				WithHint("raise memory under [build] in towline.toml, or make the build need less")
-		}
 	}
 	return exit, err
 }
@@ -98,10 +88,16 @@ func appArmor() bool {
 }
 
 // failed is the error of a build that did not work, told by what it said last.
+// Mostly the limit of memory strikes a child of a child, of which the engine does
+// not know.
 func (j *job) failed(what string, exit int) *daemon.Error {
+	if memory := j.b.options.Memory; memory > 0 && j.out.Killed() {
+		return daemon.Errorf(daemon.Failed, "%s: a command was killed, most likely as it needed more than the %d MB of memory that a build has", what, memory>>20).
+			WithHint("make the build need less, or raise memory under [build] in towline.toml")
+	}
 	line := j.out.Reason()
 	if line == "" {
 		line = fmt.Sprintf("exit code %d", exit)
 	}
-	return daemon.Errorf(daemon.Failed, "%s: %s", what, line)
+	return daemon.Errorf(daemon.Failed, "%s: %s", what, line).WithHint("mend what the output above complains about, commit and push again")
 }
