@@ -2,7 +2,6 @@ package podman
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"github.com/containers/podman/v5/libpod/define"
@@ -163,8 +162,7 @@ func (e *Engine) ContainerList(ctx context.Context, labels map[string]string) ([
 	if err != nil {
 		return nil, err
 	}
-	wanted := maps.Clone(labels)
-	list, err := containers.List(c, new(containers.ListOptions).WithAll(true).WithFilters(e.filters(wanted)))
+	list, err := containers.List(c, new(containers.ListOptions).WithAll(true).WithFilters(e.filters(labels)))
 	if err != nil {
 		return nil, wrap(err, "list containers")
 	}

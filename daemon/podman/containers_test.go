@@ -233,3 +233,18 @@ func TestLogAtPath(t *testing.T) {
 		t.Errorf("file: %q, %v", data, err)
 	}
 }
+
+func TestLogOfTerminal(t *testing.T) {
+	e := newEngine(t)
+	c := create(t, e, daemon.ContainerSpec{Terminal: true}, "out", "one\n", "err", "two\nthree")
+	if code, err := e.RunAttached(t.Context(), c, daemon.Streams{Terminal: true}); err != nil || code != 0 {
+		t.Fatal(code, err)
+	}
+	var out strings.Builder
+	if err := e.ContainerLog(t.Context(), c, false, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.ReplaceAll(out.String(), "\r", ""); strings.TrimSuffix(got, "\n") != "one\ntwo\nthree" {
+		t.Errorf("%q", out.String())
+	}
+}

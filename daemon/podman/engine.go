@@ -80,6 +80,9 @@ func (e *Engine) call(ctx context.Context) (context.Context, error) {
 	return callContext{ctx, e.connection}, nil
 }
 
+// connectLimit is how long a service may take to answer its first question.
+const connectLimit = 10 * time.Second
+
 // connect is called with mu held.
 func (e *Engine) connect(ctx context.Context) error {
 	// The bindings sleep between attempts: find out first, at once, whether
@@ -89,8 +92,10 @@ func (e *Engine) connect(ctx context.Context) error {
 		return err
 	}
 	conn.Close()
-	// The client outlives ctx.
-	connection, err := bindings.NewConnection(context.WithoutCancel(ctx), "unix://"+e.socket)
+	// Only the values of the context that comes back are used: it may end here.
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	connection, err := bindings.NewConnection(ctx, "unix://"+e.socket)
 	if err != nil {
 		return err
 	}

@@ -147,10 +147,13 @@ func (e *Engine) UntagImage(ctx context.Context, ref string) error {
 	return wrap(err, "untag image "+ref)
 }
 
-// rewrite replaces a reference by the one configured for it.
+// rewrite replaces a reference by the one configured for it, under its short or its
+// full name.
 func (e *Engine) rewrite(ref string) string {
-	if other, ok := e.options.Images[ref]; ok {
-		return other
+	for _, name := range []string{ref, qualified(ref)} {
+		if other, ok := e.options.Images[name]; ok {
+			return other
+		}
 	}
 	return ref
 }

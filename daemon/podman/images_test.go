@@ -34,6 +34,9 @@ func TestImageFacts(t *testing.T) {
 	if err != nil || rewritten.ID != image.ID {
 		t.Errorf("rewritten: %+v, %v", rewritten, err)
 	}
+	if short, err := e.Image(t.Context(), "towline-test/short"); err != nil || short.ID != image.ID {
+		t.Errorf("rewritten by its full name: %+v, %v", short, err)
+	}
 	c := create(t, e, daemon.ContainerSpec{Image: "example.test/rewritten:1"}, "out", "same")
 	if out, _, _ := output(t, e, c); out != "same" {
 		t.Errorf("ran %q", out)

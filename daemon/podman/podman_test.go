@@ -54,9 +54,7 @@ func sweep(e *podman.Engine) {
 	for _, v := range volumes {
 		_ = e.RemoveVolume(ctx, v.Name)
 	}
-	for _, ref := range []string{testImage} {
-		_ = e.UntagImage(ctx, ref)
-	}
+	_ = e.UntagImage(ctx, testImage)
 }
 
 // newEngine skips where there is no Podman, unless TOWLINE_REQUIRE_PODMAN says
@@ -74,7 +72,7 @@ func newEngine(t *testing.T) *podman.Engine {
 	e, err := podman.New(t.Context(), podman.Options{
 		Address: "unix://" + socket,
 		Name:    run,
-		Images:  map[string]string{"example.test/rewritten:1": testImage},
+		Images:  map[string]string{"example.test/rewritten:1": testImage, "docker.io/towline-test/short": testImage},
 	})
 	if err != nil {
 		t.Fatal(err)
