@@ -264,3 +264,32 @@ func (d *Daemon) rollbackTarget(ctx context.Context, app string, version int) (R
 	}
 	return Release{}, Errorf(NotFound, "%s has no release v%d", app, version).WithHint("towline releases -a %s", app)
 }
+
+// keptImages is how many images of an app are kept to roll back to, the newest.
+const keptImages = 10
+
+// pruneImages removes the images of releases that are too old to roll back to.
+func (d *Daemon) pruneImages(ctx context.Context, app string) error {
+	releases, err := read(ctx, d, func(tx Tx) ([]Release, error) { return tx.Releases(app) })
+	if err != nil {
+		return err
+	}
+	kept, seen := 0, map[string]bool{"": true}
+	for _, r := range releases {
+		if seen[r.Image] {
+			continue
+		}
+		seen[r.Image] = true
+		kept++
+		if kept <= keptImages {
+			continue
+		}
+		if kept > keptImages+3 {
+			break // gone since earlier releases
+		}
+		if err := d.Engine.UntagImage(ctx, r.Image); err != nil && !isKind(err, NotFound) {
+			return err
+		}
+	}
+	return nil
+}

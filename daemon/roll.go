@@ -96,6 +96,9 @@ func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, other
 		if err := op.finish(ctx); err != nil {
 			d.Log.Error("finish operation", "app", r.release.App, "err", err)
 		}
+		if err := d.pruneImages(ctx, r.release.App); err != nil {
+			d.Log.Error("prune images", "app", r.release.App, "err", err)
+		}
 	})
 	return nil
 }
