@@ -18,12 +18,12 @@ type badLine struct {
 
 // The exit codes that scripts rely on.
 const (
-	failed      = 1
-	invalid     = 2
-	notFound    = 3
-	forbidden   = 4
-	exists      = 5
-	conflict    = 6
+	failed    = 1
+	invalid   = 2
+	notFound  = 3
+	forbidden = 4
+	exists    = 5
+	conflict  = 6
 )
 
 var long = strings.Repeat("x", 300)

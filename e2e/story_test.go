@@ -27,6 +27,7 @@ import (
 //	terminal CMD...           runs a command in a terminal of 24 lines by 80 columns
 //	exits N CMD...            the command ends with exit code N
 //	until PATTERN CMD...      repeats the command until its output has the pattern
+//	let NAME CMD...           keeps what the command prints as $NAME
 func TestStories(t *testing.T) {
 	s := sharedStack(t)
 	root, err := stack.Root()
@@ -40,6 +41,8 @@ func TestStories(t *testing.T) {
 			env.Setenv("PATH", filepath.Join(s.Dir, "bin")+":"+os.Getenv("PATH"))
 			env.Setenv("EXAMPLES", filepath.Join(root, "examples"))
 			env.Setenv("REMOTE", strings.TrimSuffix(s.Remote(""), "/"))
+			env.Setenv("ROOT", s.RootFile())
+			env.Setenv("HTTP", strconv.Itoa(s.HTTPPort))
 			env.Setenv("HTTPS", strconv.Itoa(s.HTTPSPort))
 			env.Setenv("ADDRESS", fmt.Sprintf("%s:%d", stack.Destination, s.SSHPort))
 			return nil
@@ -47,7 +50,7 @@ func TestStories(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"towline": program(s, "towline"), "ssh": program(s, "ssh"), "git": program(s, "git"), "curl": program(s, "curl"),
 			"terminal": program(s, "terminal"), "exits": exits(s), "until": until(s), "deploy": deploy(s),
-			"as": as(s), "keygen": keygen(s),
+			"as": as(s), "keygen": keygen(s), "let": let(s),
 		},
 	})
 }
@@ -142,6 +145,16 @@ func until(s *stack.Stack) func(*testscript.TestScript, bool, []string) {
 				ts.Fatalf("the output never came to be like %q", args[0])
 			}
 		}
+	}
+}
+
+func let(s *stack.Stack) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		if len(args) < 2 {
+			ts.Fatalf("usage: let NAME CMD...")
+		}
+		ts.Check(execute(ts, s, args[1:]))
+		ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 	}
 }
 
