@@ -3,7 +3,7 @@ package proxy
 import (
 	"io"
 	"net/netip"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -25,11 +25,12 @@ type exchange struct {
 	idText  string
 	service *service
 	target  *target
-	inside  *gate // the gate it must leave
-	cut     atomic.Pointer[upstream] // to close when the client resets its stream
+	inside  *gate  // the gate it must leave
+	cut     cutter // closes the target's connection when the client resets its stream
 	connect time.Duration
 	status  int
 	bytes   int64
+	own     bool   // the answer is the proxy's own
 	fault   string // why it failed, for the log; static text
 
 	res head
@@ -72,11 +73,10 @@ type client interface {
 type sendBuffer struct{ b []byte }
 
 func (x *exchange) reset() {
-	x.cut.Store(nil)
 	x.body, x.client, x.req = nil, nil, nil
 	x.protocol, x.peer, x.port, x.tls = "", netip.Addr{}, 0, false
 	x.start, x.idText, x.service, x.target, x.inside = time.Time{}, "", nil, nil, nil
-	x.connect, x.status, x.bytes, x.fault = 0, 0, 0, ""
+	x.connect, x.status, x.bytes, x.fault, x.own = 0, 0, 0, "", false
 	x.out.b = x.out.b[:0]
 	x.res.reset()
 }
@@ -106,7 +106,7 @@ func (x *exchange) page(status int, html string, extra ...field) error {
 // reply sends x.res with a body that is at hand.
 func (x *exchange) reply(content string) error {
 	h := &x.res
-	x.status = h.status
+	x.status, x.own = h.status, true
 	bodyless := x.req.method == "HEAD"
 	if err := x.client.begin(x, h, int64(len(content)), bodyless); err != nil {
 		return err
@@ -137,4 +137,25 @@ func (x *exchange) redirect(location string) error {
 	h.status = status
 	h.fields = append(h.fields, field{"Location", location})
 	return x.reply("")
+}
+
+// cutter lets another goroutine close what an exchange is using, and only
+// while it does.
+type cutter struct {
+	mu sync.Mutex
+	c  io.Closer
+}
+
+func (k *cutter) set(c io.Closer) {
+	k.mu.Lock()
+	k.c = c
+	k.mu.Unlock()
+}
+
+func (k *cutter) close() {
+	k.mu.Lock()
+	if k.c != nil {
+		k.c.Close()
+	}
+	k.mu.Unlock()
 }

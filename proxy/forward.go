@@ -137,11 +137,11 @@ func (x *exchange) wholeBody() ([]byte, bool) {
 // roundTrip writes the request to c and forwards the answer.
 func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time) error {
 	s := x.service
-	x.cut.Store(c)
-	defer x.cut.Store(nil)
+	x.cut.set(c)
 	x.out.b = x.appendRequest(x.out.b[:0], c.target, whole, body)
 	c.write.arm(c.SetWriteDeadline, now, s.idleTimeout)
 	if _, err := c.Write(x.out.b); err != nil {
+		x.cut.set(nil)
 		c.target.discard(c)
 		return errDied
 	}
@@ -169,19 +169,14 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 			}
 		}
 	}
+	x.cut.set(nil)
 	if err == nil && c.reusable(&x.res) {
 		c.target.put(c, now)
 		return nil
 	}
 	c.target.discard(c)
-	if err == errReuse {
-		err = nil
-	}
 	return err
 }
-
-// errReuse marks an exchange that went well on a connection that ends with it.
-var errReuse = errors.New("connection is finished")
 
 // reusable tells whether the next request may use c after the answer h.
 func (c *upstream) reusable(h *head) bool {
@@ -254,6 +249,10 @@ func (x *exchange) stream(c *upstream) error {
 	b := &c.body
 	for !b.done {
 		if !b.ready() {
+			if err := x.client.flush(); err != nil {
+				x.fault = "client-gone"
+				return errClient
+			}
 			c.read.arm(c.SetReadDeadline, time.Now(), x.service.idleTimeout)
 		}
 		space, err := x.client.space()
@@ -279,12 +278,6 @@ func (x *exchange) stream(c *upstream) error {
 			}
 			x.client.abort()
 			return errClient
-		}
-		if !b.ready() {
-			if err := x.client.flush(); err != nil {
-				x.fault = "client-gone"
-				return errClient
-			}
 		}
 	}
 	if err := x.client.end(b.trailers); err != nil {

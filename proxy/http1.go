@@ -306,7 +306,9 @@ func appendStatus(b []byte, res *head) []byte {
 
 func (h *http1) begin(x *exchange, res *head, length int64, bodyless bool) error {
 	h.grab()
-	if !h.closing && h.p.stopping.Load() {
+	if h.p.stopping.Load() || x.own && !h.body.done {
+		// What is left of the body is not worth reading, so the client must
+		// not send its next request here.
 		h.closing = true
 	}
 	h.chunked, h.bodyless = false, bodyless

@@ -297,12 +297,17 @@ func (p *Proxy) closeListeners() {
 }
 
 func (p *Proxy) tlsConfig() *tls.Config {
-	return &tls.Config{
-		MinVersion:                  tls.VersionTLS12,
-		GetCertificate:              p.certs.get,
-		NextProtos:                  []string{"h2", "http/1.1", "acme-tls/1"},
+	c := &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: p.certs.get,
+		NextProtos:     []string{"h2", "http/1.1"},
+		// Small first records would double the work for small answers.
 		DynamicRecordSizingDisabled: true,
 	}
+	if p.certs.acme != nil {
+		c.NextProtos = append(c.NextProtos, "acme-tls/1")
+	}
+	return c
 }
 
 func addrOf(a net.Addr) netip.Addr {

@@ -1,0 +1,594 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
+)
+
+// Limits of one HTTP/2 connection.
+const (
+	h2Streams      = 250       // at a time
+	h2StreamWindow = 256 << 10 // bytes of a request body that may be under way
+	h2ConnWindow   = 1 << 20   // of all bodies of a connection
+	h2HeaderBlock  = 256 << 10 // compressed
+	h2WriteQueue   = 128 << 10 // bytes queued before a writer waits
+	h2MaxResets    = 200       // that a client may be ahead of what it let finish
+)
+
+// http2 serves HTTP/2 on one client connection. One goroutine reads; each
+// stream has a goroutine of its own, which also writes: whoever has something
+// to send while nobody is writing writes for all (see queue).
+type http2 struct {
+	p      *Proxy
+	raw    net.Conn
+	c      *tls.Conn
+	rd     reader
+	peer   netip.Addr
+	port   uint16
+	read   deadline
+	decode *hpack.Decoder
+	first  [1]byte
+
+	// Of the header block being read.
+	block    []byte
+	blockFor uint32
+	blockEnd bool // END_STREAM
+	fields   *head
+	listSize int
+
+	last   uint32 // highest stream the client opened
+	resets int    // by the client, not balanced by streams that finished
+
+	mu         sync.Mutex // guards everything below, and windows of streams
+	moved      sync.Cond  // a window grew, a stream ended, the queue shrank
+	streams    map[uint32]*h2Stream
+	handling   int // goroutines, those of reset streams included
+	window     int64
+	initial    int64 // window of new streams
+	maxFrame   int
+	taken      int64 // bytes of bodies consumed and not yet given back
+	out, spare []byte
+	writing    bool
+	leaving    bool // GOAWAY was sent
+	tableSet   bool // our empty HPACK table was announced
+	err        error
+}
+
+func newHTTP2(p *Proxy, raw net.Conn, c *tls.Conn, peer netip.Addr, port uint16) *http2 {
+	h := &http2{p: p, raw: raw, c: c, peer: peer, port: port, streams: map[uint32]*h2Stream{},
+		window: 65535, initial: 65535, maxFrame: h2MaxFrame}
+	h.rd.src = c
+	h.moved.L = &h.mu
+	h.decode = hpack.NewDecoder(4096, h.emit)
+	h.decode.SetMaxStringLength(h2HeaderBlock)
+	return h
+}
+
+// serve returns when the connection is finished and its streams have ended.
+func (h *http2) serve() {
+	err := h.start()
+	for err == nil {
+		err = h.frame()
+	}
+	var violation h2Error
+	h.mu.Lock()
+	if errors.As(err, &violation) {
+		h.p.refused.Add(1)
+		h.sendLocked(appendGoAway(nil, h.last, uint32(violation)))
+	}
+	h.err = err
+	for _, s := range h.streams {
+		s.resetLocked()
+	}
+	h.moved.Broadcast()
+	for h.handling > 0 {
+		h.moved.Wait()
+	}
+	h.mu.Unlock()
+	h.rd.drop()
+}
+
+func (h *http2) start() error {
+	_ = h.c.SetReadDeadline(time.Now().Add(h.p.options.HeaderTimeout))
+	h.rd.acquire()
+	for h.rd.w-h.rd.r < len(h2Preface) {
+		if err := h.rd.fill(); err != nil {
+			return err
+		}
+	}
+	if string(h.rd.buf[h.rd.r:h.rd.r+len(h2Preface)]) != h2Preface {
+		return h2Error(codeProtocol)
+	}
+	h.rd.r += len(h2Preface)
+	var b []byte
+	b = appendFrame(b, 24, frameSettings, 0, 0)
+	b = appendSetting(b, setStreams, h2Streams)
+	b = appendSetting(b, setWindow, h2StreamWindow)
+	b = appendSetting(b, setHeaderList, maxHead)
+	b = appendSetting(b, setPush, 0)
+	b = appendWindow(b, 0, h2ConnWindow-65535)
+	h.send(b)
+	return nil
+}
+
+// more reads until n bytes are buffered. An idle connection times out; one with
+// streams does not, for it is they who have timeouts.
+func (h *http2) more(n int) error {
+	for h.rd.w-h.rd.r < n {
+		h.read.arm(h.c.SetReadDeadline, time.Now(), h.p.options.KeepAlive)
+		if h.p.stopping.Load() && h.finished() {
+			return io.EOF
+		}
+		err := h.fill()
+		if err == nil {
+			continue
+		}
+		if !isTimeout(err) {
+			return err
+		}
+		h.mu.Lock()
+		busy := h.handling > 0
+		h.mu.Unlock()
+		h.read = deadline{}
+		if !busy || h.rd.w > h.rd.r && !h.p.stopping.Load() {
+			h.send(appendGoAway(nil, h.last, codeNone))
+			return io.EOF
+		}
+	}
+	return nil
+}
+
+// finished tells whether good-bye was said and nothing is under way.
+func (h *http2) finished() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.leaving && h.handling == 0
+}
+
+// fill waits for the client without holding a buffer.
+func (h *http2) fill() error {
+	if h.rd.r < h.rd.w {
+		return h.rd.fill()
+	}
+	h.rd.release()
+	n, err := h.c.Read(h.first[:])
+	if n == 0 {
+		return err
+	}
+	h.rd.acquire()
+	h.rd.buf[0], h.rd.r, h.rd.w = h.first[0], 0, 1
+	return h.rd.fill()
+}
+
+// frame reads and handles one frame.
+func (h *http2) frame() error {
+	if err := h.more(h2FrameHeader); err != nil {
+		return err
+	}
+	b := h.rd.buffered()
+	length := int(b[0])<<16 | int(b[1])<<8 | int(b[2])
+	kind, flags := b[3], b[4]
+	stream := binary.BigEndian.Uint32(b[5:]) & (1<<31 - 1)
+	if length > h2MaxFrame {
+		return h2Error(codeFrameSize)
+	}
+	if h.blockFor != 0 && (kind != frameContinuation || stream != h.blockFor) {
+		return h2Error(codeProtocol)
+	}
+	if err := h.more(h2FrameHeader + length); err != nil {
+		return err
+	}
+	payload := h.rd.buf[h.rd.r+h2FrameHeader : h.rd.r+h2FrameHeader+length]
+	h.rd.r += h2FrameHeader + length
+	switch kind {
+	case frameData:
+		return h.data(stream, flags, payload)
+	case frameHeaders:
+		return h.headers(stream, flags, payload)
+	case frameContinuation:
+		if h.blockFor == 0 {
+			return h2Error(codeProtocol)
+		}
+		return h.fragment(flags, payload)
+	case frameReset:
+		return h.reset(stream, payload)
+	case frameSettings:
+		return h.settings(stream, flags, payload)
+	case framePing:
+		if stream != 0 {
+			return h2Error(codeProtocol)
+		}
+		if length != 8 {
+			return h2Error(codeFrameSize)
+		}
+		if flags&flagAck == 0 {
+			h.send(append(appendFrame(nil, 8, framePing, flagAck, 0), payload...))
+		}
+	case frameWindow:
+		return h.windowUpdate(stream, payload)
+	case framePush:
+		return h2Error(codeProtocol)
+	case framePriority:
+		if stream == 0 {
+			return h2Error(codeProtocol)
+		}
+		if length != 5 {
+			return h2Error(codeFrameSize)
+		}
+	case frameGoAway:
+		if stream != 0 {
+			return h2Error(codeProtocol)
+		}
+	}
+	return nil
+}
+
+// unpad takes padding off a payload.
+func unpad(flags byte, b []byte) ([]byte, error) {
+	if flags&flagPadded == 0 {
+		return b, nil
+	}
+	if len(b) == 0 || int(b[0]) >= len(b) {
+		return nil, h2Error(codeProtocol)
+	}
+	return b[1 : len(b)-int(b[0])], nil
+}
+
+func (h *http2) headers(stream uint32, flags byte, b []byte) error {
+	if stream%2 == 0 {
+		return h2Error(codeProtocol)
+	}
+	b, err := unpad(flags, b)
+	if err != nil {
+		return err
+	}
+	if flags&flagPriority != 0 {
+		if len(b) < 5 {
+			return h2Error(codeFrameSize)
+		}
+		if binary.BigEndian.Uint32(b)&(1<<31-1) == stream {
+			return h2Error(codeProtocol)
+		}
+		b = b[5:]
+	}
+	h.blockFor, h.blockEnd, h.block = stream, flags&flagEndStream != 0, h.block[:0]
+	return h.fragment(flags, b)
+}
+
+// fragment collects a header block and, when it is whole, opens the stream or
+// takes the trailers.
+func (h *http2) fragment(flags byte, b []byte) error {
+	if len(h.block)+len(b) > h2HeaderBlock {
+		return h2Error(codeCalm)
+	}
+	if flags&flagEndHeaders == 0 {
+		if len(b) == 0 {
+			return h2Error(codeCalm) // empty fragments have no use
+		}
+		h.block = append(h.block, b...)
+		return nil
+	}
+	if len(h.block) > 0 {
+		h.block = append(h.block, b...)
+		b = h.block
+	}
+	id := h.blockFor
+	h.blockFor = 0
+	if cap(h.block) > 16<<10 {
+		defer func() { h.block = nil }()
+	}
+	if id > h.last {
+		h.last = id
+		return h.open(id, b)
+	}
+	return h.trailers(id, b)
+}
+
+// emit takes one decoded field.
+func (h *http2) emit(f hpack.HeaderField) {
+	if h.listSize += len(f.Name) + len(f.Value) + 32; h.listSize <= maxHead {
+		h.fields.fields = append(h.fields.fields, field{f.Name, f.Value})
+	}
+}
+
+// read decodes a block into dst. Even a block that nobody wants must be
+// decoded, for the ones after it build on it.
+func (h *http2) decodeBlock(dst *head, b []byte) error {
+	h.fields, h.listSize = dst, 0
+	if _, err := h.decode.Write(b); err != nil {
+		return h2Error(codeCompression)
+	}
+	if err := h.decode.Close(); err != nil {
+		return h2Error(codeCompression)
+	}
+	return nil
+}
+
+// open begins a stream.
+func (h *http2) open(id uint32, block []byte) error {
+	s := newH2Stream(h, id)
+	if err := h.decodeBlock(&s.req, block); err != nil {
+		s.free()
+		return err
+	}
+	tooLarge := h.listSize > maxHead
+	bad := s.req.fromH2(h.blockEnd)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.leaving:
+		s.free()
+		return nil
+	case h.handling >= h2Streams:
+		h.sendLocked(appendReset(nil, id, codeRefused))
+		s.free()
+		return nil
+	case bad != nil && !tooLarge:
+		h.p.refused.Add(1)
+		h.sendLocked(appendReset(nil, id, codeProtocol))
+		s.free()
+		return nil
+	}
+	s.tooLarge = tooLarge
+	s.window = h.initial
+	s.left = s.req.length
+	s.ended = h.blockEnd
+	h.streams[id] = s
+	h.handling++
+	go s.run()
+	return nil
+}
+
+// trailers end a request body.
+func (h *http2) trailers(id uint32, block []byte) error {
+	var t head
+	if err := h.decodeBlock(&t, block); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.streams[id]
+	switch {
+	case s == nil:
+		return nil // we were faster: it has ended
+	case s.ended || !h.blockEnd:
+		return h2Error(codeProtocol)
+	}
+	for _, f := range t.fields {
+		if strings.HasPrefix(f.name, ":") || !all(f.name, &tokenChar) || !all(f.value, &valueChar) {
+			s.failLocked(codeProtocol)
+			return nil
+		}
+		if kindOf(f.name) == plain {
+			s.tail = append(s.tail, f)
+		}
+	}
+	if s.left > 0 {
+		s.failLocked(codeProtocol)
+		return nil
+	}
+	s.ended = true
+	h.moved.Broadcast()
+	return nil
+}
+
+func (h *http2) data(id uint32, flags byte, b []byte) error {
+	size := int64(len(b))
+	b, err := unpad(flags, b)
+	if err != nil {
+		return err
+	}
+	if id == 0 || id > h.last {
+		return h2Error(codeProtocol)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.streams[id]
+	if s == nil || s.reset {
+		h.giveBackLocked(nil, size)
+		return nil
+	}
+	if s.ended {
+		s.failLocked(codeClosed)
+		h.giveBackLocked(nil, size)
+		return nil
+	}
+	if int64(len(s.data))+size > h2StreamWindow {
+		return h2Error(codeFlow)
+	}
+	if s.req.length >= 0 {
+		if s.left -= int64(len(b)); s.left < 0 || flags&flagEndStream != 0 && s.left != 0 {
+			s.failLocked(codeProtocol)
+			h.giveBackLocked(nil, size)
+			return nil
+		}
+	}
+	s.data = append(s.data, b...)
+	if padding := size - int64(len(b)); padding > 0 {
+		h.giveBackLocked(s, padding)
+	}
+	s.ended = flags&flagEndStream != 0
+	h.moved.Broadcast()
+	return nil
+}
+
+// giveBackLocked returns window for n bytes that were consumed, in large steps.
+// With s nil only the connection's.
+func (h *http2) giveBackLocked(s *h2Stream, n int64) {
+	var b []byte
+	if h.taken += n; h.taken >= h2ConnWindow/4 {
+		b = appendWindow(b, 0, uint32(h.taken))
+		h.taken = 0
+	}
+	if s != nil && !s.ended {
+		if s.taken += n; s.taken >= h2StreamWindow/4 {
+			b = appendWindow(b, s.id, uint32(s.taken))
+			s.taken = 0
+		}
+	}
+	if b != nil {
+		h.sendLocked(b)
+	}
+}
+
+func (h *http2) reset(id uint32, b []byte) error {
+	if len(b) != 4 {
+		return h2Error(codeFrameSize)
+	}
+	if id == 0 || id > h.last {
+		return h2Error(codeProtocol)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.streams[id]; s != nil {
+		s.resetLocked()
+		h.moved.Broadcast()
+		// Opening and resetting is cheap for the client and dear for us.
+		if h.resets++; h.resets > h2MaxResets {
+			return h2Error(codeCalm)
+		}
+	}
+	return nil
+}
+
+func (h *http2) settings(stream uint32, flags byte, b []byte) error {
+	if stream != 0 {
+		return h2Error(codeProtocol)
+	}
+	if flags&flagAck != 0 {
+		if len(b) != 0 {
+			return h2Error(codeFrameSize)
+		}
+		return nil
+	}
+	if len(b)%6 != 0 {
+		return h2Error(codeFrameSize)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ; len(b) > 0; b = b[6:] {
+		value := binary.BigEndian.Uint32(b[2:])
+		switch binary.BigEndian.Uint16(b) {
+		case setPush:
+			if value > 1 {
+				return h2Error(codeProtocol)
+			}
+		case setWindow:
+			if value > 1<<31-1 {
+				return h2Error(codeFlow)
+			}
+			grown := int64(value) - h.initial
+			h.initial = int64(value)
+			for _, s := range h.streams {
+				if s.window += grown; s.window > 1<<31-1 {
+					return h2Error(codeFlow)
+				}
+			}
+		case setFrame:
+			if value < h2MaxFrame || value > 1<<24-1 {
+				return h2Error(codeProtocol)
+			}
+		}
+	}
+	h.sendLocked(appendFrame(nil, 0, frameSettings, flagAck, 0))
+	h.moved.Broadcast()
+	return nil
+}
+
+func (h *http2) windowUpdate(id uint32, b []byte) error {
+	if len(b) != 4 {
+		return h2Error(codeFrameSize)
+	}
+	n := int64(binary.BigEndian.Uint32(b) & (1<<31 - 1))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if id == 0 {
+		if h.window += n; n == 0 || h.window > 1<<31-1 {
+			return h2Error(codeFlow)
+		}
+	} else {
+		if id > h.last {
+			return h2Error(codeProtocol)
+		}
+		s := h.streams[id]
+		if s == nil {
+			return nil
+		}
+		if s.window += n; n == 0 || s.window > 1<<31-1 {
+			s.failLocked(codeFlow)
+		}
+	}
+	h.moved.Broadcast()
+	return nil
+}
+
+// send queues frames and sees that they are written.
+func (h *http2) send(b []byte) {
+	h.mu.Lock()
+	h.sendLocked(b)
+	h.mu.Unlock()
+}
+
+func (h *http2) sendLocked(b []byte) {
+	h.out = append(h.out, b...)
+	h.flushLocked()
+}
+
+// flushLocked writes what is queued unless someone is writing already: that one
+// takes it along. So answers that are ready together share a TLS record and a
+// system call. It waits only when the queue is full, as a client that reads
+// slowly makes it. The lock is released meanwhile.
+func (h *http2) flushLocked() {
+	if h.writing {
+		for h.writing && len(h.out) > h2WriteQueue && h.err == nil {
+			h.moved.Wait()
+		}
+		if h.writing || len(h.out) == 0 {
+			return
+		}
+	}
+	h.writing = true
+	for len(h.out) > 0 && h.err == nil {
+		batch := h.out
+		h.out = h.spare[:0]
+		h.mu.Unlock()
+		_ = h.raw.SetWriteDeadline(time.Now().Add(defaultIdleTimeout))
+		_, err := h.c.Write(batch)
+		h.mu.Lock()
+		h.spare = batch
+		if err != nil {
+			h.err = err
+			h.raw.Close()
+		}
+		h.moved.Broadcast()
+	}
+	h.writing = false
+	if cap(h.spare) > h2WriteQueue || len(h.streams) == 0 {
+		// An idle connection keeps no buffers.
+		h.out, h.spare = nil, nil
+	}
+}
+
+// wake says good-bye: streams under way finish, new ones go elsewhere.
+func (h *http2) wake() {
+	go func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if !h.leaving {
+			h.leaving = true
+			h.sendLocked(appendGoAway(nil, h.last, codeNone))
+		}
+		if h.handling == 0 {
+			_ = h.raw.SetReadDeadline(time.Unix(1, 0))
+		}
+	}()
+}
