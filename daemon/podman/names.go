@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
@@ -66,16 +67,18 @@ func (e *Engine) members(ctx context.Context, network string) []*define.InspectC
 	if err != nil {
 		return nil
 	}
-	var members []*define.InspectContainerData
-	for _, item := range list {
+	found := make([]*define.InspectContainerData, len(list))
+	var wait sync.WaitGroup
+	for i, item := range list {
 		switch item.State {
 		case define.ContainerStateCreated.String(), define.ContainerStateRunning.String(), define.ContainerStatePaused.String():
-			if data, err := e.inspect(ctx, item.ID); err == nil && data.HostsPath != "" && data.NetworkSettings != nil {
-				members = append(members, data)
-			}
+			wait.Go(func() { found[i], _ = e.inspect(ctx, item.ID) })
 		}
 	}
-	return members
+	wait.Wait()
+	return slices.DeleteFunc(found, func(data *define.InspectContainerData) bool {
+		return data == nil || data.HostsPath == "" || data.NetworkSettings == nil
+	})
 }
 
 // hostLines are sorted. An alias that several containers share stays with the name
