@@ -64,7 +64,9 @@ type Networks interface {
 	RemoveNetwork(ctx context.Context, name string) error
 	Networks(ctx context.Context) ([]Labelled, error)
 	// Connect joins a container, running or not, to a network under aliases.
-	// Joined already is no error; nor is Disconnect of one not joined.
+	// Joined already is no error; nor is Disconnect of one not joined. Aliases that
+	// one container alone has resolve without the name server in every container
+	// of the network, as long as it was started through the engine.
 	Connect(ctx context.Context, network, container string, aliases []string) error
 	Disconnect(ctx context.Context, network, container string) error
 }
@@ -132,8 +134,8 @@ type ContainerSpec struct {
 	WorkDir            string
 	User               string
 	Hostname           string
-	Networks           []Attachment
-	HostNetwork        bool // share the host's network: builds that talk to loopback
+	Networks           []Attachment // none: no network but its own loopback
+	HostNetwork        bool         // share the host's network: builds that talk to loopback
 	NoNetwork          bool
 	Mounts             []Mount
 	Limits             Limits
@@ -206,7 +208,8 @@ type ExecSpec struct {
 }
 
 // Streams connect a user to a process. With Terminal, Stdout carries both
-// outputs and every value from Resize sets the window size.
+// outputs and every value from Resize sets the window size. A call does not wait for
+// a Read of Stdin in progress when the process has ended: its owner ends that.
 type Streams struct {
 	Stdin    io.Reader
 	Stdout   io.Writer
