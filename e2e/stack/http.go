@@ -71,3 +71,11 @@ func (s *Stack) Get(ctx context.Context, app, path string) (status int, body str
 	text, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(text), err
 }
+
+// tlsClient makes a connection a TLS one, for HTTP/1.1.
+func tlsClient(ctx context.Context, raw net.Conn, config *tls.Config) (net.Conn, error) {
+	config = config.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	conn := tls.Client(raw, config)
+	return conn, conn.HandshakeContext(ctx)
+}

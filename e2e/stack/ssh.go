@@ -24,16 +24,39 @@ func (r Result) String() string {
 	return fmt.Sprintf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 }
 
-// startSSHD starts an sshd that lets in whom the daemon lists, and nobody else. It
-// reads nothing of the system's configuration.
+// startSSHD starts an sshd that lets in whom the daemon lists, and nobody else.
 func (s *Stack) startSSHD() error {
 	if err := s.keygen("sshd_host_key"); err != nil {
 		return err
 	}
+	public, err := os.ReadFile(s.KeyFile("sshd_host_key") + ".pub")
+	if err != nil {
+		return err
+	}
+	known := fmt.Sprintf("[127.0.0.1]:* %s", public)
+	if err := os.WriteFile(s.path("keys", "known_hosts"), []byte(known), 0o644); err != nil {
+		return err
+	}
+	s.sshd, err = s.runSSHD("sshd", s.SSHPort, s.path("state", "ssh", "authorized_keys"))
+	return err
+}
+
+// StartPlainSSHD starts another sshd, where the administrator's key has no forced
+// command: what it costs to run nothing at all. It ends with the stack.
+func (s *Stack) StartPlainSSHD() (port int, err error) {
+	if port, err = freePort(0); err != nil {
+		return 0, err
+	}
+	s.plain, err = s.runSSHD("plain-sshd", port, s.KeyFile(Admin)+".pub")
+	return port, err
+}
+
+// runSSHD starts an sshd that reads nothing of the system's configuration.
+func (s *Stack) runSSHD(name string, port int, keys string) (*program, error) {
 	config := fmt.Sprintf(`Port %d
 ListenAddress 127.0.0.1
 HostKey %s
-PidFile %s
+PidFile none
 AuthorizedKeysFile %s
 # The directory may be below one that all may write to.
 StrictModes no
@@ -47,24 +70,16 @@ AcceptEnv GIT_PROTOCOL
 PrintMotd no
 PrintLastLog no
 MaxStartups 100
-`, s.SSHPort, s.KeyFile("sshd_host_key"), s.path("run", "sshd.pid"), s.path("state", "ssh", "authorized_keys"))
-	path := s.path("sshd_config")
+`, port, s.KeyFile("sshd_host_key"), keys)
+	path := s.path(name + "_config")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
-		return err
+		return nil, err
 	}
-	var err error
-	if s.sshd, err = s.start("sshd", nil, "/usr/sbin/sshd", "-D", "-e", "-f", path); err != nil {
-		return err
-	}
-	known, err := os.ReadFile(s.KeyFile("sshd_host_key") + ".pub")
+	p, err := s.start(name, nil, "/usr/sbin/sshd", "-D", "-e", "-f", path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	line := fmt.Sprintf("[127.0.0.1]:%d %s", s.SSHPort, known)
-	if err := os.WriteFile(s.path("keys", "known_hosts"), []byte(line), 0o644); err != nil {
-		return err
-	}
-	return s.sshd.waitUntil(func() error { return dialOnce("tcp", loopback(s.SSHPort)) })
+	return p, p.waitUntil(func() error { return dialOnce("tcp", loopback(port)) })
 }
 
 // KeyFile is the private key of a member; .pub next to it is the public one.
@@ -117,10 +132,15 @@ func (s *Stack) Host(ctx context.Context, stdin io.Reader, args ...string) Resul
 // SSHCommand is the ssh command line, up to where host and command follow, that
 // logs in with a member's key.
 func (s *Stack) SSHCommand(member string, more ...string) []string {
-	return append([]string{
-		"ssh", "-F", "/dev/null", "-i", s.KeyFile(member), "-p", strconv.Itoa(s.SSHPort), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
+	return append(s.SSHCommandTo(s.SSHPort, member), more...)
+}
+
+// SSHCommandTo is that for another port.
+func (s *Stack) SSHCommandTo(port int, member string) []string {
+	return []string{
+		"ssh", "-F", "/dev/null", "-i", s.KeyFile(member), "-p", strconv.Itoa(port), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
 		"-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile=" + s.path("keys", "known_hosts"), "-o", "LogLevel=ERROR",
-	}, more...)
+	}
 }
 
 // Destination is where ssh connects to.

@@ -34,6 +34,7 @@ type Stack struct {
 	proxy   *program
 	daemon  *program
 	sshd    *program
+	plain   *program // see StartPlainSSHD
 	mu      sync.Mutex
 	members map[string]bool // who have a key in Dir/keys
 }
@@ -198,7 +199,7 @@ func (s *Stack) DaemonLog() string {
 // disk. It may be called again.
 func (s *Stack) Close() error {
 	var errs []error
-	for _, p := range []*program{s.sshd, s.daemon, s.proxy} {
+	for _, p := range []*program{s.plain, s.sshd, s.daemon, s.proxy} {
 		if p != nil {
 			errs = append(errs, p.stop())
 		}

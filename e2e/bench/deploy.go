@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"towline/e2e/stack"
+)
+
+const deployRounds = 20
+
+// deploys measures, from the user's enter key until the first request that the new
+// release answers, a push and a config change.
+func (b *bench) deploys() error {
+	var whole, build, pushes, configs sample
+	for n := 1; n <= deployRounds; n++ {
+		want := fmt.Sprintf("push-%d", n)
+		if err := os.WriteFile(filepath.Join(b.dir, "VERSION"), []byte(want+"\n"), 0o644); err != nil {
+			return err
+		}
+		if err := b.git("commit", "-qam", want); err != nil {
+			return err
+		}
+		total, err := b.untilServed("/", "version="+want+"\n", func() error { return b.git("push", "-q", "towline", "main") })
+		if err != nil {
+			return err
+		}
+		built, err := b.lastBuild()
+		if err != nil {
+			return err
+		}
+		whole, build, pushes = append(whole, total), append(build, built), append(pushes, total-built)
+
+		value := fmt.Sprintf("value-%d", n)
+		total, err = b.untilServed("/env/BENCH", value+"\n", func() error { return b.ssh("config:set -a " + app + " BENCH=" + value) })
+		if err != nil {
+			return err
+		}
+		configs = append(configs, total)
+	}
+	heading("goal")
+	whole.row("git push until the new release serves", "")
+	build.row("  of that the build", "")
+	pushes.row("  of that Towline and the app's boot", "1000 ms")
+	configs.row("config:set until the new config serves", "700 ms")
+	return nil
+}
+
+// untilServed runs change and returns when, after its start, the page first began
+// with want.
+func (b *bench) untilServed(path, want string, change func() error) (time.Duration, error) {
+	client, err := b.Client(true)
+	if err != nil {
+		return 0, err
+	}
+	defer client.CloseIdleConnections()
+	done := make(chan error, 1)
+	start := time.Now()
+	go func() { done <- change() }()
+	served := time.Duration(0)
+	for served == 0 {
+		if body, err := page(client, b.URL(app, path)); err == nil && strings.HasPrefix(body, want) {
+			served = time.Since(start)
+		}
+		if time.Since(start) > time.Minute {
+			return 0, fmt.Errorf("%s never said %q: %w", path, want, <-done)
+		}
+		time.Sleep(2 * time.Millisecond) // between polls: the app has work to do too
+	}
+	return served, <-done
+}
+
+func page(client *http.Client, url string) (string, error) {
+	resp, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text := make([]byte, 256)
+	n, _ := resp.Body.Read(text)
+	return string(text[:n]), nil
+}
+
+// lastBuild is how long the newest build took, by the app's log.
+func (b *bench) lastBuild() (time.Duration, error) {
+	r := b.SSH(b.ctx, stack.Admin, nil, "logs -a "+app+" --source build -n 2 --json")
+	if r.Code != 0 {
+		return 0, fmt.Errorf("logs: %s", r)
+	}
+	var times []time.Time
+	lines := json.NewDecoder(strings.NewReader(r.Stdout))
+	for lines.More() {
+		var l struct {
+			Time time.Time `json:"time"`
+			Text string    `json:"text"`
+		}
+		if err := lines.Decode(&l); err != nil {
+			return 0, err
+		}
+		times = append(times, l.Time)
+	}
+	if len(times) != 2 {
+		return 0, fmt.Errorf("the log of the build is %q", r.Stdout)
+	}
+	return times[1].Sub(times[0]), nil
+}
