@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +24,7 @@ import (
 //	towline, ssh, git, curl   the real programs, set up for the stack
 //	as NAME                   go on with the key of that member
 //	keygen NAME               makes a key, NAME.pub
+//	cable APP TEXT            sends a text through an app's ActionCable, and prints its echo
 //	deploy APP                creates the app and pushes the folder of its name
 //	terminal CMD...           runs a command in a terminal of 24 lines by 80 columns
 //	exits N CMD...            the command ends with exit code N
@@ -50,7 +52,7 @@ func TestStories(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"towline": program(s, "towline"), "ssh": program(s, "ssh"), "git": program(s, "git"), "curl": program(s, "curl"),
 			"terminal": program(s, "terminal"), "exits": exits(s), "until": until(s), "deploy": deploy(s),
-			"as": as(s), "keygen": keygen(s), "let": let(s),
+			"as": as(s), "keygen": keygen(s), "let": let(s), "cable": cable(s),
 		},
 	})
 }
@@ -155,6 +157,19 @@ func let(s *stack.Stack) func(*testscript.TestScript, bool, []string) {
 		}
 		ts.Check(execute(ts, s, args[1:]))
 		ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+	}
+}
+
+func cable(s *stack.Stack) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		if len(args) != 2 {
+			ts.Fatalf("usage: cable APP TEXT")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		echo, err := s.Cable(ctx, args[0], args[1])
+		ts.Check(err)
+		fmt.Fprintln(ts.Stdout(), echo)
 	}
 }
 

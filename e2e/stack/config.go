@@ -16,6 +16,7 @@ const images = `
 "docker.io/buildpacksio/lifecycle:0.20.11" = "localhost/towline/lifecycle:0.20.11"
 "quay.io/buildah/stable:latest" = "localhost/towline/buildah:12"
 "docker.io/library/redis:7" = "localhost/towline/redis:7"
+"docker.io/library/neo4j:5-community" = "localhost/towline/neo4j:5.26-community"
 "docker.io/library/neo4j:5.26-community" = "localhost/towline/neo4j:5.26-community"
 "docker.io/library/postgres:15" = "localhost/towline/postgres:15"
 `
