@@ -1,0 +1,190 @@
+package plugins
+
+import (
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+var (
+	serviceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
+	partName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
+	wordName    = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
+	varName     = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,99}$`)
+)
+
+// check finds what is wrong with a manifest beyond its syntax.
+func (m *Manifest) check() (errs []error) {
+	bad := func(word, format string, args ...any) { errs = append(errs, m.fault(word, format, args...)) }
+	if !serviceName.MatchString(m.Name) {
+		bad("name", "name %q: use lower-case letters, digits and dashes", m.Name)
+	}
+	if m.Title == "" {
+		bad("title", "title is missing")
+	}
+	m.checkVersions(bad)
+	m.checkPlans(bad)
+	m.checkParts(bad)
+	m.checkVars(bad)
+	if len(m.Probe.Command) == 0 {
+		bad("probe", "probe has no command")
+	}
+	if m.Probe.Interval < 0 || m.Probe.Deadline < 0 {
+		bad("probe", "probe times must be positive")
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	return m.checkRenders()
+}
+
+type badFunc = func(word, format string, args ...any)
+
+func (m *Manifest) checkVersions(bad badFunc) {
+	seen := map[string]bool{}
+	for _, v := range m.Versions {
+		switch _, tag, found := strings.Cut(v.Image[strings.LastIndex(v.Image, "/")+1:], ":"); {
+		case !partName.MatchString(v.Name):
+			bad(v.Name, "version %q is not a name", v.Name)
+		case seen[v.Name]:
+			bad(v.Name, "version %q is there twice", v.Name)
+		case v.Image == "" || strings.ContainsAny(v.Image, " \t\n"):
+			bad(v.Name, "version %s has no image", v.Name)
+		case !found || tag == "" || tag == "latest":
+			bad(v.Image, "image %q has no tag that says its version", v.Image)
+		}
+		seen[v.Name] = true
+	}
+	if !seen[m.DefaultVersion] {
+		bad("default_version", "default_version %q is none of the versions", m.DefaultVersion)
+	}
+	for from, tos := range m.Upgrades {
+		for _, v := range append([]string{from}, tos...) {
+			if !seen[v] {
+				bad("upgrades", "upgrades: there is no version %q", v)
+			}
+		}
+	}
+}
+
+func (m *Manifest) checkPlans(bad badFunc) {
+	seen := map[string]bool{}
+	for _, p := range m.Plans {
+		if !partName.MatchString(p.Name) {
+			bad(p.Name, "plan %q is not a name", p.Name)
+		}
+		if seen[p.Name] {
+			bad(p.Name, "plan %q is there twice", p.Name)
+		}
+		seen[p.Name] = true
+		if _, err := parseBytes(p.Memory); err != nil {
+			bad(p.Memory, "plan %s: memory %q is not a size like 512m", p.Name, p.Memory)
+		}
+		if p.CPU < 0 {
+			bad("cpu", "plan %s: cpu is negative", p.Name)
+		}
+	}
+	if !seen[m.DefaultPlan] {
+		bad("default_plan", "default_plan %q is none of the plans", m.DefaultPlan)
+	}
+}
+
+func (m *Manifest) checkParts(bad badFunc) {
+	seen := map[string]bool{}
+	once := func(kind, name string) {
+		if seen[kind+" "+name] {
+			bad(name, "%s %q is there twice", kind, name)
+		}
+		seen[kind+" "+name] = true
+	}
+	for _, v := range m.Volumes {
+		if !wordName.MatchString(v.Name) {
+			bad(v.Name, "volume %q is not a name", v.Name)
+		}
+		once("volume", v.Name)
+		if !path.IsAbs(v.Path) || path.Clean(v.Path) != v.Path {
+			bad(v.Path, "volume %s: path %q is not absolute and clean", v.Name, v.Path)
+		}
+	}
+	for _, p := range m.Ports {
+		if !wordName.MatchString(p.Name) || p.Port < 1 || p.Port > 65535 {
+			bad(p.Name, "port %q %d is not a name and a port", p.Name, p.Port)
+		}
+		once("port", p.Name)
+	}
+	for _, s := range m.Secrets {
+		if !wordName.MatchString(s.Name) {
+			bad(s.Name, "secret %q is not a name", s.Name)
+		}
+		once("secret", s.Name)
+		if s.Bits != 0 && (s.Bits < 128 || s.Bits > 1024) {
+			bad(s.Name, "secret %s: %d bits; use 128 to 1024", s.Name, s.Bits)
+		}
+	}
+	for _, c := range m.Certificates {
+		if !wordName.MatchString(c.Name) {
+			bad(c.Name, "certificate %q is not a name", c.Name)
+		}
+		once("secret", c.Name+"_cert")
+		once("secret", c.Name+"_key")
+	}
+	for _, f := range m.Files {
+		if !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path {
+			bad(f.Path, "file path %q is not absolute and clean", f.Path)
+		}
+		once("file", f.Path)
+		if mode, err := strconv.ParseUint(f.mode(), 8, 32); err != nil || mode > 0o777 {
+			bad(f.Mode, "file %s: mode %q is not octal", f.Path, f.Mode)
+		}
+	}
+	if m.Web.Port != "" && !seen["port "+m.Web.Port] {
+		bad("web", "web: there is no port %q", m.Web.Port)
+	}
+}
+
+func (f FileTemplate) mode() string {
+	if f.Mode == "" {
+		return "0444"
+	}
+	return f.Mode
+}
+
+func (m *Manifest) checkVars(bad badFunc) {
+	if len(m.Vars) == 0 {
+		bad("vars", "there are no vars: an app could not find the service")
+	}
+	names, suffixes := map[string]bool{}, map[string]bool{}
+	for _, v := range m.Vars {
+		if !varName.MatchString(v.Name) {
+			bad(v.Name, "var %q: use capital letters, digits and underscores", v.Name)
+		}
+		if !varName.MatchString(v.Suffix) {
+			bad(v.Name, "var %s: suffix %q: use capital letters, digits and underscores", v.Name, v.Suffix)
+		}
+		if names[v.Name] || suffixes[v.Suffix] {
+			bad(v.Name, "var %s or its suffix is there twice", v.Name)
+		}
+		names[v.Name], suffixes[v.Suffix] = true, true
+		if v.Value == "" {
+			bad(v.Name, "var %s has no value", v.Name)
+		}
+	}
+}
+
+// checkRenders renders everything for every version and plan.
+func (m *Manifest) checkRenders() []error {
+	secrets, err := m.newSecrets()
+	if err != nil {
+		return []error{err}
+	}
+	for _, v := range m.Versions {
+		for _, p := range m.Plans {
+			_, err := m.Render(Instance{Name: "check", Host: "check", Version: v.Name, Plan: p.Name, Secrets: secrets})
+			if err != nil {
+				return []error{err}
+			}
+		}
+	}
+	return nil
+}

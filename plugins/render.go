@@ -1,0 +1,208 @@
+package plugins
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// Instance is one add-on: what templates are rendered over.
+type Instance struct {
+	Name, Host, Version, Plan string
+	Secrets                   map[string]string
+}
+
+// Spec is a manifest rendered for one add-on.
+type Spec struct {
+	Image      string
+	Env        map[string]string
+	Entrypoint []string
+	Command    []string
+	User       string
+	Volumes    []Volume
+	Ports      map[string]int
+	Files      []File
+	Memory     int64 // bytes
+	CPU        float64
+	Probe      Probe
+	Snapshot   Action
+	Verify     Action
+	Console    Action
+	Rotate     Action
+	Export     Transfer
+	Import     Transfer
+
+	vars []VarTemplate
+}
+
+// File is a rendered file. Its content may hold secrets.
+type File struct {
+	Path     string
+	Mode     fs.FileMode
+	UID, GID int
+	Content  string
+}
+
+// Probe is a command to repeat until it succeeds.
+type Probe struct {
+	Action
+	Interval, Deadline time.Duration
+}
+
+// Var is a config var.
+type Var struct{ Name, Value string }
+
+// Vars are the config vars for an app. With a prefix, which a second add-on of a kind
+// needs, CACHE gives CACHE_URL and so on.
+func (s Spec) Vars(prefix string) []Var {
+	var out []Var
+	for _, v := range s.vars {
+		name := v.Name
+		if prefix != "" {
+			name = prefix + "_" + v.Suffix
+		}
+		out = append(out, Var{name, v.Value})
+	}
+	return out
+}
+
+// scope is what a template sees.
+type scope struct {
+	Name, Host, Version, Plan string
+	Secret                    map[string]string
+	Setting                   map[string]string
+	Port                      map[string]int
+	MemoryMB                  int64
+}
+
+// renderer collects the first error, so that Render reads straight down.
+type renderer struct {
+	m    *Manifest
+	data scope
+	err  error
+}
+
+// Render fills the templates in. The error names file and line.
+func (m *Manifest) Render(i Instance) (Spec, error) {
+	version, ok := m.version(i.Version)
+	if !ok {
+		return Spec{}, fmt.Errorf("%s has no version %q", m.Name, i.Version)
+	}
+	plan, ok := m.Plan(i.Plan)
+	if !ok {
+		return Spec{}, fmt.Errorf("%s has no plan %q", m.Name, i.Plan)
+	}
+	memory, err := parseBytes(plan.Memory)
+	if err != nil {
+		return Spec{}, err
+	}
+	ports := map[string]int{}
+	for _, p := range m.Ports {
+		ports[p.Name] = p.Port
+	}
+	r := &renderer{m: m, data: scope{
+		Name: i.Name, Host: i.Host, Version: i.Version, Plan: i.Plan,
+		Secret: i.Secrets, Setting: plan.Settings, Port: ports, MemoryMB: memory >> 20,
+	}}
+	env := maps.Clone(m.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, version.Env)
+	s := Spec{
+		Image: version.Image, Entrypoint: m.Entrypoint, Command: r.all(m.Command), User: m.User,
+		Volumes: m.Volumes, Ports: ports, Memory: memory, CPU: plan.CPU,
+		Probe:    Probe{r.action(m.Probe.Action), time.Duration(m.Probe.Interval), time.Duration(m.Probe.Deadline)},
+		Snapshot: r.action(m.Snapshot), Verify: r.action(m.Verify), Console: r.action(m.Console),
+		Rotate: r.action(m.Rotate), Export: r.transfer(m.Export), Import: r.transfer(m.Import),
+	}
+	if s.Probe.Interval == 0 {
+		s.Probe.Interval = 100 * time.Millisecond
+	}
+	if s.Probe.Deadline == 0 {
+		s.Probe.Deadline = time.Minute
+	}
+	s.Env = r.env(env)
+	for _, f := range m.Files {
+		mode, _ := strconv.ParseUint(f.mode(), 8, 32) // checked by Load
+		s.Files = append(s.Files, File{f.Path, fs.FileMode(mode), f.UID, f.GID, r.text(f.Content)})
+	}
+	for _, v := range m.Vars {
+		s.vars = append(s.vars, VarTemplate{v.Name, v.Suffix, r.text(v.Value)})
+	}
+	return s, r.err
+}
+
+func (r *renderer) transfer(t Transfer) Transfer {
+	t.Action = r.action(t.Action)
+	return t
+}
+
+func (r *renderer) action(a Action) Action {
+	return Action{r.all(a.Command), r.env(a.Env)}
+}
+
+func (r *renderer) env(templates map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(templates)) {
+		out[key] = r.text(templates[key])
+	}
+	return out
+}
+
+func (r *renderer) all(templates []string) []string {
+	var out []string
+	for _, t := range templates {
+		out = append(out, r.text(t))
+	}
+	return out
+}
+
+func (r *renderer) text(text string) string {
+	if !strings.Contains(text, "{{") {
+		return text
+	}
+	t, err := template.New("").Option("missingkey=error").Parse(text)
+	var b strings.Builder
+	if err == nil {
+		err = t.Execute(&b, r.data)
+	}
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("%s:%d: template: %s", r.m.path, r.m.lineOf(text), trimTemplateError(err))
+	}
+	return b.String()
+}
+
+// lineOf is the line on which a template's first action stands.
+func (m *Manifest) lineOf(text string) int {
+	action := text[strings.Index(text, "{{"):]
+	if end := strings.IndexAny(action, "}\n"); end > 0 {
+		action = action[:end]
+	}
+	i := strings.Index(m.text, action)
+	return 1 + strings.Count(m.text[:max(i, 0)], "\n")
+}
+
+// trimTemplateError drops the name of the unnamed template.
+func trimTemplateError(err error) string {
+	s := strings.TrimPrefix(err.Error(), "template: :")
+	if _, rest, found := strings.Cut(s, "executing \"\" at "); found {
+		return rest
+	}
+	return s
+}
+
+// parseBytes reads "512m" or "2g".
+func parseBytes(s string) (int64, error) {
+	shift := map[string]uint{"k": 10, "m": 20, "g": 30}[strings.ToLower(s[max(0, len(s)-1):])]
+	n, err := strconv.ParseInt(strings.TrimRight(s, "kKmMgG"), 10, 32)
+	if err != nil || n <= 0 || shift == 0 {
+		return 0, fmt.Errorf("%q is not a size", s)
+	}
+	return n << shift, nil
+}
