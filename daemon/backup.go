@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"towline/plugins"
 )
 
 // backupData is what reconcile must know of a capture or a restore that was cut
@@ -119,7 +121,7 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, tree string) (stall 
 		return 0, err
 	}
 	container := d.addonContainer(addon)
-	if len(spec.Snapshot) > 0 {
+	if len(spec.Snapshot.Command) > 0 {
 		if _, err := d.execIn(ctx, container, spec.Snapshot); err != nil {
 			return 0, err
 		}
@@ -141,10 +143,7 @@ func (d *Daemon) prove(ctx context.Context, addon Addon, tree, id string) (facts
 	if err != nil {
 		return "", err
 	}
-	c, err := d.serviceSpec(addon, spec)
-	if err != nil {
-		return "", err
-	}
+	c := d.serviceSpec(addon, spec)
 	c.Name = d.Name + "-proof-" + id
 	c.Labels = map[string]string{labelKind: kindProof, labelAddon: addon.Name}
 	c.Networks, c.NoNetwork = nil, true
@@ -166,7 +165,7 @@ func (d *Daemon) prove(ctx context.Context, addon Addon, tree, id string) (facts
 	if err := d.awaitService(ctx, c.Name, spec); err != nil {
 		return "", err
 	}
-	if len(spec.Verify) == 0 {
+	if len(spec.Verify.Command) == 0 {
 		return "", nil
 	}
 	text, err := d.execIn(ctx, c.Name, spec.Verify)
@@ -177,12 +176,13 @@ func (d *Daemon) prove(ctx context.Context, addon Addon, tree, id string) (facts
 	return strings.Join(lines, ", "), err
 }
 
-// execIn runs a command in a container and returns what it wrote.
-func (d *Daemon) execIn(ctx context.Context, container string, argv []string) (string, error) {
+// execIn runs a manifest's action in a container and returns what it wrote.
+func (d *Daemon) execIn(ctx context.Context, container string, a plugins.Action) (string, error) {
 	var stdout, stderr bytes.Buffer
-	code, err := d.Engine.Exec(ctx, container, ExecSpec{Command: argv}, Streams{Stdout: &stdout, Stderr: &stderr})
+	exec := ExecSpec{Command: a.Command, Env: a.Env}
+	code, err := d.Engine.Exec(ctx, container, exec, Streams{Stdout: &stdout, Stderr: &stderr})
 	if err == nil && code != 0 {
-		err = fmt.Errorf("%s exited with code %d: %s", argv[0], code, clip(strings.TrimSpace(stderr.String())))
+		err = fmt.Errorf("%s exited with code %d: %s", a.Command[0], code, clip(strings.TrimSpace(stderr.String())))
 	}
 	return stdout.String(), err
 }

@@ -1,6 +1,9 @@
 package daemon
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // ReadLogs sends an app's last lines, and with q.Follow what comes after them until
 // ctx ends.
@@ -9,4 +12,28 @@ func (d *Daemon) ReadLogs(ctx context.Context, q LogQuery, line func(LogLine) er
 		return err
 	}
 	return d.Logs.Read(ctx, q, line)
+}
+
+// PruneLogs keeps the logs within their bounds until ctx ends.
+func (d *Daemon) PruneLogs(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		list, err := d.Engine.ContainerList(ctx, nil)
+		if err == nil {
+			var live []string
+			for _, c := range list {
+				live = append(live, c.Name)
+			}
+			err = d.Logs.Prune(live)
+		}
+		if err != nil && ctx.Err() == nil {
+			d.Log.Error("prune logs", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

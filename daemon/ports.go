@@ -412,8 +412,13 @@ type Stored struct {
 
 // Logs keeps what apps and Towline itself say. The adapter is daemon/logs.
 type Logs interface {
-	// ContainerPath is the file that the engine writes a process's output to.
+	// ContainerPath is the file that the engine writes a process's output to. The
+	// logs of an add-on are those of an app called "+NAME".
 	ContainerPath(app, process string) string
+	// ContainerSize bounds that file, in bytes.
+	ContainerSize() int64
+	// Prune removes what is too old or too much, but nothing of the live containers.
+	Prune(live []string) error
 	// Write adds a line of Towline's own, from source "system" or "build".
 	Write(app, source, process, line string)
 	// Read sends the last n lines in order of time, then, with follow, new ones

@@ -66,9 +66,11 @@ func (d *Daemon) processSpec(rel Release, p Process, process string, index int, 
 		Init:       true,
 		CapDrop:    []string{"ALL"},
 		LogPath:    d.Logs.ContainerPath(rel.App, container),
+		LogSize:    d.Logs.ContainerSize(),
 		StopGrace:  stopGrace,
 		Labels: map[string]string{
-			labelApp: rel.App, labelKind: kind, labelProcess: process, labelIndex: strconv.Itoa(index),
+			labelAddon: "", // an image may bring labels of its own
+			labelApp:   rel.App, labelKind: kind, labelProcess: process, labelIndex: strconv.Itoa(index),
 			labelRelease: strconv.Itoa(rel.Version), labelOperation: operation,
 		},
 	}

@@ -54,7 +54,7 @@ func (d *Daemon) renderAddon(a Addon) (plugins.Spec, error) {
 }
 
 // serviceSpec describes the container of an add-on, on its own network alone.
-func (d *Daemon) serviceSpec(a Addon, spec plugins.Spec) (ContainerSpec, error) {
+func (d *Daemon) serviceSpec(a Addon, spec plugins.Spec) ContainerSpec {
 	c := ContainerSpec{
 		Name:       d.addonContainer(a),
 		Image:      spec.Image,
@@ -67,6 +67,8 @@ func (d *Daemon) serviceSpec(a Addon, spec plugins.Spec) (ContainerSpec, error) 
 		Networks:   []Attachment{{Network: d.addonNetwork(a.Name), Aliases: []string{a.Name}}},
 		Limits:     Limits{Memory: spec.Memory, CPU: spec.CPU},
 		Init:       true,
+		LogPath:    d.Logs.ContainerPath("+"+a.Name, d.addonContainer(a)),
+		LogSize:    d.Logs.ContainerSize(),
 		StopGrace:  stopGrace,
 	}
 	for _, v := range spec.Volumes {
@@ -76,7 +78,7 @@ func (d *Daemon) serviceSpec(a Addon, spec plugins.Spec) (ContainerSpec, error) 
 		path := filepath.Join(d.filesDir(a), fmt.Sprintf("%d-%s", i, filepath.Base(f.Path)))
 		c.Mounts = append(c.Mounts, Mount{Source: path, Target: f.Path, ReadOnly: true})
 	}
-	return c, nil
+	return c
 }
 
 // writeFiles puts the rendered files where serviceSpec mounts them from: below a
@@ -129,10 +131,7 @@ func (d *Daemon) runService(ctx context.Context, a Addon, spec plugins.Spec, app
 	if err := d.writeFiles(a, spec); err != nil {
 		return err
 	}
-	c, err := d.serviceSpec(a, spec)
-	if err != nil {
-		return err
-	}
+	c := d.serviceSpec(a, spec)
 	for _, app := range apps {
 		if err := d.Engine.EnsureNetwork(ctx, d.networkName(app), map[string]string{labelApp: app}); err != nil {
 			return err
@@ -168,7 +167,7 @@ func (d *Daemon) awaitService(ctx context.Context, container string, spec plugin
 	defer cancel()
 	wait := spec.Probe.Interval
 	for {
-		_, err := d.execIn(ctx, container, spec.Probe.Command)
+		_, err := d.execIn(ctx, container, spec.Probe.Action)
 		if err == nil {
 			return nil
 		}
@@ -266,5 +265,5 @@ func (d *Daemon) removeService(ctx context.Context, addon string) error {
 		}
 	}
 	return errors.Join(err, d.Engine.RemoveNetwork(ctx, d.addonNetwork(addon)),
-		os.RemoveAll(filepath.Join(d.Dir, "addons", addon)))
+		os.RemoveAll(filepath.Join(d.Dir, "addons", addon)), d.Logs.Remove("+"+addon))
 }

@@ -52,6 +52,7 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 		return err
 	}
 	go supervise(ctx, d, log)
+	go d.PruneLogs(ctx)
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
 	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
 

@@ -95,8 +95,8 @@ func runAddonPlans(_ context.Context, call *Call) error {
 		Default bool   `json:"default"`
 	}
 	list := []entry{}
-	for _, name := range m.PlanNames() {
-		list = append(list, entry{name, m.Plans[name].Memory, name == m.DefaultPlan})
+	for _, p := range m.Plans {
+		list = append(list, entry{p.Name, p.Memory, p.Name == m.DefaultPlan})
 	}
 	return call.result(list, func(w io.Writer) {
 		table(w, func(row func(...any)) {
