@@ -18,8 +18,14 @@ const (
 	maxConfigValue = 64 << 10
 )
 
-// reservedApps would be taken for parts of Towline in a path or a host name.
-var reservedApps = map[string]bool{"towline": true, "addon": true, "dashboard": true}
+// reservedApps would be taken for parts of Towline in a host name or in the name of
+// a container or a network.
+var reservedApps = map[string]bool{"towline": true, "addon": true, "build": true, "dashboard": true, "proof": true}
+
+func reserved(app string) bool {
+	first, _, _ := strings.Cut(app, "-")
+	return reservedApps[app] || first == "addon" || first == "build" || first == "proof"
+}
 
 // CheckAppName tells whether name can be that of an app: part of a host name, a
 // container name and a file name.
@@ -33,7 +39,7 @@ func CheckAppName(name string) error {
 	case !appName.MatchString(name):
 		return Errorf(Invalid, "app name %q is not allowed", name).
 			WithHint("use lower-case letters, digits and dashes, beginning with a letter, like %q", suggestName(name))
-	case reservedApps[name]:
+	case reserved(name):
 		return Errorf(Invalid, "app name %q is reserved", name).WithHint("choose another")
 	}
 	return nil
@@ -54,7 +60,7 @@ func suggestName(name string) string {
 	}, name)
 	s = strings.TrimLeft(s, "-0123456789")
 	s = strings.Trim(s[:min(len(s), 20)], "-")
-	if s == "" || reservedApps[s] {
+	if s == "" || reserved(s) {
 		return "shop"
 	}
 	return s

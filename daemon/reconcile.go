@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -39,10 +40,28 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	if err := d.removeOrphans(ctx); err != nil {
 		return err
 	}
-	if err := d.startAddons(ctx); err != nil {
+	return d.startAll(ctx)
+}
+
+// startPatience is how long Reconcile waits for everything to serve. One app that
+// never becomes ready must not keep the daemon from its users.
+const startPatience = 10 * time.Second
+
+// startAll starts add-ons, then apps, and goes on in the background when that takes
+// long.
+func (d *Daemon) startAll(ctx context.Context) error {
+	done := make(chan error, 1)
+	d.goBackground(func(ctx context.Context) {
+		done <- errors.Join(d.startAddons(ctx), d.startApps(ctx))
+	})
+	select {
+	case err := <-done:
 		return err
+	case <-time.After(startPatience):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return d.startApps(ctx)
 }
 
 // recover brings one operation to its one allowed outcome. It may be cut short too,

@@ -56,7 +56,7 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 		step(out, "Starting %s", describe(web))
 	}
 	started := time.Now()
-	if err := d.startAll(ctx, web, r); err != nil {
+	if err := d.startProcesses(ctx, web, r); err != nil {
 		return err
 	}
 	data := rollData{Version: r.version}
@@ -83,7 +83,7 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, others []ContainerSpec, out io.Writer) error {
 	if len(others) > 0 {
 		step(out, "Starting %s", describe(others))
-		if err := d.startAll(ctx, others, nil); err != nil {
+		if err := d.startProcesses(ctx, others, nil); err != nil {
 			say(out, " !     %v", err)
 			d.Logs.Write(r.release.App, "system", "start", err.Error())
 		}
@@ -186,9 +186,9 @@ func describe(specs []ContainerSpec) string {
 	return strings.Join(names, ", ")
 }
 
-// startAll creates and starts containers, some at a time. With r, they become
+// startProcesses creates and starts containers, some at a time. With r, they become
 // targets of its route.
-func (d *Daemon) startAll(ctx context.Context, specs []ContainerSpec, r *rollout) error {
+func (d *Daemon) startProcesses(ctx context.Context, specs []ContainerSpec, r *rollout) error {
 	targets := make([]Target, len(specs))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
@@ -240,16 +240,12 @@ func (d *Daemon) swap(ctx context.Context, r *rollout, web []ContainerSpec) erro
 	if len(route.Targets) == 0 && len(r.release.Processes) == 0 {
 		return nil
 	}
-	wait, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	var names []string
 	for _, spec := range web {
-		go func() {
-			if code, err := d.Engine.WaitContainer(wait, spec.Name); err == nil {
-				cancel(Errorf(Failed, "%s.%s exited with code %d before it was ready",
-					spec.Labels[labelProcess], spec.Labels[labelIndex], code))
-			}
-		}()
+		names = append(names, spec.Name)
 	}
+	wait, cancel := d.whileRunning(ctx, names...)
+	defer cancel()
 	err = d.Router.Deploy(wait, route)
 	if err == nil {
 		return nil
@@ -271,6 +267,20 @@ func (d *Daemon) swap(ctx context.Context, r *rollout, web []ContainerSpec) erro
 		return e.WithHint("it must answer HTTP on $PORT; it wrote nothing")
 	}
 	return err
+}
+
+// whileRunning returns a context that ends, with the reason as its cause, when one of
+// the containers does.
+func (d *Daemon) whileRunning(ctx context.Context, containers ...string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	for _, name := range containers {
+		go func() {
+			if code, err := d.Engine.WaitContainer(ctx, name); err == nil {
+				cancel(Errorf(Failed, "%s exited with code %d before it was ready", d.shortName(name), code))
+			}
+		}()
+	}
+	return ctx, func() { cancel(nil) }
 }
 
 // lastOutput is the end of what a new process that failed has written: that of the

@@ -181,6 +181,9 @@ func (d *Daemon) moveTarget(ctx context.Context, e Event) error {
 			return err
 		}
 		r.Targets[i] = t
+		// One that dies again at once must not hold the app's lock for long.
+		ctx, cancel := d.whileRunning(ctx, e.Container)
+		defer cancel()
 		return d.Router.Deploy(ctx, r)
 	}
 	return nil
