@@ -140,7 +140,7 @@ func (j *job) build(ctx context.Context) (daemon.BuildResult, error) {
 	return j.buildBuildpacks(ctx)
 }
 
-// Clean removes the containers and files of the build id. Caches stay.
+// Clean removes the containers, the network and the files of the build id. Caches stay.
 func (b *Builder) Clean(ctx context.Context, id string) error {
 	if !plainName(id) {
 		return daemon.Errorf(daemon.Invalid, "build id %q is not a plain name", id)
@@ -153,6 +153,9 @@ func (b *Builder) Clean(ctx context.Context, id string) error {
 	}
 	// Only once nothing runs that could swap a directory for a link.
 	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := b.options.Engine.RemoveNetwork(ctx, b.network(id)); err != nil {
 		return err
 	}
 	return os.RemoveAll(b.path("work", id))

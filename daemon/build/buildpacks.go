@@ -247,7 +247,7 @@ func (p *buildpackBuild) build(ctx context.Context) error {
 		Env:        map[string]string{"CNB_PLATFORM_API": p.platform.API, "CNB_NO_COLOR": "true"},
 		User:       p.user(),
 		WorkDir:    "/layers",
-		Networks:   []daemon.Attachment{{Network: p.b.network()}},
+		Networks:   []daemon.Attachment{{Network: p.b.network(p.req.ID)}},
 		CapDrop:    []string{"ALL"},
 		Init:       true,
 		Mounts: p.b.trust([]daemon.Mount{

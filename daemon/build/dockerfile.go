@@ -14,9 +14,11 @@ import (
 	"towline/daemon"
 )
 
-// A Dockerfile is built by buildah in a container: root in there may mount and
-// change roots, which buildah needs, but is nobody on the host, and finds nothing
-// of the host's or of other apps' whatever path it is tricked into following.
+// A Dockerfile is built by buildah in a container whose root is nobody on the host.
+// It has no capability beyond the usual: what buildah mounts, it mounts in a user
+// namespace that it makes for itself, where whatever the container had mounted
+// read-only, such as base images that other apps use too, stays so. Whatever path
+// a Dockerfile tricks it into following ends in this container.
 
 const (
 	nestedStore  = "/var/lib/containers/storage"
@@ -39,8 +41,8 @@ buildah push -q --compression-level 1 app oci:/out/img:latest || exit 11
 // exportScript is the second half alone.
 const exportScript = `buildah push -q --compression-level 1 app oci:/out/img:latest || exit 11`
 
-// nestedCapabilities are what commands of a Dockerfile have, within the build's
-// user namespace. Buildah itself has SYS_ADMIN as well.
+// nestedCapabilities are what buildah and the commands of a Dockerfile have. Not
+// SYS_ADMIN: with it, a read-only mount could be made writable.
 var nestedCapabilities = []string{
 	"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE",
 	"SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
@@ -93,13 +95,13 @@ func (j *job) nested(script string, env map[string]string, args ...string) daemo
 		Env:        all,
 		User:       "0:0",
 		WorkDir:    "/",
-		Networks:   []daemon.Attachment{{Network: j.b.network()}},
+		Networks:   []daemon.Attachment{{Network: j.b.network(j.req.ID)}},
 		Mounts: []daemon.Mount{
 			{Source: j.b.path("config"), Target: nestedConfig, ReadOnly: true},
 			{Source: j.b.path("config", "policy.json"), Target: "/etc/containers/policy.json", ReadOnly: true},
 		},
 		CapDrop:    []string{"ALL"},
-		CapAdd:     append([]string{"SYS_ADMIN"}, nestedCapabilities...),
+		CapAdd:     nestedCapabilities,
 		Unconfined: appArmor(),
 		Init:       true,
 	}
@@ -112,6 +114,8 @@ type dockerfileBuild struct {
 	state appState
 	bases []base // in the order of their mounts
 	known map[string]int64
+	// lostMount tells that a step did not find a directory that it mounts.
+	lostMount bool
 }
 
 func (j *job) buildDockerfile(ctx context.Context, file string) (daemon.BuildResult, error) {
@@ -168,12 +172,8 @@ func (d *dockerfileBuild) prepare(ctx context.Context, names []string) error {
 		}
 	}
 	d.findKnownLayers(ctx)
-	out := filepath.Join(d.work, "out")
-	err = errors.Join(makeDir(out, ids, ids), writeFile(filepath.Join(d.work, "storage.conf"), storageConfig(d.baseIDs()), ids, ids))
+	err = errors.Join(d.clearExport(), writeFile(filepath.Join(d.work, "storage.conf"), storageConfig(d.baseIDs()), ids, ids))
 	if err != nil {
-		return err
-	}
-	if err := d.placeholders(out, ids); err != nil {
 		return err
 	}
 	return handOver(d.req.Source, ids, ids, false)
@@ -261,10 +261,14 @@ func (d *dockerfileBuild) findKnownLayers(ctx context.Context) {
 	}
 }
 
-// placeholders lays out files with the names of layers that the engine has:
-// buildah finds them and exports only the others. They take no room.
-func (d *dockerfileBuild) placeholders(out string, ids int) error {
-	dir := out
+// clearExport begins the directory that buildah exports to anew. It lays out files
+// with the names of layers that the engine has: buildah finds them and exports
+// only the others. They take no room.
+func (d *dockerfileBuild) clearExport() error {
+	dir, ids := filepath.Join(d.work, "out"), int(d.b.options.IDMap)
+	if err := errors.Join(os.RemoveAll(dir), makeDir(dir, ids, ids)); err != nil {
+		return err
+	}
 	for _, name := range []string{"img", "blobs", "sha256"} {
 		dir = filepath.Join(dir, name)
 		if err := makeDir(dir, ids, ids); err != nil {
@@ -298,8 +302,17 @@ func (d *dockerfileBuild) build(ctx context.Context, file string, declared []str
 	if err := d.state.write(d.dir); err != nil {
 		return err
 	}
+	args := d.arguments(declared)
 	d.out.Filter(d.filter())
-	exit, err := d.run(ctx, "dockerfile", d.spec(dockerfileScript, env, d.arguments(declared)), d.out)
+	exit, err := d.run(ctx, "dockerfile", d.spec(dockerfileScript, env, args), d.out)
+	if err == nil && d.lostMount {
+		// Buildah before 1.29 does not mount from a stage that the cache had.
+		d.out.Filter(d.filter())
+		d.out.Stage("Once more, without the cache: a step mounts from a cached stage")
+		if err = d.clearExport(); err == nil {
+			exit, err = d.run(ctx, "dockerfile", d.spec(dockerfileScript, env, append(args, "--no-cache")), d.out)
+		}
+	}
 	d.out.Filter(nil)
 	if err != nil {
 		return err
@@ -355,21 +368,30 @@ func (d *dockerfileBuild) arguments(declared []string) (args []string) {
 	return args
 }
 
-var stepImage = regexp.MustCompile(`^--> (?:Using cache )?([0-9a-f]{11})[0-9a-f]*$`)
+var (
+	lostMount = regexp.MustCompile(`couldn't find "?\\?"/var/lib/containers/storage/overlay/.* on host to bind mount`)
+	commitTag = regexp.MustCompile(`^(\[\d+/\d+\] )?COMMIT app$`)
+	stepImage = regexp.MustCompile(`^--> (?:Using cache )?([0-9a-f]{11})[0-9a-f]*$`)
+)
 
 // filter leaves out what tells the user nothing, and notes the images in the
 // store that were of use.
 func (d *dockerfileBuild) filter() func(line string) (string, bool) {
+	cached := false
 	return func(line string) (string, bool) {
 		if m := stepImage.FindStringSubmatch(line); m != nil {
 			d.state.used(m[1])
 			if strings.HasPrefix(line, "--> Using cache") {
+				cached = true
 				return "(cached)", true
 			}
 			return "", false
 		}
+		if lostMount.MatchString(line) && cached {
+			d.lostMount = true
+		}
 		switch {
-		case strings.HasPrefix(line, "COMMIT app"), strings.HasPrefix(line, "Successfully tagged localhost/app"):
+		case commitTag.MatchString(line), strings.HasPrefix(line, "Successfully tagged localhost/app"):
 			return "", false
 		case len(line) == 64 && strings.Trim(line, "0123456789abcdef") == "":
 			return "", false
@@ -418,9 +440,8 @@ func (d *dockerfileBuild) load(ctx context.Context) (daemon.Image, []layer, erro
 
 // exportAll exports the image once more, with all its layers.
 func (d *dockerfileBuild) exportAll(ctx context.Context) (daemon.Image, []layer, error) {
-	out, ids := filepath.Join(d.work, "out"), int(d.b.options.IDMap)
 	d.known = nil
-	if err := errors.Join(os.RemoveAll(out), makeDir(out, ids, ids)); err != nil {
+	if err := d.clearExport(); err != nil {
 		return daemon.Image{}, nil, err
 	}
 	exit, err := d.run(ctx, "dockerfile", d.spec(exportScript, nil, nil), d.out)

@@ -117,7 +117,7 @@ func (o *output) line() {
 var (
 	ansi       = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
 	complaint  = regexp.MustCompile(`(?i)\berror\b|\bfailed\b|\bfatal\b|cannot|can't|could not|couldn't|not found|no such|unable to|npm ERR!`)
-	afterwords = regexp.MustCompile(`(?i)^(ERROR: failed to |Error: building at STEP .*: (while running runtime: )?exit status \d+$|subprocess exited|exit status \d+$|npm (ERR!|error) (A complete log|.*-debug-))`)
+	afterwords = regexp.MustCompile(`(?i)^(ERROR: failed to [a-z]+: exit status \d+$|Error: building at STEP .*: (while running runtime: )?exit status \d+$|subprocess exited|exit status \d+$|npm (ERR!|error) (A complete log|.*-debug-))`)
 	// noise is never a reason: what is about to be done, and a program's own log.
 	noise  = regexp.MustCompile(`^((\[\d+/\d+\] )?STEP \d+|time="[^"]*" level=|\(cached\))`)
 	killed = regexp.MustCompile(`(?i)^killed$|\bexit(ed with)? (status|code):? 137\b|\bSIGKILL\b`)

@@ -19,8 +19,8 @@ func (b *Builder) containerName(id, phase string) string {
 	return b.options.Name + "-build-" + id + "-" + phase
 }
 
-// network joins builds to the outside, and to no app or add-on.
-func (b *Builder) network() string { return b.options.Name + "-build" }
+// network joins a build to the outside, and to no app, no add-on, no other build.
+func (b *Builder) network(id string) string { return b.options.Name + "-build-" + id }
 
 // run runs one phase to its end and removes its container. spec needs what the
 // phase is about: name, labels, limits and the user namespace are added here.
@@ -32,7 +32,7 @@ func (j *job) run(ctx context.Context, phase string, spec daemon.ContainerSpec, 
 	spec.Limits.Memory = j.b.options.Memory
 	spec.Limits.Pids = maxProcesses
 	if len(spec.Networks) > 0 {
-		if err := engine.EnsureNetwork(ctx, j.b.network(), nil); err != nil {
+		if err := engine.EnsureNetwork(ctx, j.b.network(j.req.ID), nil); err != nil {
 			return 0, err
 		}
 	}
