@@ -1,0 +1,46 @@
+package build
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestOutput(t *testing.T) {
+	var shown bytes.Buffer
+	o := newOutput(&shown)
+	o.Stage("Building %s", "x")
+	fmt.Fprint(o, "one\ntw")
+	fmt.Fprint(o, "o\r\n-----> a stage of a buildpack\n\n 10%\r 50%\r100% done\n       indented\nunended")
+	o.Stage("Next")
+	fmt.Fprintf(o, "%s\n", strings.Repeat("x", 2*maxLine))
+	want := "-----> Building x\n       one\n       two\n-----> a stage of a buildpack\n\n       100% done\n       indented\n       unended\n" +
+		"-----> Next\n       " + strings.Repeat("x", maxLine) + "\n"
+	if shown.String() != want {
+		t.Errorf("shown:\n%s\nwant:\n%s", shown.String(), want)
+	}
+}
+
+func TestReason(t *testing.T) {
+	for _, test := range []struct{ name, said, want string }{
+		{"nothing", "", ""},
+		{"the last line", "one\ntwo\n\n", "two"},
+		{"a complaint above the last line", "compiling\nx.c:1: error: no\nleaving directory\n", "x.c:1: error: no"},
+		{"not that there was one", "cp: no such thing found\nError: building at STEP \"RUN cp\": exit status 1\n", "cp: no such thing found"},
+		{"buildah's own words", "STEP 1/2: FROM a\nSTEP 2/2: COPY x /\nError: building at STEP \"COPY x /\": x: no such file or directory\n", "Error: building at STEP \"COPY x /\": x: no such file or directory"},
+		{"the lifecycle's own words", "hello\nERROR: failed to build: exit status 3\n", "hello"},
+		{"nothing but that there was one", "ERROR: failed to build: exit status 3\n", "ERROR: failed to build: exit status 3"},
+		{"npm", "npm ERR! code E404\nnpm ERR! 404 Not Found - left-pat\nnpm ERR! A complete log of this run can be found in:\nnpm ERR!     /x/_logs/1-debug-0.log\n", "npm ERR! 404 Not Found - left-pat"},
+		{"colours", "\x1b[31mError: red\x1b[0m\n", "Error: red"},
+		{"not too much", strings.Repeat("é", maxReason) + "\n", strings.Repeat("é", maxReason/2) + "..."},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := newOutput(nil)
+			fmt.Fprint(o, test.said)
+			if got := o.Reason(); got != test.want {
+				t.Errorf("reason %q, want %q", got, test.want)
+			}
+		})
+	}
+}
