@@ -168,7 +168,7 @@ func TestRegistryRefuses(t *testing.T) {
 		{"GET", "/v2/app/shop/blobs/..", s.Password, "", 400},
 		{"GET", "/v2/app/shop/blobs/sha256:" + strings.Repeat("0", 64), s.Password, "", 404},
 		{"GET", "/v2/../../etc/manifests/passwd", s.Password, "", 404},
-		{"GET", "/v2/app/shop/../other/manifests/latest", s.Password, "", 404},
+		{"GET", "/v2/app/shop/../other/manifests/latest", s.Password, "", 403},
 		{"GET", "/v2/_catalog", s.Password, "", 404},
 		{"DELETE", "/v2/app/shop/manifests/latest", s.Password, "", 405},
 		{"PUT", "/v2/app/shop/manifests/latest", s.Password, "no JSON", 400},
