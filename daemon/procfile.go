@@ -52,8 +52,9 @@ func shellCommand(command string) []string {
 	first := strings.Fields(command)[0]
 	simple := !strings.ContainsAny(command, ";&|\n") && !strings.ContainsAny(first, "=({")
 	switch first {
-	case "exec", "cd", "export", "set", "source", ".", "if", "for", "while", "until", "case", "!", "eval", "trap", "time":
-		simple = false
+	case "exec", "cd", "export", "set", "source", ".", "if", "for", "while", "until", "case", "!", "eval", "trap", "time",
+		"exit", "umask", "ulimit", "unset", "read", "shift", "wait", "command", "type", ":", "alias", "readonly":
+		simple = false // what the shell itself does
 	}
 	if simple {
 		command = "exec " + command
