@@ -43,6 +43,7 @@ type Daemon struct {
 	Options
 	locks      locks
 	supervisor supervisor
+	scheduler  scheduler
 	background sync.WaitGroup
 	closing    context.Context
 	close      context.CancelCauseFunc
@@ -53,6 +54,7 @@ func New(o Options) *Daemon {
 	d := &Daemon{Options: o}
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
+	d.scheduler = scheduler{running: map[string]bool{}, wake: make(chan struct{}, 1)}
 	return d
 }
 

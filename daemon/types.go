@@ -111,6 +111,13 @@ const (
 	BackupFailed  BackupStatus = "failed"
 )
 
+// Why a backup was taken.
+const (
+	ReasonManual   = "manual"   // someone asked for it
+	ReasonSchedule = "schedule" // its time had come
+	ReasonSafety   = "safety"   // its data was about to be replaced
+)
+
 // Backup is a stored snapshot of one add-on.
 type Backup struct {
 	ID       string          `json:"id"`
@@ -118,7 +125,7 @@ type Backup struct {
 	Service  string          `json:"service"`
 	Version  string          `json:"version"`
 	Status   BackupStatus    `json:"status"`
-	Reason   string          `json:"reason"` // manual, schedule, safety or release
+	Reason   string          `json:"reason"` // manual, schedule or safety
 	Created  time.Time       `json:"created"`
 	Finished time.Time       `json:"finished,omitzero"`
 	Size     int64           `json:"size"`  // bytes stored

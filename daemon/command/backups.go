@@ -23,6 +23,21 @@ func backupCommands() []*Command {
 		{Name: "backups:info", Args: "BACKUP", Summary: "show a backup", Min: 1, Max: 1, Run: runBackupInfo, Flags: appNotNeeded},
 		{Name: "backups:delete", Args: "BACKUP", Summary: "delete a backup", Min: 1, Max: 1,
 			Confirm: func(call *Call) string { return call.Args[0] }, Run: runBackupDelete, Flags: appNotNeeded},
+		{Name: "backups:schedule", Args: `ADDON "MIN HOUR DAY MONTH WEEKDAY"`, Summary: "take backups at set times", Min: 2, Max: 6,
+			Help: "Replaces the add-on's schedule. Of each of the last so many days, weeks and months the\n" +
+				"newest good backup is kept; the last good one is never deleted.\n\n" +
+				"  towline backups:schedule neo4j-shop \"0 3 * * *\" --keep 7d,4w,6m --tz Europe/Berlin",
+			Run: runBackupSchedule, Flags: func(f *pflag.FlagSet) {
+				appNotNeeded(f)
+				f.String("keep", "7d,4w,6m", "how many to keep")
+				f.String("tz", "UTC", "time zone of the schedule")
+			}},
+		{Name: "backups:schedules", Summary: "list schedules", Max: 0, Run: runBackupSchedules,
+			Flags: func(f *pflag.FlagSet) { f.StringP("app", "a", "", "only those of add-ons attached to this app") }},
+		{Name: "backups:unschedule", Args: "ADDON", Summary: "take no more backups at set times", Min: 1, Max: 1,
+			Run: runBackupUnschedule, Flags: appNotNeeded},
+		{Name: "backups:check", Args: "[ADDON]", Summary: "exit with 1 if backups fail, are overdue or are missing", Max: 1,
+			Help: "For monitoring, or for a deploy script.", Run: runBackupCheck, Flags: appNotNeeded},
 	}
 }
 

@@ -1,0 +1,100 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"towline/daemon"
+)
+
+func runBackupSchedule(ctx context.Context, call *Call) error {
+	addon := call.Args[0]
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, addon, daemon.Operate); err != nil {
+		return err
+	}
+	keep, _ := call.Flags.GetString("keep")
+	zone, _ := call.Flags.GetString("tz")
+	// ssh hands the words over without the quotes that held the expression together.
+	s := daemon.Schedule{Addon: addon, Cron: strings.Join(call.Args[1:], " "), Zone: zone, Keep: keep}
+	info, err := call.Daemon.SetSchedule(ctx, s, call.Member)
+	if err != nil {
+		return err
+	}
+	return call.result(info, func(w io.Writer) {
+		fmt.Fprintf(w, "The first backup of %s is due %s; %s are kept\n", addon, due(info), info.Keep)
+	})
+}
+
+func due(s daemon.ScheduleInfo) string {
+	next := s.Next
+	if zone, err := time.LoadLocation(s.Zone); err == nil {
+		next = next.In(zone)
+	}
+	return next.Format("2006-01-02 15:04 MST")
+}
+
+func runBackupSchedules(ctx context.Context, call *Call) error {
+	app, _ := call.Flags.GetString("app")
+	list, err := call.Daemon.Schedules(ctx, call.Member, app)
+	if err != nil {
+		return err
+	}
+	return call.result(list, func(w io.Writer) {
+		if len(list) == 0 {
+			fmt.Fprintln(w, `No schedules. Make one: towline backups:schedule ADDON "0 3 * * *" --keep 7d,4w,6m`)
+			return
+		}
+		table(w, func(row func(...any)) {
+			row("ADDON", "SCHEDULE", "ZONE", "KEEP", "NEXT")
+			for _, s := range list {
+				row(s.Addon, s.Cron, s.Zone, s.Keep, due(s))
+			}
+		})
+	})
+}
+
+func runBackupUnschedule(ctx context.Context, call *Call) error {
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, call.Args[0], daemon.Operate); err != nil {
+		return err
+	}
+	if err := call.Daemon.Unschedule(ctx, call.Args[0], call.Member); err != nil {
+		return err
+	}
+	fmt.Fprintf(call.Stdout, "Backups of %s are no longer taken by schedule; those taken stay\n", call.Args[0])
+	return nil
+}
+
+func runBackupCheck(ctx context.Context, call *Call) error {
+	addon := ""
+	if len(call.Args) == 1 {
+		addon = call.Args[0]
+		if err := call.Daemon.AllowedAddon(ctx, call.Member, addon, daemon.View); err != nil {
+			return err
+		}
+	}
+	list, err := call.Daemon.CheckBackups(ctx, call.Member, addon)
+	if err != nil {
+		return err
+	}
+	bad := false
+	for _, h := range list {
+		bad = bad || len(h.Problems) > 0
+	}
+	err = call.result(list, func(w io.Writer) {
+		for _, h := range list {
+			if len(h.Problems) == 0 {
+				fmt.Fprintf(w, "%s: good, last %s\n", h.Addon, ago(h.LastGood))
+			}
+			for _, p := range h.Problems {
+				fmt.Fprintf(w, "%s: %s\n", h.Addon, p)
+			}
+		}
+	})
+	if err == nil && bad {
+		return exit(1)
+	}
+	return err
+}

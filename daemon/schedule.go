@@ -1,0 +1,277 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// cronForm is the five fields that crontab(5) has, and @daily and the like. The zone is
+// a value of its own: a prefix in the expression would hide it from the listing.
+var cronForm = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+
+// ScheduleInfo is a schedule with its next tick.
+type ScheduleInfo struct {
+	Schedule
+	Next time.Time `json:"next"`
+}
+
+// timing is a schedule's expression and zone, parsed.
+type timing struct {
+	cron cron.Schedule
+	zone *time.Location
+}
+
+func (s Schedule) timing() (timing, error) {
+	hint := `minute, hour, day of the month, month, day of the week, like "0 3 * * *"`
+	if strings.Contains(s.Cron, "TZ=") {
+		return timing{}, Errorf(Invalid, "the time zone stands in the schedule").WithHint("name it by --tz Europe/Berlin")
+	}
+	parsed, err := cronForm.Parse(s.Cron)
+	if err != nil {
+		return timing{}, Errorf(Invalid, "schedule %q: %w", clip(s.Cron), err).WithHint("%s", hint)
+	}
+	if s.Zone == "Local" {
+		return timing{}, Errorf(Invalid, `there is no time zone "Local"`).WithHint("use a name like Europe/Berlin, or UTC")
+	}
+	zone, err := time.LoadLocation(s.Zone)
+	if err != nil {
+		return timing{}, Errorf(Invalid, "there is no time zone %q", clip(s.Zone)).WithHint("use a name like Europe/Berlin, or UTC")
+	}
+	t := timing{parsed, zone}
+	if t.next(now()).IsZero() {
+		return timing{}, Errorf(Invalid, "schedule %q never comes", clip(s.Cron)).WithHint("%s", hint)
+	}
+	return t, nil
+}
+
+// next is the first tick after t; zero if there is none.
+func (t timing) next(after time.Time) time.Time {
+	next := t.cron.Next(after.In(t.zone))
+	if next.IsZero() {
+		return next
+	}
+	return next.UTC()
+}
+
+// due returns the newest tick after last and not after at, zero if there is none, and
+// how many came before it, which nobody acted on.
+func (t timing) due(last, at time.Time) (tick time.Time, missed int) {
+	for next := t.next(last); !next.IsZero() && !next.After(at); next = t.next(next) {
+		if !tick.IsZero() {
+			missed++
+		}
+		tick = next
+	}
+	return tick, missed
+}
+
+// SetSchedule has backups of an add-on taken at the times of a cron expression, and
+// kept by a rule like "7d,4w,6m". It replaces the add-on's schedule.
+func (d *Daemon) SetSchedule(ctx context.Context, s Schedule, member string) (ScheduleInfo, error) {
+	if s.Zone == "" {
+		s.Zone = "UTC"
+	}
+	if _, err := ParseKeep(s.Keep); err != nil {
+		return ScheduleInfo{}, err
+	}
+	t, err := s.timing()
+	if err != nil {
+		return ScheduleInfo{}, err
+	}
+	if _, err := d.Addon(ctx, s.Addon); err != nil {
+		return ScheduleInfo{}, err
+	}
+	s.Last = now()
+	err = d.Store.Update(ctx, func(tx Tx) error {
+		return errors.Join(tx.PutSchedule(s), tx.RecordActivity(Activity{Time: now(), Member: member,
+			Text: fmt.Sprintf("scheduled backups of %s: %s %s, keep %s", s.Addon, s.Cron, s.Zone, s.Keep)}))
+	})
+	d.wakeSchedules()
+	return ScheduleInfo{s, t.next(s.Last)}, err
+}
+
+// Unschedule ends an add-on's scheduled backups. Those taken stay.
+func (d *Daemon) Unschedule(ctx context.Context, addon, member string) error {
+	err := d.Store.Update(ctx, func(tx Tx) error {
+		if err := tx.DeleteSchedule(addon); err != nil {
+			return err
+		}
+		return tx.RecordActivity(Activity{Time: now(), Member: member, Text: "ended the scheduled backups of " + addon})
+	})
+	d.wakeSchedules()
+	return err
+}
+
+// Schedules lists those of the add-ons that the member may view.
+func (d *Daemon) Schedules(ctx context.Context, member, app string) ([]ScheduleInfo, error) {
+	visible, err := d.Addons(ctx, member, app)
+	if err != nil {
+		return nil, err
+	}
+	all, err := read(ctx, d, Tx.Schedules)
+	list := []ScheduleInfo{}
+	for _, s := range all {
+		for _, a := range visible {
+			if a.Name == s.Addon {
+				t, terr := s.timing()
+				if terr != nil {
+					return nil, terr
+				}
+				list = append(list, ScheduleInfo{s, t.next(now())})
+			}
+		}
+	}
+	return list, err
+}
+
+// scheduler is what RunSchedules remembers.
+type scheduler struct {
+	mu      sync.Mutex
+	running map[string]bool // by add-on
+	wake    chan struct{}
+}
+
+func (d *Daemon) wakeSchedules() {
+	select {
+	case d.scheduler.wake <- struct{}{}:
+	default:
+	}
+}
+
+// scheduleRest is the longest time between two looks at the clock, which may jump.
+const scheduleRest = 30 * time.Second
+
+// lateAfter is how late a tick may be acted on before that is said.
+const lateAfter = 5 * time.Minute
+
+// RunSchedules takes the scheduled backups until ctx ends. Ticks that were missed while
+// the machine was off are made up for by one backup, and said.
+func (d *Daemon) RunSchedules(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait := scheduleRest
+		schedules, err := read(ctx, d, Tx.Schedules)
+		if err != nil && ctx.Err() == nil {
+			d.Log.Error("backup schedules", "err", err)
+		}
+		for _, s := range schedules {
+			t, err := s.timing()
+			if err != nil {
+				d.Log.Error("backup schedule", "addon", s.Addon, "err", err)
+				continue
+			}
+			d.tick(ctx, s, t)
+			if next := t.next(now()); !next.IsZero() {
+				wait = min(wait, max(time.Until(next), time.Millisecond))
+			}
+		}
+		select {
+		case <-time.After(wait):
+		case <-d.scheduler.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// tick starts the backup that is due, unless the one before still runs.
+func (d *Daemon) tick(ctx context.Context, s Schedule, t timing) {
+	at := now()
+	tick, missed := t.due(s.Last, at)
+	if tick.IsZero() {
+		return
+	}
+	// Recorded first: a backup that takes the daemon down must not do so for ever.
+	s.Last = tick
+	if err := d.Store.Update(ctx, func(tx Tx) error { return tx.PutSchedule(s) }); err != nil {
+		d.Log.Error("backup schedule", "addon", s.Addon, "err", err)
+		return
+	}
+	if late := at.Sub(tick); missed > 0 || late > lateAfter {
+		d.sayAddon(ctx, s.Addon, "backup: the one scheduled for %s was missed%s; taking it now",
+			tick.In(t.zone).Format("2006-01-02 15:04 MST"), also(missed))
+	}
+	d.scheduler.mu.Lock()
+	busy := d.scheduler.running[s.Addon]
+	d.scheduler.running[s.Addon] = true
+	d.scheduler.mu.Unlock()
+	if busy {
+		d.sayAddon(ctx, s.Addon, "backup: skipped, as the one before is not done yet")
+		return
+	}
+	d.goBackground(func(ctx context.Context) {
+		defer func() {
+			d.scheduler.mu.Lock()
+			delete(d.scheduler.running, s.Addon)
+			d.scheduler.mu.Unlock()
+		}()
+		d.scheduledBackup(ctx, s, t.zone)
+	})
+}
+
+func also(missed int) string {
+	if missed == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", with %d before it", missed)
+}
+
+// scheduledBackup takes one, says aloud if that failed, and deletes what has expired.
+func (d *Daemon) scheduledBackup(ctx context.Context, s Schedule, zone *time.Location) {
+	b, err := d.Capture(ctx, s.Addon, "", ReasonSchedule, nil)
+	switch {
+	case ctx.Err() != nil || isKind(err, NotFound):
+		return // shutting down, which the next start says; or destroyed
+	case err != nil:
+		d.sayAddon(ctx, s.Addon, "backup: FAILED: %v", err)
+		if b.ID == "" {
+			d.recordRefusal(ctx, s.Addon, err)
+		}
+		return
+	}
+	if err := d.prune(ctx, s, zone); err != nil {
+		d.sayAddon(ctx, s.Addon, "backup: expired ones could not be deleted: %v", err)
+	}
+}
+
+// recordRefusal puts a scheduled backup that could not even begin into the listing.
+func (d *Daemon) recordRefusal(ctx context.Context, name string, cause error) {
+	addon, err := d.Addon(ctx, name)
+	if err == nil {
+		b := Backup{ID: backupID(name, now()), Addon: name, Service: addon.Service, Version: addon.Version,
+			Status: BackupFailed, Reason: ReasonSchedule, Created: now(), Finished: now(), Error: cause.Error()}
+		err = d.Store.Update(ctx, func(tx Tx) error { return tx.InsertBackup(b) })
+	}
+	if err != nil {
+		d.Log.Error("record a failed backup", "addon", name, "err", err)
+	}
+}
+
+func (d *Daemon) prune(ctx context.Context, s Schedule, zone *time.Location) error {
+	keep, err := ParseKeep(s.Keep)
+	if err != nil {
+		return err
+	}
+	all, err := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups(s.Addon) })
+	for _, b := range keep.Expired(all, zone) {
+		err = errors.Join(err, d.DeleteBackup(ctx, b.ID, ""))
+	}
+	return err
+}
+
+// sayAddon tells the daemon's log and those of the apps attached to an add-on.
+func (d *Daemon) sayAddon(ctx context.Context, addon, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	d.Log.Warn(text, "addon", addon)
+	attached, err := d.attachments(ctx, addon)
+	if err != nil {
+		d.Log.Error("attachments", "addon", addon, "err", err)
+	}
+	for _, at := range attached {
+		d.Logs.Write(at.App, "addon", addon, text)
+	}
+}
