@@ -2,7 +2,7 @@
 // tells which release it is, and misbehaves when asked.
 //
 // Environment: PORT (default 3000); VERSION or the file VERSION in its working
-// directory: what / says; TOWLINE_RELEASE, TOWLINE_PS: said too;
+// directory: what / says; TOWLINE_RELEASE, TOWLINE_PROCESS: said too;
 // BOOT_DELAY_MS: how long it takes to listen; FAIL_BOOT=1: it exits 1 instead;
 // STOP_DELAY_MS: how long it takes to end after its requests are done.
 //
@@ -27,7 +27,7 @@ import (
 func main() {
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer cancel()
-	fmt.Printf("testapp %s starts as %s\n", version(), os.Getenv("TOWLINE_PS"))
+	fmt.Printf("testapp %s starts as %s\n", version(), os.Getenv("TOWLINE_PROCESS"))
 	if os.Getenv("FAIL_BOOT") == "1" {
 		fmt.Fprintln(os.Stderr, "testapp: told to fail at boot")
 		os.Exit(1)
@@ -98,7 +98,7 @@ func routes() http.Handler {
 func hello(w http.ResponseWriter, r *http.Request) {
 	host, _ := os.Hostname()
 	fmt.Fprintf(w, "version=%s\nrelease=%s\nps=%s\ncontainer=%s\nhost=%s\n",
-		version(), os.Getenv("TOWLINE_RELEASE"), os.Getenv("TOWLINE_PS"), host, r.Host)
+		version(), os.Getenv("TOWLINE_RELEASE"), os.Getenv("TOWLINE_PROCESS"), host, r.Host)
 }
 
 func env(w http.ResponseWriter, r *http.Request) {
