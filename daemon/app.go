@@ -241,5 +241,10 @@ func (d *Daemon) SetDeployBranch(ctx context.Context, name, branch string) error
 	})
 }
 
-// removeWork clears the working directory of a build.
-func (d *Daemon) removeWork(build string) error { return os.RemoveAll(d.workDir(build)) }
+// removeWork clears the working directory of a build. What it can't remove now, the
+// next start does.
+func (d *Daemon) removeWork(build string) {
+	if err := os.RemoveAll(d.workDir(build)); err != nil {
+		d.Log.Error("remove working directory", "err", err)
+	}
+}

@@ -66,7 +66,7 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 	if err != nil {
 		return Release{}, err
 	}
-	defer os.RemoveAll(d.workDir(build))
+	defer d.removeWork(build)
 	src, err := d.unpack(ctx, build, req.Source)
 	if err != nil {
 		return Release{}, errors.Join(err, op.finish(context.WithoutCancel(ctx)))

@@ -98,7 +98,7 @@ func (d *Daemon) recoverRelease(ctx context.Context, op *operation) error {
 		if err != nil {
 			return err
 		}
-		err = errors.Join(d.Builder.Clean(ctx, data.Build), d.removeWork(data.Build),
+		err = errors.Join(d.Builder.Clean(ctx, data.Build),
 			d.Engine.UntagImage(ctx, d.imageName(op.Subject, data.Build)))
 		return errors.Join(err, op.finish(ctx))
 	}

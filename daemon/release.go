@@ -76,7 +76,6 @@ func fitFormation(old Formation, types map[string]Process) Formation {
 // serves.
 func (d *Daemon) releasePhase(ctx context.Context, op *operation, rel *Release, p Process, out io.Writer) error {
 	spec := d.processSpec(*rel, p, "release", 1, fmt.Sprint(op.ID))
-	defer d.Engine.RemoveContainer(context.WithoutCancel(ctx), spec.Name)
 	if err := d.createProcess(ctx, spec); err != nil {
 		return err
 	}
@@ -84,6 +83,7 @@ func (d *Daemon) releasePhase(ctx context.Context, op *operation, rel *Release, 
 	code, err := d.Engine.RunAttached(ctx, spec.Name, Streams{Stdout: w, Stderr: w})
 	w.Flush()
 	rel.Output = w.String()
+	err = errors.Join(err, d.Engine.RemoveContainer(context.WithoutCancel(ctx), spec.Name))
 	if err != nil {
 		return err
 	}
