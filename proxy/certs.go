@@ -18,7 +18,7 @@ type certs struct {
 	table      *table
 	local      *localCA
 	uploads    *uploads
-	acme       *acme // nil: the local CA signs every name
+	acme       *acmeCA // nil: the local CA signs every name
 	handshakes atomic.Int64
 }
 
@@ -56,7 +56,10 @@ func (c *certs) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return cert, nil
 	}
 	if c.acme != nil && public(name) {
-		return c.acme.get(hello)
+		if cert, err := c.acme.get(hello); err == nil {
+			return cert, nil
+		}
+		// None yet: the local CA's lets its owner in, with a warning, to see why.
 	}
 	return c.local.leaf(name)
 }

@@ -20,18 +20,20 @@ type exchange struct {
 	port     uint16     // that it came in at, or where HTTPS is served
 	tls      bool
 
-	start   time.Time
-	id      [idSize]byte
-	idText  string
-	service *service
-	target  *target
-	inside  *gate  // the gate it must leave
-	cut     cutter // closes the target's connection when the client resets its stream
-	connect time.Duration
-	status  int
-	bytes   int64
-	own     bool   // the answer is the proxy's own
-	fault   string // why it failed, for the log; static text
+	start        time.Time
+	id           [idSize]byte
+	idText       string
+	service      *service
+	target       *target
+	inside       *gate  // the gate it must leave
+	cut          cutter // closes the target's connection when the client resets its stream
+	connect      time.Duration
+	status       int
+	bytes        int64
+	challengeErr error // of answering an ACME challenge
+
+	own   bool   // the answer is the proxy's own
+	fault string // why it failed, for the log; static text
 
 	res head
 	out sendBuffer
@@ -76,7 +78,7 @@ func (x *exchange) reset() {
 	x.body, x.client, x.req = nil, nil, nil
 	x.protocol, x.peer, x.port, x.tls = "", netip.Addr{}, 0, false
 	x.start, x.idText, x.service, x.target, x.inside = time.Time{}, "", nil, nil, nil
-	x.connect, x.status, x.bytes, x.fault, x.own = 0, 0, 0, "", false
+	x.connect, x.status, x.bytes, x.fault, x.own, x.challengeErr = 0, 0, 0, "", false, nil
 	x.out.b = x.out.b[:0]
 	x.res.reset()
 }

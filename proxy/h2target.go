@@ -1,8 +1,212 @@
 package proxy
 
-// h2Pool is filled in by a later change.
-type h2Pool struct{}
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"time"
+)
 
-func (*h2Pool) close() {}
+// h2Pool holds the connections to a target that speaks HTTP/2 without TLS.
+// Such targets serve gRPC, whose streams are long: net/http's transport does
+// for them what our own path does for plain requests.
+type h2Pool struct{ http.Transport }
 
-func (x *exchange) attemptH2(t *target) error { return errRefused }
+func (p *h2Pool) close() { p.CloseIdleConnections() }
+
+// pool returns the target's pool, making one.
+func (t *target) pool() *h2Pool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.h2 == nil {
+		t.h2 = &h2Pool{http.Transport{
+			DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return t.dial(ctx) },
+			DisableCompression: true,
+			Protocols:          new(http.Protocols),
+		}}
+		t.h2.Protocols.SetUnencryptedHTTP2(true)
+	}
+	return t.h2
+}
+
+// attemptH2 is attempt for such a target; its errors mean the same.
+func (x *exchange) attemptH2(t *target) error {
+	ctx, cancel := context.WithCancelCause(t.ctx)
+	defer cancel(nil)
+	x.cut.set(closer(func() { cancel(errClient) }))
+	defer x.cut.set(nil)
+	answered := time.AfterFunc(x.service.responseTimeout, func() { cancel(errTimeout) })
+	defer answered.Stop()
+	began := time.Now()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) {
+			if !i.Reused {
+				x.connect = time.Since(began)
+			}
+		},
+		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+			if code == 100 {
+				return nil
+			}
+			x.res.reset()
+			x.res.status = code
+			x.res.addFields(http.Header(h))
+			return x.client.inform(&x.res)
+		},
+	})
+	r := x.h2Request(ctx, t)
+	res, err := t.pool().RoundTrip(r)
+	answered.Stop()
+	if err != nil {
+		return x.h2Error(ctx, err)
+	}
+	defer res.Body.Close()
+	err = x.h2Answer(ctx, res)
+	if x.body != nil && err == nil {
+		// The answer is complete, and with it the exchange, whatever the client
+		// still had to say.
+		x.body.Cancel()
+	}
+	return err
+}
+
+type closer func()
+
+func (f closer) Close() error { f(); return nil }
+
+func (x *exchange) h2Request(ctx context.Context, t *target) *http.Request {
+	u, err := url.ParseRequestURI(x.req.target)
+	if err != nil {
+		u = &url.URL{Path: "/"} // such as "*"; no gRPC method is called that
+	}
+	u.Scheme, u.Host = "http", t.spec.Address
+	r := (&http.Request{Method: x.req.method, URL: u, Host: or(x.req.host, t.spec.Address), Header: http.Header{}}).WithContext(ctx)
+	// The same fields as for HTTP/1.1, read back from what would be written.
+	text := string(x.appendRequest(x.out.b[:0], t, false, nil))
+	for line := range strings.SplitSeq(text[strings.Index(text, "\r\n")+2:], "\r\n") {
+		name, value, ok := strings.Cut(line, ": ")
+		if !ok {
+			continue
+		}
+		switch kindOf(name) {
+		case host, connection, transferEncoding, contentLength, upgrade, trailer:
+		default:
+			r.Header.Add(name, value)
+		}
+	}
+	if r.Header.Get("User-Agent") == "" {
+		r.Header["User-Agent"] = nil
+	}
+	if x.body != nil {
+		r.ContentLength = x.req.length
+		r.Body = io.NopCloser(&limited{x.body, x.service.spec.Options.MaxBody})
+	}
+	return r
+}
+
+// limited fails once more than max bytes were read; 0 is no limit.
+type limited struct {
+	io.Reader
+	max int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if l.max > 0 {
+		if l.max -= int64(n); l.max <= 0 && err == nil {
+			return n, errTooBig
+		}
+	}
+	return n, err
+}
+
+func (x *exchange) h2Error(ctx context.Context, err error) error {
+	var op *net.OpError
+	switch cause := context.Cause(ctx); {
+	case cause == errTimeout:
+		return errTimeout
+	case cause == errClient:
+		x.fault = "client-gone"
+		return errClient
+	case errors.As(err, &op) && op.Op == "dial":
+		return errRefused
+	case errors.Is(err, errTooBig):
+		return errTooBig
+	case errors.Is(err, errBadFraming):
+		return errBadFraming
+	}
+	return errDied
+}
+
+func (h *head) addFields(from http.Header) {
+	for name, values := range from {
+		for _, v := range values {
+			if all(name, &tokenChar) && all(v, &valueChar) {
+				h.fields = append(h.fields, field{name, v})
+			}
+		}
+	}
+}
+
+// h2Answer hands the answer on, each part as it comes.
+func (x *exchange) h2Answer(ctx context.Context, res *http.Response) error {
+	h := &x.res
+	h.reset()
+	h.status, h.minor = res.StatusCode, 1
+	h.addFields(res.Header)
+	x.status = h.status
+	bodyless := x.req.method == "HEAD" || h.status == 204 || h.status == 304
+	gone := func(err error) error {
+		if err != nil {
+			x.fault = "client-gone"
+			return errClient
+		}
+		return nil
+	}
+	if err := x.client.begin(x, h, res.ContentLength, bodyless); err != nil {
+		return gone(err)
+	}
+	stalled := time.AfterFunc(time.Hour, func() { x.cut.close() })
+	defer stalled.Stop()
+	for !bodyless {
+		if err := x.client.flush(); err != nil {
+			return gone(err)
+		}
+		space, err := x.client.space()
+		if err != nil {
+			return gone(err)
+		}
+		stalled.Reset(x.service.idleTimeout)
+		n, err := res.Body.Read(space)
+		stalled.Stop()
+		x.bytes += int64(n)
+		if n > 0 {
+			if err := x.client.wrote(n); err != nil {
+				return gone(err)
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			x.fault = "target-died"
+			x.client.abort()
+			return errClient
+		}
+	}
+	var trailers []field
+	for name, values := range res.Trailer {
+		for _, v := range values {
+			if all(name, &tokenChar) && all(v, &valueChar) && kindOf(name) == plain {
+				trailers = append(trailers, field{name, v})
+			}
+		}
+	}
+	return gone(x.client.end(trailers))
+}

@@ -54,6 +54,8 @@ type TLS struct {
 	// HTTPPort and TLSPort are where the CA's challenges arrive when they are
 	// not 80 and 443, as in tests.
 	HTTPPort, TLSPort int
+	// FirstRetry is the wait after a name's first failure. 0: 1 min.
+	FirstRetry time.Duration
 }
 
 func (o *Options) defaults() {

@@ -100,7 +100,13 @@ func (p *Proxy) start() error {
 	p.onStop(p.closeTargets)
 	go p.housekeeping()
 	p.onStop(func() { close(p.done) })
-	return p.listen()
+	if err := p.listen(); err != nil {
+		return err
+	}
+	if p.certs.acme != nil {
+		p.certs.acme.begin()
+	}
+	return nil
 }
 
 func (p *Proxy) openCerts() error {
@@ -117,7 +123,7 @@ func (p *Proxy) openCerts() error {
 	}
 	p.certs = &certs{table: p.table, local: local, uploads: up}
 	if p.options.TLS.ACME != "" {
-		if p.certs.acme, err = newACME(&p.options, p.table, p.options.Log); err != nil {
+		if p.certs.acme, err = newACME(&p.options); err != nil {
 			return err
 		}
 		p.onStop(p.certs.acme.close)

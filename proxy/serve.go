@@ -28,7 +28,7 @@ func (x *exchange) serve() error {
 // the order that docs/proxy.md tells.
 func (x *exchange) route() error {
 	if !x.tls && x.p.certs.challenge(x) {
-		return x.client.end(nil)
+		return x.challengeErr
 	}
 	name := hostName(x.req.host)
 	s := x.p.table.find(name)

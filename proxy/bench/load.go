@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// result is one round.
+type result struct {
+	cpu      float64 // microseconds a request
+	rate     float64 // requests a second
+	p50, p99 float64 // milliseconds
+}
+
+// load runs h2load against p: 32 requests at a time, on 32 connections with
+// HTTP/1.1, on 8 with h2.
+func (b *bench) load(p *process, s scenario, length time.Duration) (result, error) {
+	logFile := b.path("latency")
+	os.Remove(logFile)
+	args := []string{"-t", "1", "-D", strconv.Itoa(int(length.Seconds())), "--connect-to", fmt.Sprint("127.0.0.1:", p.port), "--log-file", logFile}
+	if s.protocol == "h1" {
+		args = append(args, "--h1", "-c", "32")
+	} else {
+		args = append(args, "-c", "8", "-m", "4")
+	}
+	args = append(args, fmt.Sprintf("https://bench.localhost:%d%s", p.port, s.path))
+	before := p.cpu()
+	out, err := exec.Command("h2load", args...).CombinedOutput()
+	used := p.cpu() - before
+	if err != nil {
+		return result{}, fmt.Errorf("h2load: %w: %s", err, out)
+	}
+	if !strings.Contains(string(out), " 0 failed, 0 errored, 0 timeout") {
+		return result{}, fmt.Errorf("requests failed: %s", out)
+	}
+	return read(logFile, used, length)
+}
+
+// read takes h2load's log: start, status and microseconds of each request.
+func read(path string, used, length time.Duration) (result, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return result{}, err
+	}
+	defer f.Close()
+	var times []int
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		parts := strings.Fields(lines.Text())
+		if len(parts) != 3 || parts[1] != "200" {
+			return result{}, fmt.Errorf("unexpected answer: %q", lines.Text())
+		}
+		n, err := strconv.Atoi(parts[2])
+		if err != nil {
+			return result{}, err
+		}
+		times = append(times, n)
+	}
+	if len(times) == 0 {
+		return result{}, fmt.Errorf("no request was answered")
+	}
+	slices.Sort(times)
+	n := len(times)
+	return result{
+		cpu:  float64(used.Microseconds()) / float64(n),
+		rate: float64(n) / length.Seconds(),
+		p50:  float64(times[n/2]) / 1000,
+		p99:  float64(times[n*99/100]) / 1000,
+	}, lines.Err()
+}
+
+// median is that of the rounds by CPU.
+func median(list []result) result {
+	if len(list) == 0 {
+		return result{}
+	}
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b result) int {
+		switch {
+		case a.cpu < b.cpu:
+			return -1
+		case a.cpu > b.cpu:
+			return 1
+		}
+		return 0
+	})
+	return list[len(list)/2]
+}

@@ -1,0 +1,173 @@
+// Bench compares towline-proxy with nginx, HAProxy and Caddy: the same upstream,
+// certificate and load, in turns, several rounds. What counts is the CPU time of
+// the proxy's processes for each request, as a ratio to nginx's: it hardly
+// depends on what else the machine does, unlike requests per second.
+//
+//	go run ./proxy/bench -towline bin/towline-proxy -caddy bin/caddy
+//
+// nginx, haproxy and h2load are taken from PATH. `make bench-proxy` installs
+// what is missing.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// scenario is one cell of the table.
+type scenario struct {
+	protocol string // h1 or h2
+	path     string // of the upstream: /1k or /100k
+	logging  bool
+}
+
+func (s scenario) String() string {
+	name := map[string]string{"h1": "HTTP/1.1", "h2": "h2"}[s.protocol] + ", " + map[string]string{"/1k": "1 KiB", "/100k": "100 KiB"}[s.path]
+	if s.logging {
+		name += ", access log"
+	}
+	return name
+}
+
+func main() {
+	log.SetFlags(0)
+	towline := flag.String("towline", "bin/towline-proxy", "towline-proxy `program`")
+	caddy := flag.String("caddy", "caddy", "Caddy `program`")
+	only := flag.String("only", "towline,nginx,haproxy,caddy", "proxies to run")
+	rounds := flag.Int("rounds", 3, "rounds of each scenario")
+	length := flag.Duration("length", 3*time.Second, "length of a round")
+	cases := flag.String("cases", "", "run only scenarios whose name contains this")
+	idle := flag.Int("idle", 10000, "idle connections to hold open for the memory figure; 0: skip")
+	serve := flag.String("upstream", "", "internal: serve the upstream at this address")
+	flag.Parse()
+	if *serve != "" {
+		log.Fatal(upstream(*serve))
+	}
+	dir, err := os.MkdirTemp("", "bench-proxy-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{dir: dir, programs: map[string]string{"towline": *towline, "nginx": "nginx", "haproxy": "haproxy", "caddy": *caddy},
+		names: strings.Split(*only, ","), rounds: *rounds, length: *length, cases: *cases, idle: *idle}
+	if err := b.run(); err != nil {
+		b.stop()
+		log.Fatal(err)
+	}
+}
+
+// bench holds what runs.
+type bench struct {
+	dir      string
+	programs map[string]string
+	names    []string
+	rounds   int
+	length   time.Duration
+	cases    string
+	idle     int
+	cert     string
+	running  []*process
+	address  string // of the upstream
+}
+
+func (b *bench) run() error {
+	defer b.stop()
+	if err := b.certificate(); err != nil {
+		return err
+	}
+	if err := b.startUpstream(); err != nil {
+		return err
+	}
+	proxies := map[bool]map[string]*process{false: {}, true: {}}
+	for _, logging := range []bool{false, true} {
+		for _, name := range b.names {
+			p, err := b.start(name, logging)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			proxies[logging][name] = p
+		}
+	}
+	fmt.Printf("%s\n\n", machine())
+	for _, s := range scenarios() {
+		if strings.Contains(s.String(), b.cases) {
+			if err := b.scenario(s, proxies[s.logging]); err != nil {
+				return err
+			}
+		}
+	}
+	if b.idle > 0 {
+		return b.memory(proxies[false])
+	}
+	return nil
+}
+
+func scenarios() (list []scenario) {
+	for _, logging := range []bool{false, true} {
+		for _, path := range []string{"/1k", "/100k"} {
+			for _, protocol := range []string{"h1", "h2"} {
+				list = append(list, scenario{protocol, path, logging})
+			}
+		}
+	}
+	return list
+}
+
+// scenario runs the rounds, each proxy in turn, and prints one table.
+func (b *bench) scenario(s scenario, proxies map[string]*process) error {
+	results := map[string][]result{}
+	for round := range b.rounds + 1 {
+		for _, name := range b.names {
+			length := b.length
+			if round == 0 {
+				length = time.Second // warms up, and does not count
+			}
+			r, err := b.load(proxies[name], s, length)
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", s, name, err)
+			}
+			if round > 0 {
+				results[name] = append(results[name], r)
+			}
+		}
+	}
+	fmt.Printf("### %s\n\n| proxy | CPU us/request | ratio to nginx | requests/s | p50 ms | p99 ms |\n| --- | --- | --- | --- | --- | --- |\n", s)
+	base := median(results["nginx"]).cpu
+	for _, name := range b.names {
+		r := median(results[name])
+		ratio := "-"
+		if base > 0 {
+			ratio = fmt.Sprintf("%.2f", r.cpu/base)
+		}
+		fmt.Printf("| %s | %.1f | %s | %.0f | %.2f | %.2f |\n", name, r.cpu, ratio, r.rate, r.p50, r.p99)
+	}
+	fmt.Println()
+	return nil
+}
+
+// memory opens idle connections to each proxy and prints what it then holds.
+func (b *bench) memory(proxies map[string]*process) error {
+	fmt.Printf("### %d idle keep-alive connections\n\n| proxy | RSS MB |\n| --- | --- |\n", b.idle)
+	for _, name := range b.names {
+		p := proxies[name]
+		conns, err := openIdle(p.port, b.idle)
+		if err != nil {
+			fmt.Printf("| %s | - (%d connections: %v) |\n", name, len(conns), err)
+		} else {
+			fmt.Printf("| %s | %d |\n", name, p.rss()>>20)
+		}
+		for _, c := range conns {
+			c.Close()
+		}
+	}
+	return nil
+}
+
+func (b *bench) path(parts ...string) string {
+	return filepath.Join(append([]string{b.dir}, parts...)...)
+}
