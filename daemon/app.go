@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 )
 
 // App returns one app.
@@ -231,6 +232,9 @@ func (d *Daemon) SetMaintenance(ctx context.Context, name string, on bool) error
 
 // SetDeployBranch chooses the branch whose pushes deploy; empty: main and master.
 func (d *Daemon) SetDeployBranch(ctx context.Context, name, branch string) error {
+	if branch != "" && (len(branch) > 200 || !branchName.MatchString(branch) || strings.Contains(branch, "..")) {
+		return Errorf(Invalid, "%q is not the name of a branch", clip(branch)).WithHint("give it as git branch shows it, like production")
+	}
 	return d.Store.Update(ctx, func(tx Tx) error {
 		app, err := findApp(tx, name)
 		if err != nil {

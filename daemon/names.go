@@ -10,6 +10,7 @@ var (
 	memberName  = regexp.MustCompile(`^[a-z][a-z0-9._-]*$`)
 	processType = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
 	configKey   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	branchName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
 	hostLabel   = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$`)
 )
 
