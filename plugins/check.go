@@ -11,6 +11,7 @@ var (
 	serviceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
 	partName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
 	wordName    = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
+	firstValue  = regexp.MustCompile(`^[A-Za-z0-9_-]{0,60}$`)
 	varName     = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,99}$`)
 )
 
@@ -18,7 +19,7 @@ var (
 func (m *Manifest) check() (errs []error) {
 	bad := func(word, format string, args ...any) { errs = append(errs, m.fault(word, format, args...)) }
 	if !serviceName.MatchString(m.Name) {
-		bad("name", "name %q: use lower-case letters, digits and dashes", m.Name)
+		bad(m.Name, "name %q: use lower-case letters, digits and dashes", m.Name)
 	}
 	if m.Title == "" {
 		bad("title", "title is missing")
@@ -27,6 +28,7 @@ func (m *Manifest) check() (errs []error) {
 	m.checkPlans(bad)
 	m.checkParts(bad)
 	m.checkVars(bad)
+	m.checkCommands(bad)
 	if len(m.Probe.Command) == 0 {
 		bad("probe", "probe has no command")
 	}
@@ -121,6 +123,9 @@ func (m *Manifest) checkParts(bad badFunc) {
 		if s.Bits != 0 && (s.Bits < 128 || s.Bits > 1024) {
 			bad(s.Name, "secret %s: %d bits; use 128 to 1024", s.Name, s.Bits)
 		}
+		if !firstValue.MatchString(s.First) {
+			bad(s.First, "secret %s: first %q: use letters, digits, dashes and underscores", s.Name, s.First)
+		}
 	}
 	for _, c := range m.Certificates {
 		if !wordName.MatchString(c.Name) {
@@ -170,6 +175,40 @@ func (m *Manifest) checkVars(bad badFunc) {
 			bad(v.Name, "var %s has no value", v.Name)
 		}
 	}
+}
+
+// checkCommands keeps secrets off command lines, which every process of the host can
+// see. A user name, which has a first value, is none.
+func (m *Manifest) checkCommands(bad badFunc) {
+	look := func(where string, command []string) {
+		for _, word := range command {
+			for _, ref := range secretRef.FindAllStringSubmatch(word, -1) {
+				if m.hides(ref[2]) {
+					bad(strings.TrimSpace(word), "%scommand has the secret %q in it: put it into env or a file", where, ref[2])
+				}
+			}
+		}
+	}
+	look("", m.Command)
+	look("", m.Entrypoint)
+	look("probe: ", m.Probe.Command)
+	for where, a := range map[string]Action{
+		"snapshot: ": m.Snapshot, "verify: ": m.Verify, "export: ": m.Export.Action, "import: ": m.Import.Action,
+		"console: ": m.Console, "rotate: ": m.Rotate, "retire: ": m.Retire,
+	} {
+		look(where, a.Command)
+	}
+}
+
+var secretRef = regexp.MustCompile(`\.(Secret|Old|New)\.([A-Za-z0-9_]+)`)
+
+func (m *Manifest) hides(secret string) bool {
+	for _, s := range m.Secrets {
+		if s.Name == secret {
+			return s.First == ""
+		}
+	}
+	return strings.HasSuffix(secret, "_key")
 }
 
 // checkRenders renders everything for every version and plan.

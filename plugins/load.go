@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -63,11 +64,15 @@ func LoadFile(path string) (*Manifest, error) {
 		if errors.As(err, &pe) {
 			return nil, fmt.Errorf("%s:%d: %s", path, pe.Position.Line, strings.TrimPrefix(pe.Message, "toml: "))
 		}
+		// A value of a wrong type: the parser tells the line in its text alone.
+		if line := lineInError.FindStringSubmatch(err.Error()); line != nil {
+			return nil, fmt.Errorf("%s:%s: %s: %s", path, line[1], line[2], line[3])
+		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	var errs []error
 	for _, key := range md.Undecoded() {
-		errs = append(errs, m.fault(key[len(key)-1], "unknown key %q", key.String()))
+		errs = append(errs, fmt.Errorf("%s:%d: unknown key %q", path, m.lineOfKey(key), key.String()))
 	}
 	if err := errors.Join(append(errs, m.check()...)...); err != nil {
 		return nil, err
@@ -75,16 +80,53 @@ func LoadFile(path string) (*Manifest, error) {
 	return m, nil
 }
 
-// fault is an error at the first line on which word stands as a key or a value.
+var lineInError = regexp.MustCompile(`^toml: line (\d+) \(last key "(.*)"\): (.*)$`)
+
+// fault is an error at the line on which word stands as a name, or at the first on
+// which it stands as a key or another value.
 func (m *Manifest) fault(word, format string, args ...any) error {
 	line := 1
+	if i := strings.Index(m.text, fmt.Sprintf("\nname = %q\n", word)); i >= 0 {
+		return fmt.Errorf("%s:%d: %s", m.path, 2+strings.Count(m.text[:i], "\n"), fmt.Sprintf(format, args...))
+	}
 	for i, text := range strings.Split(m.text, "\n") {
-		key, _, _ := strings.Cut(strings.TrimSpace(text), "=")
-		key = strings.Trim(strings.TrimSpace(key), `"'[] `)
-		if key == word || strings.HasSuffix(key, "."+word) || strings.Contains(text, `"`+word+`"`) {
+		if text = strings.TrimSpace(text); text == "" || text[0] == '#' {
+			continue
+		}
+		key := keyOf(text)
+		if word != "" && (key == word || strings.HasSuffix(key, "."+word) || strings.Contains(text, `"`+word+`"`)) {
 			line = i + 1
 			break
 		}
 	}
 	return fmt.Errorf("%s:%d: %s", m.path, line, fmt.Sprintf(format, args...))
+}
+
+// keyOf is what a line of TOML is about: the key before "=", or the table.
+func keyOf(line string) string {
+	key, _, _ := strings.Cut(line, "=")
+	return strings.Trim(strings.TrimSpace(key), `"'[] `)
+}
+
+// lineOfKey is the line on which a key stands, in the table that it belongs to; else,
+// inside a value, the first line that has its last part.
+func (m *Manifest) lineOfKey(key toml.Key) int {
+	last, table, near := key[len(key)-1], "", 0
+	for i, text := range strings.Split(m.text, "\n") {
+		text = strings.TrimSpace(text)
+		if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") && !strings.Contains(text, "=") {
+			if table = keyOf(text); table == key.String() {
+				return i + 1
+			}
+			continue
+		}
+		name := table + "." + keyOf(text)
+		if strings.TrimPrefix(name, ".") == key.String() {
+			return i + 1
+		}
+		if near == 0 && !strings.HasPrefix(text, "#") && strings.Contains(text, last) {
+			near = i + 1
+		}
+	}
+	return max(near, 1)
 }

@@ -32,7 +32,8 @@ type Manifest struct {
 	Export         Transfer            `toml:"export"`
 	Import         Transfer            `toml:"import"`
 	Console        Action              `toml:"console"`
-	Rotate         Action              `toml:"rotate"` // run before the new secrets are config vars
+	Rotate         Action              `toml:"rotate"` // the service takes .New from now on, and .Old still where it can
+	Retire         Action              `toml:"retire"` // the service takes .Old no longer; no app uses it any more
 	Web            Web                 `toml:"web"`
 	Upgrades       map[string][]string `toml:"upgrades"` // version -> versions it can become, data kept
 
@@ -72,6 +73,8 @@ type Port struct {
 type Secret struct {
 	Name string `toml:"name"`
 	Bits int    `toml:"bits"` // at least 128, the default 192
+	// First is the value until the first rotation, for user names. Empty: random.
+	First string `toml:"first"`
 }
 
 // Certificate is a self-signed one, generated once for each add-on and given as the

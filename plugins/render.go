@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,9 @@ import (
 type Instance struct {
 	Name, Host, Version, Plan string
 	Secrets                   map[string]string
+	// Next are the secrets that a rotation is about to put in their place: .New in
+	// its actions, where .Old are the present ones. Nil: no rotation is under way.
+	Next map[string]string
 }
 
 // Spec is a manifest rendered for one add-on.
@@ -34,6 +38,7 @@ type Spec struct {
 	Verify     Action
 	Console    Action
 	Rotate     Action
+	Retire     Action
 	Export     Transfer
 	Import     Transfer
 
@@ -74,7 +79,7 @@ func (s Spec) Vars(prefix string) []Var {
 // scope is what a template sees.
 type scope struct {
 	Name, Host, Version, Plan string
-	Secret                    map[string]string
+	Secret, Old, New          map[string]string
 	Setting                   map[string]string
 	Port                      map[string]int
 	MemoryMB                  int64
@@ -105,9 +110,13 @@ func (m *Manifest) Render(i Instance) (Spec, error) {
 	for _, p := range m.Ports {
 		ports[p.Name] = p.Port
 	}
+	next := i.Next
+	if next == nil {
+		next = i.Secrets
+	}
 	r := &renderer{m: m, data: scope{
 		Name: i.Name, Host: i.Host, Version: i.Version, Plan: i.Plan,
-		Secret: i.Secrets, Setting: plan.Settings, Port: ports, MemoryMB: memory >> 20,
+		Secret: i.Secrets, Old: i.Secrets, New: next, Setting: plan.Settings, Port: ports, MemoryMB: memory >> 20,
 	}}
 	env := maps.Clone(m.Env)
 	if env == nil {
@@ -119,7 +128,7 @@ func (m *Manifest) Render(i Instance) (Spec, error) {
 		Volumes: m.Volumes, Ports: ports, Memory: memory, CPU: plan.CPU,
 		Probe:    Probe{r.action(m.Probe.Action), time.Duration(m.Probe.Interval), time.Duration(m.Probe.Deadline)},
 		Snapshot: r.action(m.Snapshot), Verify: r.action(m.Verify), Console: r.action(m.Console),
-		Rotate: r.action(m.Rotate), Export: r.transfer(m.Export), Import: r.transfer(m.Import),
+		Rotate: r.action(m.Rotate), Retire: r.action(m.Retire), Export: r.transfer(m.Export), Import: r.transfer(m.Import),
 	}
 	if s.Probe.Interval == 0 {
 		s.Probe.Interval = 100 * time.Millisecond
@@ -173,20 +182,28 @@ func (r *renderer) text(text string) string {
 		err = t.Execute(&b, r.data)
 	}
 	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("%s:%d: template: %s", r.m.path, r.m.lineOf(text), trimTemplateError(err))
+		r.err = fmt.Errorf("%s:%d: template: %s", r.m.path, r.m.lineOf(text, err), trimTemplateError(err))
 	}
 	return b.String()
 }
 
-// lineOf is the line on which a template's first action stands.
-func (m *Manifest) lineOf(text string) int {
-	action := text[strings.Index(text, "{{"):]
-	if end := strings.IndexAny(action, "}\n"); end > 0 {
-		action = action[:end]
+// lineOf is the line of the part of a template that err names, or else of the
+// template's first action.
+func (m *Manifest) lineOf(text string, err error) int {
+	needle := ""
+	if part := partInError.FindStringSubmatch(err.Error()); part != nil {
+		needle = part[1]
 	}
-	i := strings.Index(m.text, action)
+	for _, line := range strings.Split(text, "\n") {
+		if needle == "" && strings.Contains(line, "{{") {
+			needle = line
+		}
+	}
+	i := strings.Index(m.text, needle)
 	return 1 + strings.Count(m.text[:max(i, 0)], "\n")
 }
+
+var partInError = regexp.MustCompile(`<(\.[^>]+)>`)
 
 // trimTemplateError drops the name of the unnamed template.
 func trimTemplateError(err error) string {

@@ -25,7 +25,10 @@ func (m *Manifest) NewSecrets() map[string]string {
 func (m *Manifest) newSecrets() (map[string]string, error) {
 	out := map[string]string{}
 	for _, s := range m.Secrets {
-		out[s.Name] = newSecret(s)
+		out[s.Name] = s.First
+		if s.First == "" {
+			out[s.Name] = newSecret(s)
+		}
 	}
 	for _, c := range m.Certificates {
 		cert, key, err := newCertificate(m.Name)

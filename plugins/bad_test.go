@@ -1,0 +1,182 @@
+package plugins_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"towline/plugins"
+)
+
+// good is a small manifest in which each bad one differs by one place.
+const good = `name = "demo"
+title = "A demo"
+default_version = "1"
+default_plan = "small"
+command = ["demo", "--user={{.Secret.user}}"]
+
+[[versions]]
+name = "1"
+image = "example.org/demo:1.0"
+env = { DEMO_HEAP = "{{.Setting.heap}}" }
+
+[[plans]]
+name = "small"
+memory = "64m"
+settings = { heap = "32m" }
+
+[[volumes]]
+name = "data"
+path = "/data"
+
+[[ports]]
+name = "main"
+port = 4000
+
+[[secrets]]
+name = "password"
+
+[[secrets]]
+name = "user"
+first = "demo"
+
+[[certificates]]
+name = "tls"
+
+[[files]]
+path = "/etc/demo.conf"
+mode = "0440"
+content = """
+port = {{.Port.main}}
+password = {{.Secret.password}}
+"""
+
+[env]
+DEMO_MB = "{{.MemoryMB}}"
+
+[probe]
+command = ["demo", "ping"]
+interval = "20ms"
+deadline = "5s"
+
+[[vars]]
+name = "DEMO_URL"
+suffix = "URL"
+value = "demo://{{.Secret.user}}:{{.Secret.password}}@{{.Host}}:{{.Port.main}}"
+
+[rotate]
+command = ["demo", "passwd"]
+env = { OLD = "{{.Old.password}}", NEW = "{{.New.password}}" }
+
+[web]
+port = "main"
+path = "/"
+`
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "demo")
+	path := filepath.Join(dir, plugins.FileName)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestBadManifests(t *testing.T) {
+	for _, tt := range []struct {
+		name, old, new string // one place of good
+		want           string // LINE: message
+	}{
+		{"no TOML", `title = "A demo"`, `title = "A demo`, `2: `},
+		{"a type", `port = 4000`, `port = "4000"`, `23: ports.port: incompatible types`},
+		{"a key twice", `title = "A demo"`, "title = \"A demo\"\ntitle = \"B\"", `3: `},
+		{"a duration", `"20ms"`, `"20 sheep"`, `48: time: unknown unit`},
+		{"unknown key", `title = "A demo"`, "title = \"A demo\"\ncolour = \"red\"", `3: unknown key "colour"`},
+		{"unknown key of a table", `port = 4000`, "port = 4000\npath = \"/x\"", `24: unknown key "ports.path"`},
+		{"unknown table", `[web]`, "[sockets]\na = 1\n[web]", `60: unknown key "sockets"`},
+		{"unknown key inside a value", `env = { OLD`, `env_ = { OLD`, `58: unknown key "rotate.env_"`},
+		{"name", `name = "demo"`, `name = "Demo"`, `1: name "Demo": use lower-case letters, digits and dashes`},
+		{"no name", `name = "demo"`, ``, `1: name "": use lower-case`},
+		{"no title", `title = "A demo"`, `title = ""`, `2: title is missing`},
+		{"default version", `default_version = "1"`, `default_version = "9"`, `3: default_version "9" is none of the versions`},
+		{"default plan", `default_plan = "small"`, `default_plan = "big"`, `4: default_plan "big" is none of the plans`},
+		{"version name", `name = "1"`, `name = "V 1"`, `8: version "V 1" is not a name`},
+		{"version twice", `[[plans]]`, "[[versions]]\nname = \"1\"\nimage = \"x:1\"\n[[plans]]", `version "1" is there twice`},
+		{"no image", `image = "example.org/demo:1.0"`, ``, `version 1 has no image`},
+		{"image with a blank", `demo:1.0`, `demo :1.0`, `version 1 has no image`},
+		{"image without tag", `demo:1.0`, `demo`, `9: image "example.org/demo" has no tag that says its version`},
+		{"image latest", `demo:1.0`, `demo:latest`, `9: image "example.org/demo:latest" has no tag`},
+		{"port but no tag", `example.org/demo:1.0`, `example.org:5000/demo`, `9: image "example.org:5000/demo" has no tag`},
+		{"upgrade to nowhere", `[env]`, "[upgrades]\n1 = [\"2\"]\n[env]", `upgrades: there is no version "2"`},
+		{"plan name", `name = "small"`, `name = "S"`, `13: plan "S" is not a name`},
+		{"plan twice", `[[volumes]]`, "[[plans]]\nname = \"small\"\nmemory = \"1g\"\n[[volumes]]", `13: plan "small" is there twice`},
+		{"memory", `memory = "64m"`, `memory = "lots"`, `14: plan small: memory "lots" is not a size like 512m`},
+		{"no memory", `memory = "64m"`, `memory = "0m"`, `14: plan small: memory "0m"`},
+		{"cpu", `memory = "64m"`, "memory = \"64m\"\ncpu = -1.0", `15: plan small: cpu is negative`},
+		{"volume name", `name = "data"`, `name = "Data"`, `18: volume "Data" is not a name`},
+		{"volume path", `path = "/data"`, `path = "data"`, `18: volume data: path "data" is not absolute and clean`},
+		{"volume path climbs", `path = "/data"`, `path = "/data/../etc"`, `19: volume data: path "/data/../etc" is not`},
+		{"volume twice", `[[ports]]`, "[[volumes]]\nname = \"data\"\npath = \"/x\"\n[[ports]]", `18: volume "data" is there twice`},
+		{"port", `port = 4000`, `port = 70000`, `22: port "main" 70000 is not a name and a port`},
+		{"secret too short", `name = "password"`, "name = \"password\"\nbits = 64", `26: secret password: 64 bits; use 128 to 1024`},
+		{"secret name", `name = "password"`, `name = "pass word"`, `26: secret "pass word" is not a name`},
+		{"secret twice", `name = "user"`, `name = "password"`, `26: secret "password" is there twice`},
+		{"secret first", `first = "demo"`, `first = "a b"`, `30: secret user: first "a b": use letters, digits, dashes and underscores`},
+		{"certificate name", `name = "tls"`, `name = "TLS"`, `33: certificate "TLS" is not a name`},
+		{"file path", `"/etc/demo.conf"`, `"etc/demo.conf"`, `36: file path "etc/demo.conf" is not absolute and clean`},
+		{"file mode", `"0440"`, `"0999"`, `37: file /etc/demo.conf: mode "0999" is not octal`},
+		{"file setuid", `"0440"`, `"4755"`, `37: file /etc/demo.conf: mode "4755" is not octal`},
+		{"no probe", `command = ["demo", "ping"]`, ``, `46: probe has no command`},
+		{"probe backwards", `"20ms"`, `"-20ms"`, `46: probe times must be positive`},
+		{"var name", `name = "DEMO_URL"`, `name = "demo_url"`, `52: var "demo_url": use capital letters`},
+		{"var suffix", `suffix = "URL"`, `suffix = "_URL"`, `52: var DEMO_URL: suffix "_URL"`},
+		{"var twice", `[rotate]`, "[[vars]]\nname = \"DEMO_URL\"\nsuffix = \"X\"\nvalue = \"x\"\n[rotate]", `52: var DEMO_URL or its suffix is there twice`},
+		{"var without value", `value = "demo://{{.Secret.user}}:{{.Secret.password}}@{{.Host}}:{{.Port.main}}"`, ``, `52: var DEMO_URL has no value`},
+		{"web port", "[web]\nport = \"main\"", "[web]\nport = \"other\"", `60: web: there is no port "other"`},
+		{"template syntax", `{{.Host}}`, `{{.Host`, `54: template: `},
+		{"template of no field", `{{.Host}}`, `{{.Hots}}`, `54: template: <.Hots>: can't evaluate field Hots`},
+		{"template of no secret", `password = {{.Secret.password}}`, `password = {{.Secret.passwd}}`, `40: template: <.Secret.passwd>: map has no entry for key "passwd"`},
+		{"template of no setting", `{{.Setting.heap}}`, `{{.Setting.stack}}`, `10: template: <.Setting.stack>: map has no entry`},
+		{"template of no port", `{{.Port.main}}`, `{{.Port.http}}`, `39: template: <.Port.http>: map has no entry`},
+		{"template of no old secret", `{{.Old.password}}`, `{{.Old.pass}}`, `58: template: <.Old.pass>: map has no entry`},
+		{"secret on a command line", `"--user={{.Secret.user}}"`, `"--pw={{.Secret.password}}"`, `5: command has the secret "password" in it: put it into env or a file`},
+		{"secret on the line of an action", `["demo", "passwd"]`, `["demo", "{{.New.password}}"]`, `57: rotate: command has the secret "password" in it: put it into env`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if strings.Count(good, tt.old) == 0 {
+				t.Fatalf("%q is not in the good manifest", tt.old)
+			}
+			path := write(t, strings.Replace(good, tt.old, tt.new, 1))
+			_, err := plugins.LoadFile(path)
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			want := tt.want
+			if strings.IndexByte("0123456789", want[0]) >= 0 && strings.Contains(want, ": ") {
+				want = path + ":" + want
+			}
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+// TestManyFaults: all that is wrong is told at once.
+func TestManyFaults(t *testing.T) {
+	text := strings.NewReplacer(`"64m"`, `"lots"`, `demo:1.0`, `demo`, `4000`, `0`).Replace(good)
+	_, err := plugins.LoadFile(write(t, text))
+	if err == nil {
+		t.Fatal("it was accepted")
+	}
+	for _, line := range []string{":9: ", ":14: ", ":22: "} {
+		if !strings.Contains(err.Error(), line) {
+			t.Errorf("nothing of line %s in: %v", line, err)
+		}
+	}
+}
