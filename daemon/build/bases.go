@@ -146,7 +146,9 @@ func (s *baseStores) unpack(ctx context.Context, j *job, id string) (base, error
 	if err := os.Lchown(archive, ids, ids); err != nil {
 		return base{}, err
 	}
-	err = s.buildah(ctx, j, id, `buildah pull -q docker-archive:/base.tar`, nil,
+	// With a name of its own, the image stays when it loses all others.
+	script := `buildah pull -q docker-archive:/base.tar && buildah tag "$ID" "localhost/towline-base:$ID"`
+	err = s.buildah(ctx, j, id, script, map[string]string{"ID": id},
 		daemon.Mount{Source: archive, Target: "/base.tar", ReadOnly: true})
 	if err != nil {
 		return base{}, err
@@ -183,7 +185,7 @@ func (s *baseStores) unname(ctx context.Context, j *job, name string) error {
 		if err != nil || !slices.Contains(other.Names, name) {
 			continue
 		}
-		err = s.buildah(ctx, j, other.ID, `buildah untag "$ID" "$NAME"`, map[string]string{"ID": other.ID, "NAME": name})
+		err = s.buildah(ctx, j, other.ID, `buildah rmi "$NAME"`, map[string]string{"NAME": name})
 		if err != nil {
 			return err
 		}

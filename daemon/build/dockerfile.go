@@ -203,30 +203,39 @@ func (d *dockerfileBuild) provideBases(ctx context.Context, names []string) erro
 		}
 		d.bases = append(d.bases, got)
 	}
-	rest := slices.DeleteFunc(slices.Clone(d.state.Bases), func(id string) bool { return slices.Contains(d.baseIDs(), id) })
-	usable := len(d.bases)+len(rest) <= keepBases || len(rest) == 0
-	for _, id := range rest {
-		if !usable {
-			break
-		}
-		got, err := d.b.bases.Use(id)
-		if usable = err == nil; usable {
-			d.bases = append(d.bases, got)
-		}
-	}
-	if !usable {
-		// Layers of the cache rest upon a base that is gone, or upon too many.
-		if err := os.RemoveAll(filepath.Join(d.dir, "store")); err != nil {
-			return err
-		}
-		d.state.Steps = nil
-		for _, b := range d.bases[min(len(d.bases), len(names)):] {
-			d.b.bases.Release(b.ID)
-		}
-		d.bases = d.bases[:min(len(d.bases), len(names))]
+	if err := d.provideOldBases(); err != nil {
+		return err
 	}
 	d.state.Bases = d.baseIDs()
 	return nil
+}
+
+// provideOldBases finds the stores that the layers in the app's cache rest upon. If
+// one is gone, or there are too many, the cache is begun anew.
+func (d *dockerfileBuild) provideOldBases() error {
+	own := len(d.bases)
+	usable := true
+	for _, id := range d.state.Bases {
+		if slices.Contains(d.baseIDs(), id) {
+			continue
+		}
+		got, err := d.b.bases.Use(id)
+		if err == nil {
+			d.bases = append(d.bases, got)
+		}
+		if usable = err == nil && len(d.bases) <= max(own, keepBases); !usable {
+			break
+		}
+	}
+	if usable {
+		return nil
+	}
+	for _, b := range d.bases[own:] {
+		d.b.bases.Release(b.ID)
+	}
+	d.bases = d.bases[:own]
+	d.state.Steps = nil
+	return os.RemoveAll(filepath.Join(d.dir, "store"))
 }
 
 func (d *dockerfileBuild) baseIDs() (ids []string) {

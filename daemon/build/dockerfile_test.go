@@ -1,7 +1,12 @@
 package build_test
 
 import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -66,5 +71,100 @@ func TestDockerfileStages(t *testing.T) {
 	result := f.mustBuild("stages", f.source(files), nil)
 	if got, want := f.output(result.Image.ID, nil), "built\nmore\nbuilt\nbuilt\nsecond\n"; got != want {
 		t.Errorf("the image says %q, want %q", got, want)
+	}
+}
+
+// TestDockerfileTogether builds different apps at once, on a base image that none
+// has used before.
+func TestDockerfileTogether(t *testing.T) {
+	f := newFixture(t, buildahImage, appImage)
+	f.options.Dir = t.TempDir()
+	f.open()
+	var group sync.WaitGroup
+	for _, app := range []string{"one", "two", "three"} {
+		source := f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\nCOPY name /name\n", "name": app})
+		req := f.request(app, source, nil)
+		group.Go(func() {
+			if result, err := f.Build(t.Context(), req, nil); err != nil || len(result.Image.Refs) == 0 {
+				t.Errorf("app %s: %+v, error %v", app, result, err)
+			}
+		})
+	}
+	group.Wait()
+	if bases, err := os.ReadDir(filepath.Join(f.options.Dir, "bases")); err != nil || len(bases) != 1 {
+		t.Errorf("bases %v, error %v", bases, err)
+	}
+	for _, app := range []string{"one", "two", "three"} {
+		if err := f.RemoveCaches(t.Context(), app); err != nil {
+			t.Error(err)
+		}
+	}
+	if bases, err := os.ReadDir(filepath.Join(f.options.Dir, "bases")); err != nil || len(bases) != 0 {
+		t.Errorf("bases %v, error %v, though no app is left", bases, err)
+	}
+}
+
+// TestDockerfileCacheIsBounded builds the same app over and over: what earlier
+// builds left in its store goes, what is of use stays.
+func TestDockerfileCacheIsBounded(t *testing.T) {
+	f := newFixture(t, buildahImage, runImage)
+	stored := func() int {
+		layers, err := os.ReadDir(filepath.Join(f.options.Dir, "apps", "often", "dockerfile", "store", "overlay"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(layers)
+	}
+	var sizes []int
+	for i := range 12 {
+		_, said, err := f.build("often", f.source(map[string]string{
+			"Dockerfile": "FROM " + runImage + "\nUSER root\nRUN echo slow > /slow\nCOPY x /x\n", "x": strconv.Itoa(i),
+		}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 && strings.Count(said, "(cached)") != 2 {
+			t.Errorf("build %d did not use the cache", i)
+		}
+		sizes = append(sizes, stored())
+	}
+	if last := sizes[len(sizes)-1]; last > sizes[7] {
+		t.Errorf("layers in the store after each build: %v", sizes)
+	}
+}
+
+// TestDockerfileNewBase rebuilds when the image that a name stands for changed.
+func TestDockerfileNewBase(t *testing.T) {
+	f := newFixture(t, buildahImage, runImage)
+	name := "localhost/" + run + "/base:1"
+	t.Cleanup(func() { _ = f.engine.UntagImage(context.Background(), name) })
+	for _, version := range []string{"old\n", "new\n"} {
+		base := f.mustBuild("base", f.source(map[string]string{
+			"Dockerfile": "FROM " + runImage + "\nUSER root\nCOPY version /version\n", "version": version,
+		}), nil)
+		if err := f.engine.TagImage(t.Context(), base.Image.ID, name); err != nil {
+			t.Fatal(err)
+		}
+		result := f.mustBuild("upon", f.source(map[string]string{"Dockerfile": "FROM " + name + "\nCMD [\"cat\", \"/version\"]\n"}), nil)
+		if got := f.output(result.Image.ID, nil); got != version {
+			t.Errorf("upon the %s base the app says %q", strings.TrimSpace(version), got)
+		}
+	}
+}
+
+// TestDockerfileArguments hands over what is configured and asked for, and keeps
+// an app's config vars out of its image.
+func TestDockerfileArguments(t *testing.T) {
+	f := newFixture(t, buildahImage, runImage)
+	f.options.Env = map[string]string{"MIRROR": "https://mirror.example/", "OTHER": "hidden"}
+	f.open()
+	_, said, err := f.build("args", f.source(map[string]string{
+		"Dockerfile": "FROM " + runImage + "\nARG MIRROR\nARG MINE=default\nRUN echo \"$MIRROR $MINE ($OTHER$DATABASE_URL)\"; env\n",
+	}), map[string]string{"DATABASE_URL": "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said, "       https://mirror.example/ default ()\n") || strings.Contains(said, "secret") || strings.Contains(said, "hidden") {
+		t.Error("the arguments are not as they should be")
 	}
 }

@@ -47,14 +47,6 @@ func (o *output) Stage(format string, args ...any) {
 	fmt.Fprintf(o.out, stagePrefix+format+"\n", args...)
 }
 
-// Warn says what the user should know but need not act upon.
-func (o *output) Warn(format string, args ...any) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.flush()
-	fmt.Fprintf(o.out, warnPrefix+format+"\n", args...)
-}
-
 // Filter has every line of a process looked at before it is shown. f may change
 // or drop it. Nil: show all.
 func (o *output) Filter(f func(line string) (string, bool)) {
