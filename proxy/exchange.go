@@ -144,20 +144,37 @@ func (x *exchange) redirect(location string) error {
 // cutter lets another goroutine close what an exchange is using, and only
 // while it does.
 type cutter struct {
-	mu sync.Mutex
-	c  io.Closer
+	mu     sync.Mutex
+	c      io.Closer
+	closed bool
+}
+
+func (k *cutter) reset() {
+	k.mu.Lock()
+	k.c, k.closed = nil, false
+	k.mu.Unlock()
 }
 
 func (k *cutter) set(c io.Closer) {
 	k.mu.Lock()
 	k.c = c
+	if k.closed && c != nil {
+		c.Close()
+	}
 	k.mu.Unlock()
 }
 
 func (k *cutter) close() {
 	k.mu.Lock()
+	k.closed = true
 	if k.c != nil {
 		k.c.Close()
 	}
 	k.mu.Unlock()
+}
+
+func (k *cutter) gone() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.closed
 }

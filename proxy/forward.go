@@ -43,6 +43,10 @@ func (x *exchange) forward(name string) error {
 		if err == nil || err == errClient {
 			return err
 		}
+		if x.cut.gone() {
+			x.fault = "client-gone"
+			return errClient
+		}
 		// Nothing was answered yet, else attempt had seen to it.
 		tried = append(tried, t)
 		switch {
@@ -73,11 +77,14 @@ func (x *exchange) forward(name string) error {
 // choose picks a target from the table as it is now and counts the request in.
 // The caller calls running.done.
 func (x *exchange) choose(name string, tried []*target) *target {
+	var last *service
 	for {
 		s := x.p.table.find(name)
-		if s == nil {
+		if s == nil || s == last {
+			// Taken out and not replaced: the proxy is closing.
 			return nil
 		}
+		last = s
 		if s != x.service && s.shared == x.service.shared {
 			x.service = s
 		}
@@ -116,7 +123,7 @@ func (x *exchange) attempt(t *target) error {
 		if err == errDied && reused {
 			err = errStale
 		}
-		if err == errStale && repeatable {
+		if err == errStale && repeatable && !x.cut.gone() {
 			continue
 		}
 		if err == errStale {

@@ -41,6 +41,7 @@ func newH2Stream(h *http2, id uint32) *h2Stream {
 	s := h2StreamPool.Get().(*h2Stream)
 	s.h, s.id, s.tooLarge = h, id, false
 	s.req.reset()
+	s.x.cut.reset()
 	s.window, s.left, s.taken = 0, 0, 0
 	s.data, s.tail, s.head = s.data[:0], s.tail[:0], s.head[:0]
 	s.ended, s.reset, s.canceled = false, false, false

@@ -67,7 +67,7 @@ func (x *exchange) attemptH2(t *target) error {
 		return x.h2Error(ctx, err)
 	}
 	defer res.Body.Close()
-	err = x.h2Answer(ctx, res)
+	err = x.h2Answer(res, func() { cancel(errTimeout) })
 	if x.body != nil && err == nil {
 		// The answer is complete, and with it the exchange, whatever the client
 		// still had to say.
@@ -155,7 +155,7 @@ func (h *head) addFields(from http.Header) {
 }
 
 // h2Answer hands the answer on, each part as it comes.
-func (x *exchange) h2Answer(ctx context.Context, res *http.Response) error {
+func (x *exchange) h2Answer(res *http.Response, stall func()) error {
 	h := &x.res
 	h.reset()
 	h.status, h.minor = res.StatusCode, 1
@@ -172,7 +172,7 @@ func (x *exchange) h2Answer(ctx context.Context, res *http.Response) error {
 	if err := x.client.begin(x, h, res.ContentLength, bodyless); err != nil {
 		return gone(err)
 	}
-	stalled := time.AfterFunc(time.Hour, func() { x.cut.close() })
+	stalled := time.AfterFunc(time.Hour, stall)
 	defer stalled.Stop()
 	for !bodyless {
 		if err := x.client.flush(); err != nil {
