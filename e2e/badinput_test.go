@@ -137,7 +137,7 @@ var badLines = []badLine{
 	{"addons:info nosuch", "", notFound, "no add-on"},
 	{"backups:capture nosuch", "", notFound, "no add-on"},
 	{"backups:info nosuch", "", notFound, "no backup"},
-	{"backups:restore redis-good-b99 --confirm redis-good", "", notFound, "no backup"},
+	{"backups:restore redis-good.20260101T000000000Z --confirm redis-good", "", notFound, "no backup"},
 	// members and access
 	{"members:add Alice", "", invalid, "is not allowed"},
 	{"members:add alice", "", invalid, "no key"},

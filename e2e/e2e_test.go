@@ -40,7 +40,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer closeShared()
-	context.AfterFunc(ctx, func() { closeShared(); os.Exit(130) })
+	defer context.AfterFunc(ctx, func() { closeShared(); os.Exit(130) })()
 	return m.Run()
 }
 

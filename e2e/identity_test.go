@@ -145,7 +145,7 @@ func noShell(t *testing.T, s *stack.Stack, ivan func(string) stack.Result) {
 	if r := ivan(""); r.Code != 0 || !strings.Contains(r.Stdout, "usage: towline COMMAND") {
 		t.Errorf("without a command: %s", r)
 	}
-	for _, path := range []string{"SSH_ORIGINAL_COMMAND=members:remove ida", "TOWLINE_MEMBER=admin", "LD_PRELOAD=/tmp/x.so", "BASH_ENV=/tmp/x"} {
+	for _, path := range []string{"SSH_ORIGINAL_COMMAND=apps", "TOWLINE_MEMBER=admin", "LD_PRELOAD=/tmp/x.so", "BASH_ENV=/tmp/x"} {
 		argv := s.SSHCommand("ivan", "-o", "SetEnv="+path, stack.Destination, "members:remove", "ida")
 		if r := stack.Run(exec.CommandContext(t.Context(), argv[0], argv[1:]...), nil); r.Code != forbidden {
 			t.Errorf("with %s: %s", path, r)

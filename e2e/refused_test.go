@@ -3,6 +3,7 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestRefusedPush: a push whose build, release phase or boot fails is refused with the
@@ -36,7 +37,9 @@ func TestRefusedPush(t *testing.T) {
 			files[name] = text
 		}
 		app.commit(files)
+		start := time.Now()
 		r := app.push()
+		t.Logf("%s: refused after %s", c.name, time.Since(start).Round(time.Millisecond))
 		if r.Code == 0 {
 			t.Errorf("%s: the push was taken: %s", c.name, r)
 		}
