@@ -138,7 +138,7 @@ func (s *baseStores) unpack(ctx context.Context, j *job, id string) (base, error
 		return base{}, err
 	}
 	archive := filepath.Join(j.work, "base.tar")
-	defer os.Remove(archive)
+	defer func() { _ = os.Remove(archive) }()
 	layers, err := s.save(ctx, id, archive)
 	if err != nil {
 		return base{}, err

@@ -86,7 +86,7 @@ func New(options Options) (*Builder, error) {
 	return b, b.writeNestedConfig()
 }
 
-// Close waits for nothing: builds end with their contexts.
+// Close ends nothing: builds end with their contexts.
 func (b *Builder) Close() error { return b.registry.Close() }
 
 func (b *Builder) path(elem ...string) string {

@@ -392,7 +392,7 @@ func (s *session) endUpload(w http.ResponseWriter, req *http.Request, repository
 	s.mu.Lock()
 	delete(s.uploads, id)
 	s.mu.Unlock()
-	defer os.Remove(u.file.Name()) // nothing once it was renamed
+	defer func() { _ = os.Remove(u.file.Name()) }() // nothing once it was renamed
 	err := errors.Join(u.receive(req.Body), u.file.Close())
 	digest := req.URL.Query().Get("digest")
 	name, ok := digestHex(digest)

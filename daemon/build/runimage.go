@@ -46,7 +46,7 @@ func (j *job) provideRunImage(ctx context.Context, image daemon.Image) error {
 	}
 	j.out.Stage("Preparing the run image (only the first time)")
 	path := filepath.Join(j.work, "run.tar")
-	defer os.Remove(path)
+	defer func() { _ = os.Remove(path) }()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (r *registry) putBlob(mediaType string, write func(io.Writer) error) (descr
 	if err != nil {
 		return descriptor{}, err
 	}
-	defer os.Remove(f.Name()) // nothing once it was renamed
+	defer func() { _ = os.Remove(f.Name()) }() // nothing once it was renamed
 	sum := sha256.New()
 	err = write(io.MultiWriter(f, sum))
 	size, serr := f.Seek(0, io.SeekCurrent)
