@@ -72,6 +72,8 @@ func (s *h2Stream) run() {
 		x.body = s
 	}
 	h.mu.Unlock()
+	h.p.running.add()
+	defer h.p.running.done()
 	var err error
 	if s.tooLarge {
 		x.start = time.Now()

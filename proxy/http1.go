@@ -21,10 +21,12 @@ type http1 struct {
 	x    exchange
 	body http1Body
 
-	idle  atomic.Bool // waiting for a request, so that a shutdown may close it
-	read  deadline
-	write deadline
-	first [1]byte // a wait for the next request needs no buffer
+	settle func()      // called at the first request
+	served bool        // it has been
+	idle   atomic.Bool // waiting for a next request, so that a shutdown may close it
+	read   deadline
+	write  deadline
+	first  [1]byte // a wait for the next request needs no buffer
 
 	// The answer on its way.
 	out      *[bodySize]byte
@@ -58,6 +60,8 @@ func newHTTP1(p *Proxy, raw, c net.Conn, peer netip.Addr, port uint16, secure bo
 func (h *http1) serve() {
 	for h.next() {
 		x := &h.x
+		x.p.running.add()
+		h.begun()
 		peer, port, secure := x.peer, x.port, x.tls
 		x.reset()
 		x.client, x.req, x.protocol = h, &h.req, "h1"
@@ -67,6 +71,7 @@ func (h *http1) serve() {
 		}
 		h.closing = h.req.close || h.req.minor == 0 && !h.req.keepAlive
 		err := x.serve()
+		x.p.running.done()
 		h.freeOut()
 		if err != nil || h.broken {
 			break
@@ -85,13 +90,23 @@ func (h *http1) serve() {
 	h.rd.drop()
 }
 
+// begun notes the connection's first request.
+func (h *http1) begun() {
+	if !h.served {
+		h.served = true
+		h.settle()
+	}
+}
+
 // next waits for a request and reads its head. A malformed one is answered here.
 func (h *http1) next() bool {
 	if h.rd.r == h.rd.w {
 		now := time.Now()
 		h.read.arm(h.c.SetReadDeadline, now, h.p.options.KeepAlive)
-		h.idle.Store(true)
-		if h.p.stopping.Load() {
+		// The first request of a connection is awaited even when stopping: the
+		// client cannot know, and may not be able to repeat it.
+		h.idle.Store(h.served)
+		if h.served && h.p.stopping.Load() {
 			return false
 		}
 		n, err := h.c.Read(h.first[:])

@@ -147,7 +147,7 @@ func (p *Proxy) serveHTTP(l net.Listener, h http.Handler) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
 	p.onStop(func() { s.Close() })
 	go func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			p.options.Log.Error("listener failed", "address", l.Addr().String(), "error", err)
 		}
 	}()
@@ -158,10 +158,7 @@ func (p *Proxy) accept(l net.Listener, secure bool) {
 	pause := 5 * time.Millisecond
 	for {
 		raw, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) || p.stopping.Load() {
-			if err == nil {
-				raw.Close()
-			}
+		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
@@ -172,6 +169,7 @@ func (p *Proxy) accept(l net.Listener, secure bool) {
 			continue
 		}
 		pause = 5 * time.Millisecond
+		p.fresh.add()
 		go p.handle(raw, portOf(l.Addr()), secure)
 	}
 }
@@ -180,12 +178,22 @@ func (p *Proxy) accept(l net.Listener, secure bool) {
 type clientConn struct {
 	raw  net.Conn
 	wake func() // closes it if it is idle
+	old  bool   // it has sent a request, or was given up
+}
+
+// settle notes that a connection has had its first request, or ended without.
+func (p *Proxy) settle(c *clientConn) {
+	if !c.old {
+		c.old = true
+		p.fresh.done()
+	}
 }
 
 // handle serves one client connection to its end.
 func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
 	defer raw.Close()
 	cc := &clientConn{raw: raw}
+	defer p.settle(cc)
 	if !p.track(cc) {
 		return
 	}
@@ -207,6 +215,7 @@ func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
 	}
 	if !secure {
 		h := newHTTP1(p, raw, raw, peer, uint16(port), false)
+		h.settle = func() { p.settle(cc) }
 		p.onWake(cc, h.wake)
 		h.serve()
 		return
@@ -224,12 +233,15 @@ func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
 
 func (p *Proxy) serveTLS(cc *clientConn, raw net.Conn, t *tls.Conn, peer netip.Addr, port uint16) {
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
+		// GOAWAY tells an HTTP/2 client to go elsewhere with its first request.
+		p.settle(cc)
 		h := newHTTP2(p, raw, t, peer, port)
 		p.onWake(cc, h.wake)
 		h.serve()
 		return
 	}
 	h := newHTTP1(p, raw, t, peer, port, true)
+	h.settle = func() { p.settle(cc) }
 	p.onWake(cc, h.wake)
 	h.serve()
 }

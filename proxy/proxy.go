@@ -43,7 +43,8 @@ type Proxy struct {
 	stop     []func() // undo, last first
 
 	stopping atomic.Bool
-	running  inflight
+	running  inflight // requests
+	fresh    inflight // connections that have not sent one
 	refused  atomic.Int64
 	unrouted atomic.Int64
 	done     chan struct{}
@@ -236,12 +237,21 @@ func (p *Proxy) MetricsAddr() string { return p.addrs.metrics }
 // RootCertificate is the local CA's root, PEM.
 func (p *Proxy) RootCertificate() []byte { return encodeCertificate(p.certs.local.root.Raw) }
 
+// freshWait is how long a stop waits for the first request of connections that
+// are just being made.
+const freshWait = time.Second
+
 // Shutdown stops accepting, lets what is in flight finish until ctx ends, and
 // closes. Idle connections are closed at once.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.closeListeners()
 	p.stopping.Store(true)
 	p.wakeIdle()
+	// Some browsers open connections that they never use: these are not waited
+	// for as long as a request is.
+	soon, cancel := context.WithTimeout(ctx, freshWait)
+	_ = p.fresh.wait(soon)
+	cancel()
 	err := p.running.wait(ctx)
 	if err != nil {
 		err = fmt.Errorf("%d requests were cut off: %w", p.running.count(), err)

@@ -17,9 +17,7 @@ var errClient = errors.New("client is gone")
 func (x *exchange) serve() error {
 	x.start = time.Now()
 	x.identify()
-	x.p.running.add()
 	err := x.route()
-	x.p.running.done()
 	x.record()
 	return err
 }

@@ -1,0 +1,321 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"towline/proxy/control"
+)
+
+// The test binary is the program itself when asked to be.
+func TestMain(m *testing.M) {
+	if os.Getenv("TOWLINE_PROXY_TEST_MAIN") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+type stand struct {
+	t           *testing.T
+	dir         string
+	http, https net.Listener // held open by the test, as systemd does
+	client      *http.Client
+}
+
+func newStand(t *testing.T) *stand {
+	s := &stand{t: t, dir: t.TempDir()}
+	for _, l := range []*net.Listener{&s.http, &s.https} {
+		var err error
+		if *l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { (*l).Close() })
+	}
+	text := fmt.Sprintf("[proxy]\nhttp = %q\nhttps = %q\ncontrol = %q\nstate = %q\naccess_log = %q\nmetrics = \"\"\n[tls]\nacme = \"\"\n",
+		s.http.Addr(), s.https.Addr(), s.dir+"/control.sock", s.dir+"/state", s.dir+"/log")
+	if err := os.WriteFile(s.dir+"/towline.toml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// run starts the program with the listeners, as systemd would, and waits until
+// it says that it serves.
+func (s *stand) run() *exec.Cmd {
+	s.t.Helper()
+	cmd := exec.Command(os.Args[0], "--config", s.dir+"/towline.toml")
+	for _, l := range []net.Listener{s.http, s.https} {
+		f, err := l.(*net.TCPListener).File()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		defer f.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Close()
+	cmd.ExtraFiles = append(cmd.ExtraFiles, w)
+	cmd.Env = append(os.Environ(), "TOWLINE_PROXY_TEST_MAIN=1", "LISTEN_PID=self", "LISTEN_FDS=2", "LISTEN_FDNAMES=http:https", readyFD+"=5")
+	cmd.Stderr = s.t.Output()
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	w.Close()
+	s.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if n, err := r.Read(make([]byte, 1)); n != 1 {
+		s.t.Fatalf("not ready: %v", err)
+	}
+	return cmd
+}
+
+func (s *stand) deploy(target string) {
+	s.t.Helper()
+	c := control.NewClient(s.dir + "/control.sock")
+	defer c.Close()
+	err := c.Deploy(context.Background(), control.Service{Name: "shop", Hosts: []string{"shop.localhost"}, Targets: []control.Target{{ID: "web.1", Address: target}}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	pem, err := os.ReadFile(filepath.Join(s.dir, "state/ca/root.crt"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	s.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{RootCAs: roots},
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", s.https.Addr().String())
+		},
+	}}
+}
+
+// load sends requests until stop, with n clients that keep no connection.
+func (s *stand) load(n int) (stop func() (ok, failed int64)) {
+	var good, bad atomic.Int64
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	for range n {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				res, err := s.client.Get("https://shop.localhost/")
+				if err == nil {
+					var body []byte
+					body, err = io.ReadAll(res.Body)
+					res.Body.Close()
+					if err == nil && string(body) != "ok" {
+						err = fmt.Errorf("%d %q", res.StatusCode, body)
+					}
+				}
+				if err != nil {
+					bad.Add(1)
+					s.t.Logf("failed: %v", err)
+					continue
+				}
+				good.Add(1)
+			}
+		})
+	}
+	return func() (int64, int64) {
+		cancel()
+		wg.Wait()
+		return good.Load(), bad.Load()
+	}
+}
+
+func target(t *testing.T) string {
+	a := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }))
+	t.Cleanup(a.Close)
+	return strings.TrimPrefix(a.URL, "http://")
+}
+
+// Killed under load while somebody holds the listeners: only what was in flight
+// fails, and the routes are read back without the daemon.
+func TestKilledAndRestartedWithListenersHeld(t *testing.T) {
+	s := newStand(t)
+	cmd := s.run()
+	s.deploy(target(t))
+	const clients, kills = 4, 3
+	stop := s.load(clients)
+	for range kills {
+		s.waitForRequests(20)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		cmd = s.run()
+	}
+	s.waitForRequests(20)
+	good, bad := stop()
+	t.Logf("%d requests, %d failed", good, bad)
+	// Each client has one request in flight at each kill.
+	if bad > clients*kills {
+		t.Errorf("%d requests failed, at most %d were in flight", bad, clients*kills)
+	}
+}
+
+// waitForRequests waits until that many more have been answered.
+func (s *stand) waitForRequests(n int) {
+	s.t.Helper()
+	for range n {
+		res, err := s.client.Get("https://shop.localhost/")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		res.Body.Close()
+	}
+}
+
+// A hand-over drops nothing at all.
+func TestHandOverUnderLoadFailsNoRequest(t *testing.T) {
+	s := newStand(t)
+	cmd := s.run()
+	s.deploy(target(t))
+	// From here on the program alone holds the listeners.
+	s.http.Close()
+	s.https.Close()
+	stop := s.load(4)
+	s.waitForRequests(10)
+	if err := cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	// Not cmd.Wait: the new process has the same standard error.
+	if state, err := cmd.Process.Wait(); err != nil || !state.Success() {
+		t.Errorf("the old process: %v %v", state, err)
+	}
+	s.waitForRequests(10)
+	good, bad := stop()
+	t.Logf("%d requests, %d failed", good, bad)
+	if bad > 0 {
+		t.Errorf("%d of %d requests failed", bad, good)
+	}
+	// The new one answers on the control socket, too; then it is told to go.
+	c := control.NewClient(s.dir + "/control.sock")
+	defer c.Close()
+	if list, err := c.Services(context.Background()); err != nil || len(list) != 1 {
+		t.Errorf("control socket: %v %v", list, err)
+	}
+	stopByPort(t, s.https.Addr().String(), cmd.Process.Pid)
+}
+
+// stopByPort ends the process that was handed the listeners: the child of a
+// process that is gone, found by its command line.
+func stopByPort(t *testing.T, address string, old int) {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range dirs {
+		pid, _ := strconv.Atoi(strings.Split(f, "/")[2])
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err == nil && pid != old && pid != os.Getpid() && bytes.Contains(env, []byte("TOWLINE_PROXY_TEST_MAIN=1")) {
+			_ = syscall.Kill(pid, syscall.SIGTERM)
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			return
+		}
+		c.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("the new process does not stop")
+		}
+	}
+}
+
+func TestStopLetsRequestsFinish(t *testing.T) {
+	s := newStand(t)
+	entered, release := make(chan bool), make(chan bool)
+	a := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			entered <- true
+			<-release
+			io.WriteString(w, "done")
+		}
+	}))
+	defer a.Close()
+	cmd := s.run()
+	s.deploy(strings.TrimPrefix(a.URL, "http://"))
+	result := make(chan string, 1)
+	go func() {
+		res, err := s.client.Get("https://shop.localhost/slow")
+		if err != nil {
+			result <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		result <- string(b)
+	}()
+	<-entered
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	release <- true
+	if got := <-result; got != "done" {
+		t.Errorf("request in flight: %q", got)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("exit: %v", err)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	write := func(text string) string {
+		path := filepath.Join(dir, "t.toml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for text, want := range map[string]string{
+		"":                                         "",
+		"[proxy]\nhttp = \"nowhere:http:1\"\n":     "proxy.http",
+		"[proxy]\nhttp = \"\"\nhttps = \"\"\n":     "nothing to serve",
+		"[proxy]\nproxy_protocol = [\"x\"]\n":      "proxy.proxy_protocol",
+		"[tls]\neab_key = \"x\"\n":                 "tls.eab_key_id",
+		"[tls]\ndns_provider = \"carrier pigeon\"": "tls.dns_provider",
+		"[proxy]\nnonsense = 1\n":                  ":2: unknown key",
+	} {
+		var out bytes.Buffer
+		err := run([]string{"--config", write(text), "--check"}, &out, io.Discard)
+		if want == "" && (err != nil || !strings.Contains(out.String(), "valid")) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	var out bytes.Buffer
+	if err := run([]string{"--version"}, &out, io.Discard); err != nil || !strings.HasPrefix(out.String(), "towline-proxy ") {
+		t.Errorf("version: %q %v", out.String(), err)
+	}
+	if _, err := bufio.NewReader(&out).ReadByte(); err != nil {
+		t.Error(err)
+	}
+}
