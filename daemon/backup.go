@@ -1,25 +1,31 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"towline/plugins"
 )
 
-// backupData is what reconcile must know of a capture or a restore that was cut
-// short.
+// backupData is what reconcile must know of a capture, a restore or a deletion that was
+// cut short.
 type backupData struct {
 	Backup     string `json:"backup"`
 	Generation int    `json:"generation,omitempty"` // that a restore fills
+	Safety     string `json:"safety,omitempty"`     // backup of what a restore replaced
+}
+
+// backupDetail is what the state keeps of a backup beside its columns.
+type backupDetail struct {
+	Parts        []Part    `json:"parts,omitempty"`  // the volumes, then the dump
+	Dump         string    `json:"dump,omitempty"`   // file name of the portable dump
+	Offsite      time.Time `json:"offsite,omitzero"` // when the copy elsewhere was made
+	OffsiteError string    `json:"offsite_error,omitempty"`
 }
 
 // Capture is journey 4: copy the volumes while the service runs, freeze it, copy what
@@ -39,12 +45,12 @@ func (d *Daemon) Capture(ctx context.Context, name, member, reason string, out i
 	if addon.Status != AddonReady {
 		return Backup{}, Errorf(Conflict, "%s is %s", name, addon.Status)
 	}
+	if err := d.roomForBackup(ctx, addon); err != nil {
+		return Backup{}, err
+	}
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
-	b := Backup{
-		ID: backupID(name, now()), Addon: name, Service: addon.Service, Version: addon.Version,
-		Status: BackupRunning, Reason: reason, Created: now(),
-	}
+	b := newBackup(addon, reason)
 	op, err := d.begin(ctx, opBackup, name, member, "capture", backupData{Backup: b.ID}, func(tx Tx) error { return tx.InsertBackup(b) })
 	if err != nil {
 		return Backup{}, err
@@ -53,138 +59,124 @@ func (d *Daemon) Capture(ctx context.Context, name, member, reason string, out i
 	if errors.Is(context.Cause(ctx), errClosing) {
 		return b, errClosing
 	}
+	err = d.explainFull(ctx, err)
 	ctx = context.WithoutCancel(ctx)
 	b.Finished, b.Status = now(), BackupGood
 	if err != nil {
 		b.Status, b.Error = BackupFailed, err.Error()
 	}
+	if parts := b.detail().Parts; len(parts) > 0 {
+		err = errors.Join(err, d.Vault.Describe(ctx, b.ID, b.plain(), parts...))
+	}
 	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), op.finish(ctx, func(tx Tx) error { return tx.UpdateBackup(b) }))
+	d.wakeOffsite()
 	return b, err
+}
+
+func newBackup(a Addon, reason string) Backup {
+	return Backup{
+		ID: backupID(a.Name, now()), Addon: a.Name, Service: a.Service, Version: a.Version,
+		Status: BackupRunning, Reason: reason, Created: now(),
+	}
 }
 
 func (d *Daemon) capture(ctx context.Context, op *operation, addon Addon, b *Backup, out io.Writer) error {
 	step(out, "Copying %s", addon.Name)
-	tree := d.backupTree(b.ID)
-	stall, err := d.snapshot(ctx, addon, tree)
-	b.Stall = stall
+	dirs, err := d.snapshot(ctx, addon, b)
 	if err != nil {
 		return err
 	}
 	if err := op.step(ctx, "store", nil); err != nil {
 		return err
 	}
-	step(out, "Storing; the service stood still for %s", stall.Round(time.Millisecond))
-	stored, err := d.Vault.Store(ctx, b.ID, tree, *b)
+	step(out, "Storing; the service stood still for %s", b.Stall.Round(time.Millisecond))
+	part, err := d.Vault.Store(ctx, b.ID, dirs, b.plain())
 	if err != nil {
 		return err
 	}
-	b.Size, b.Detail = stored.Size, encode(stored)
+	b.addPart(part)
 	if err := op.step(ctx, "prove", nil, func(tx Tx) error { return tx.UpdateBackup(*b) }); err != nil {
 		return err
 	}
 	step(out, "Proving it in a throwaway container")
-	if b.Facts, err = d.prove(ctx, addon, tree, b.ID); err != nil {
-		return Errorf(Failed, "the copy of %s could not be proven: %w", addon.Name, err).
-			WithHint("it is kept as %s for inspection", b.ID)
+	if err := d.proveBackup(ctx, addon, dirs, b); err != nil {
+		return err
 	}
-	b.Proven = now()
 	if b.Facts != "" {
 		step(out, "Found %s", b.Facts)
 	}
 	return nil
 }
 
-// snapshot copies the volumes into tree, each below a folder of its name, and tells
-// how long the service was frozen.
-func (d *Daemon) snapshot(ctx context.Context, addon Addon, tree string) (stall time.Duration, err error) {
+const (
+	// maxPasses bounds the copies made while the service runs.
+	maxPasses = 6
+	// fewBytes are read in a blink: once no more has changed, it is time to freeze.
+	fewBytes = 32 << 20
+)
+
+// snapshot copies the volumes, each below a folder of its name, and sets how long the
+// service was frozen. The copies equal what the volumes held in that time.
+func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map[string]string, err error) {
 	spec, err := d.renderAddon(addon)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	sync := func() error {
-		for _, v := range spec.Volumes {
-			src, err := d.Engine.VolumePath(ctx, d.addonVolume(addon, v.Name))
-			if err != nil {
-				return err
-			}
-			dst := filepath.Join(tree, v.Name)
-			if err := os.MkdirAll(dst, 0o700); err != nil {
-				return err
-			}
-			if err := d.Vault.Sync(ctx, src, dst); err != nil {
-				return err
-			}
+	volumes, err := d.volumeDirs(ctx, addon)
+	if err != nil {
+		return nil, err
+	}
+	dirs, pairs := map[string]string{}, map[string]string{}
+	for name, src := range volumes {
+		dirs[name] = filepath.Join(d.backupTree(b.ID), name)
+		pairs[src] = dirs[name]
+		if err := os.MkdirAll(dirs[name], 0o700); err != nil {
+			return nil, err
 		}
-		return nil
 	}
-	if err := sync(); err != nil {
-		return 0, err
+	mirror := d.Vault.Mirror(pairs)
+	before := int64(math.MaxInt64)
+	for range maxPasses {
+		pass, err := mirror.Pass(ctx, false)
+		if err != nil {
+			return nil, err
+		}
+		if pass.Read <= fewBytes || pass.Read > before-before/4 {
+			break
+		}
+		before = pass.Read
 	}
 	container := d.addonContainer(addon)
 	if len(spec.Snapshot.Command) > 0 {
 		if _, err := d.execIn(ctx, container, spec.Snapshot); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	begin := time.Now()
 	if err := d.Engine.PauseContainer(ctx, container); err != nil {
-		return 0, err
+		return nil, err
 	}
-	err = sync()
+	d.fault("backup:frozen")
+	_, err = mirror.Pass(ctx, true)
 	// Thaw whatever happened; reconcile does it if we die here.
 	err = errors.Join(err, d.Engine.UnpauseContainer(context.WithoutCancel(ctx), container))
-	return time.Since(begin), err
+	b.Stall = time.Since(begin)
+	return dirs, err
 }
 
-// prove starts a throwaway container of the same version on the tree, without a
-// network, waits for its probe and runs the manifest's verification.
-func (d *Daemon) prove(ctx context.Context, addon Addon, tree, id string) (facts string, err error) {
+// volumeDirs are the directories of an add-on's volumes on the host, by name.
+func (d *Daemon) volumeDirs(ctx context.Context, addon Addon) (map[string]string, error) {
 	spec, err := d.renderAddon(addon)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	c := d.serviceSpec(addon, spec)
-	c.Name = d.Name + "-proof-" + id
-	c.Labels = map[string]string{labelKind: kindProof, labelAddon: addon.Name}
-	c.Networks, c.NoNetwork = nil, true
-	for i, m := range c.Mounts {
-		if m.Volume != "" {
-			name, _ := d.volumeOf(addon, m.Volume)
-			c.Mounts[i] = Mount{Source: filepath.Join(tree, name), Target: m.Target}
+	dirs := map[string]string{}
+	for _, v := range spec.Volumes {
+		if dirs[v.Name], err = d.Engine.VolumePath(ctx, d.addonVolume(addon, v.Name)); err != nil {
+			return nil, err
 		}
 	}
-	defer func() {
-		err = errors.Join(err, d.Engine.RemoveContainer(context.WithoutCancel(ctx), c.Name))
-	}()
-	if err := d.createProcess(ctx, c); err != nil {
-		return "", err
-	}
-	if err := d.Engine.StartContainer(ctx, c.Name); err != nil {
-		return "", err
-	}
-	if err := d.awaitService(ctx, c.Name, spec); err != nil {
-		return "", err
-	}
-	if len(spec.Verify.Command) == 0 {
-		return "", nil
-	}
-	text, err := d.execIn(ctx, c.Name, spec.Verify)
-	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
-	if len(lines) > 12 {
-		lines = append(lines[:12], fmt.Sprintf("and %d more", len(lines)-12))
-	}
-	return strings.Join(lines, ", "), err
-}
-
-// execIn runs a manifest's action in a container and returns what it wrote.
-func (d *Daemon) execIn(ctx context.Context, container string, a plugins.Action) (string, error) {
-	var stdout, stderr bytes.Buffer
-	exec := ExecSpec{Command: a.Command, Env: a.Env}
-	code, err := d.Engine.Exec(ctx, container, exec, Streams{Stdout: &stdout, Stderr: &stderr})
-	if err == nil && code != 0 {
-		err = fmt.Errorf("%s exited with code %d: %s", a.Command[0], code, clip(strings.TrimSpace(stderr.String())))
-	}
-	return stdout.String(), err
+	return dirs, nil
 }
 
 // backupID is readable, sorts by time, and tells whose backup it is.
@@ -234,7 +226,7 @@ func (d *Daemon) Backups(ctx context.Context, member, app, addon string) ([]Back
 	return list, err
 }
 
-// DeleteBackup removes a backup for good.
+// DeleteBackup removes a backup for good, here and elsewhere.
 func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
 	unlock, err := d.lockAddon(ctx, BackupAddon(id))
 	if err != nil {
@@ -245,15 +237,73 @@ func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
 	if err != nil {
 		return err
 	}
-	// The record goes first: bytes without one are swept up, a record without bytes
-	// would promise what isn't there.
-	err = d.Store.Update(ctx, func(tx Tx) error {
-		return errors.Join(tx.DeleteBackup(id), tx.RecordActivity(Activity{Time: now(), Member: member, Text: "deleted the backup " + b.ID}))
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	op, err := d.begin(ctx, opBackupDelete, b.Addon, member, "delete", backupData{Backup: b.ID}, func(tx Tx) error {
+		return tx.RecordActivity(Activity{Time: now(), Member: member, Text: "deleted the backup " + b.ID})
 	})
-	return errors.Join(err, d.Vault.Delete(ctx, id))
+	if err != nil {
+		return err
+	}
+	return d.removeBackup(ctx, op, b)
 }
 
-func (b Backup) stored() (s Stored, err error) {
-	err = json.Unmarshal(b.Detail, &s)
-	return s, err
+// removeBackup goes on where a deletion was cut short.
+func (d *Daemon) removeBackup(ctx context.Context, op *operation, b Backup) error {
+	if d.Offsite != nil && !b.detail().Offsite.IsZero() {
+		if err := d.Offsite.Forget(ctx, b.ID); err != nil {
+			d.sayAddon(ctx, b.Addon, "backup: the copy of %s at %s could not be deleted: %v", b.ID, d.Offsite.Place(), err)
+		}
+	}
+	if err := d.Vault.Delete(ctx, b.ID); err != nil {
+		return err
+	}
+	return op.finish(ctx, func(tx Tx) error {
+		if err := tx.DeleteBackup(b.ID); !isKind(err, NotFound) {
+			return err
+		}
+		return nil
+	})
+}
+
+func (b Backup) detail() (v backupDetail) {
+	_ = json.Unmarshal(b.Detail, &v) // our own; a backup without parts says so where it is used
+	return v
+}
+
+// change edits what is kept beside the columns.
+func (b *Backup) change(f func(*backupDetail)) {
+	v := b.detail()
+	f(&v)
+	b.Detail = encode(v)
+}
+
+func (b *Backup) addPart(p Part) {
+	b.Size += p.Size
+	b.change(func(v *backupDetail) { v.Parts = append(v.Parts, p) })
+}
+
+// plain is what the manifest beside the bytes says: it has the parts already.
+func (b Backup) plain() Backup {
+	b.Detail = nil
+	return b
+}
+
+// data is the part that holds the volumes.
+func (b Backup) data() (Part, error) {
+	parts := b.detail().Parts
+	if len(parts) == 0 {
+		return Part{}, Errorf(Conflict, "backup %s was never stored: %s", b.ID, b.Error)
+	}
+	return parts[0], nil
+}
+
+// dump is the part that holds the portable dump, and the name of its file.
+func (b Backup) dump() (Part, string, error) {
+	v := b.detail()
+	if v.Dump == "" || len(v.Parts) < 2 {
+		return Part{}, "", Errorf(Conflict, "backup %s has no portable dump", b.ID).
+			WithHint("%s has none, or the backup is %s; it can be restored into %s itself", b.Service, b.Status, b.Addon)
+	}
+	return v.Parts[1], v.Dump, nil
 }

@@ -12,7 +12,7 @@ import (
 	"towline/plugins"
 )
 
-// Options are what a Daemon is made of. Every field but Fault is required.
+// Options are what a Daemon is made of. Every field but Fault and Offsite is required.
 type Options struct {
 	Name   string // of the installation: begins the name of everything it makes
 	Dir    string // state directory
@@ -29,6 +29,7 @@ type Options struct {
 	Keys         Keys
 	Logs         Logs
 	Vault        Vault
+	Offsite      Offsite // nil: none
 	Catalog      *plugins.Catalog
 	Log          *slog.Logger
 
@@ -44,6 +45,7 @@ type Daemon struct {
 	locks      locks
 	supervisor supervisor
 	scheduler  scheduler
+	offsite    chan struct{} // wakes RunOffsite
 	background sync.WaitGroup
 	closing    context.Context
 	close      context.CancelCauseFunc
@@ -54,6 +56,7 @@ func New(o Options) *Daemon {
 	d := &Daemon{Options: o}
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
+	d.offsite = make(chan struct{}, 1)
 	d.scheduler = scheduler{running: map[string]bool{}, wake: make(chan struct{}, 1)}
 	return d
 }

@@ -9,15 +9,16 @@ import (
 // what it names is done, so a daemon that dies leaves the last step either not
 // begun, cut short, or done; reconcile.go says what follows for each.
 const (
-	opDeploy      = "deploy"      // build, then the steps of a release
-	opRelease     = "release"     // release, release-phase, start, swap, current
-	opRoll        = "roll"        // start, swap, current: same release, other processes
-	opProvision   = "provision"   // create, attach
-	opDeprovision = "deprovision" // detach, remove
-	opDestroy     = "destroy"     // remove
-	opRun         = "run"         // run
-	opBackup      = "backup"      // capture, prove, store
-	opRestore     = "restore"     // check, pause, safety, replace, probe
+	opDeploy       = "deploy"        // build, then the steps of a release
+	opRelease      = "release"       // release, release-phase, start, swap, current
+	opRoll         = "roll"          // start, swap, current: same release, other processes
+	opProvision    = "provision"     // create, attach
+	opDeprovision  = "deprovision"   // detach, remove
+	opDestroy      = "destroy"       // remove
+	opRun          = "run"           // run
+	opBackup       = "backup"        // capture, store, prove
+	opRestore      = "restore"       // check, replace, current
+	opBackupDelete = "backup-delete" // delete
 )
 
 // operation is a journal entry that is being carried out.

@@ -391,23 +391,58 @@ type Tx interface {
 
 // Vault keeps the bytes of backups. The adapter is daemon/vault.
 type Vault interface {
-	// Sync makes dst, an existing directory, a copy of src: owners, modes, times.
-	// src may change meanwhile. Another Sync of the same two copies only what has
-	// changed since.
-	Sync(ctx context.Context, src, dst string) error
-	// Store packs the tree at a path. On error nothing is left of it. about is put
-	// into the manifest beside it.
-	Store(ctx context.Context, id, tree string, about any) (Stored, error)
-	// Load checks the sum, then unpacks into an empty directory.
-	Load(ctx context.Context, id, sha256 string, tree string) error
+	// Mirror copies directories (source -> existing directory) with owners, modes and
+	// times, in as many passes as its caller likes.
+	Mirror(dirs map[string]string) Mirror
+	// Store packs directories, each under its name, as a new backup's first part. On
+	// error nothing is left of it. about is put into the manifest beside it.
+	Store(ctx context.Context, id string, dirs map[string]string, about any) (Part, error)
+	// Add packs what write sends as another part. On error nothing is left of that.
+	Add(ctx context.Context, id, name string, write func(io.Writer) error) (Part, error)
+	// Describe replaces the manifest.
+	Describe(ctx context.Context, id string, about any, parts ...Part) error
+	// Load checks the sum of what Store has made, then unpacks it into directories
+	// that are empty. NotFound tells that the bytes are gone.
+	Load(ctx context.Context, id string, part Part, dirs map[string]string) error
+	// Open checks the sum of a part, then reads what was packed.
+	Open(ctx context.Context, id string, part Part) (io.ReadCloser, error)
 	// Delete removes the bytes. Absent is no error.
 	Delete(ctx context.Context, id string) error
 }
 
-// Stored says what was written.
-type Stored struct {
+// Mirror keeps copies of directories up to date.
+type Mirror interface {
+	// Pass copies what has changed since the one before. The sources may change
+	// meanwhile, unless frozen promises that they do not: then the copies equal them
+	// exactly, as long as every write leaves its mark in a file's times. Nothing of a
+	// frozen pass need be on disk when it returns.
+	Pass(ctx context.Context, frozen bool) (Pass, error)
+}
+
+// Pass is what one has cost, in bytes.
+type Pass struct {
+	Read    int64 // the size of the files that had changed
+	Written int64
+}
+
+// Part is one file of a backup.
+type Part struct {
+	File   string `json:"file"`
 	Size   int64  `json:"size"` // bytes
 	SHA256 string `json:"sha256"`
+}
+
+// Offsite keeps second copies of backups elsewhere, encrypted. The adapter is
+// daemon/offsite.
+type Offsite interface {
+	// Upload copies a backup's folder. Done before is no error.
+	Upload(ctx context.Context, id string) error
+	// Fetch brings the folder back to where Vault looks for it.
+	Fetch(ctx context.Context, id string) error
+	// Forget removes the copy. Absent is no error.
+	Forget(ctx context.Context, id string) error
+	// Place is where copies go, for people.
+	Place() string
 }
 
 // Logs keeps what apps and Towline itself say. The adapter is daemon/logs.

@@ -84,7 +84,7 @@ func (d *Daemon) recover(ctx context.Context, op *operation) error {
 		return d.recoverProvision(ctx, op)
 	case opDeprovision:
 		return d.recoverDeprovision(ctx, op)
-	case opBackup, opRestore:
+	case opBackup, opRestore, opBackupDelete:
 		return d.recoverBackup(ctx, op)
 	}
 	return fmt.Errorf("operation %d is of unknown kind %q", op.ID, op.Kind)

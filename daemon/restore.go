@@ -5,68 +5,133 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 )
 
 // pauseLimit bounds how long requests wait while a service is replaced.
 const pauseLimit = 2 * time.Minute
 
+// RestoreRequest says what an add-on's data is to become: a backup, or a dump of the
+// user's own.
+type RestoreRequest struct {
+	Backup string
+	Dump   io.Reader // instead of Backup
+	To     string    // add-on; empty: the backup's own
+	Member string
+}
+
 // Restore puts an add-on's data back: check the sums and unpack beside the present
 // data, have the requests of the attached apps wait, stop the service and start it on
 // the restored volumes, wait for its probe, let the requests go. If it does not come
 // up, the data of before does. Afterwards that data is kept as a backup of its own.
-func (d *Daemon) Restore(ctx context.Context, id, member string, out io.Writer) error {
-	b, err := d.Backup(ctx, id)
-	if err != nil {
-		return err
+//
+// Another add-on than the backup's, or another version of the service, gets the
+// portable dump: credentials are part of the volumes, and not of the dump.
+func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer) (Addon, error) {
+	var b Backup
+	var err error
+	if req.Backup != "" {
+		if b, err = d.Backup(ctx, req.Backup); err != nil {
+			return Addon{}, err
+		}
+		if req.To == "" {
+			req.To = b.Addon
+		}
 	}
-	unlock, err := d.lockAddon(ctx, b.Addon)
+	unlock, err := d.lockAddon(ctx, req.To)
 	if err != nil {
-		return err
+		return Addon{}, err
 	}
 	defer unlock()
-	addon, err := d.checkRestore(ctx, b)
+	addon, err := d.Addon(ctx, req.To)
 	if err != nil {
-		return err
+		return addon, err
+	}
+	fill, err := d.source(ctx, req, b, addon)
+	if err != nil {
+		return addon, err
 	}
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
 	next := addon
 	next.Generation++
-	op, err := d.begin(ctx, opRestore, addon.Name, member, "check", backupData{Backup: b.ID, Generation: next.Generation})
-	if err != nil {
-		return err
-	}
-	if err := d.replaceData(ctx, op, addon, next, b, out); err != nil {
-		if errors.Is(context.Cause(ctx), errClosing) {
-			return errClosing
-		}
-		return errors.Join(err, d.undoRestore(context.WithoutCancel(ctx), op))
-	}
-	return d.keepOldData(ctx, op, addon, out)
-}
-
-func (d *Daemon) checkRestore(ctx context.Context, b Backup) (Addon, error) {
-	addon, err := d.Addon(ctx, b.Addon)
+	op, err := d.begin(ctx, opRestore, addon.Name, req.Member, "check", backupData{Backup: b.ID, Generation: next.Generation})
 	if err != nil {
 		return addon, err
 	}
-	switch {
-	case b.Status != BackupGood:
-		return addon, Errorf(Conflict, "backup %s is %s, not good: %s", b.ID, b.Status, b.Error).WithHint("towline backups %s", b.Addon)
-	case addon.Status != AddonReady:
-		return addon, Errorf(Conflict, "%s is %s", addon.Name, addon.Status)
-	case addon.Version != b.Version:
-		return addon, Errorf(Conflict, "backup %s is of %s %s, but %s runs %s", b.ID, b.Service, b.Version, addon.Name, addon.Version)
+	if err := d.replaceData(ctx, op, addon, next, fill, out); err != nil {
+		if errors.Is(context.Cause(ctx), errClosing) {
+			return addon, errClosing
+		}
+		return addon, errors.Join(d.explainFull(ctx, err), d.undoRestore(context.WithoutCancel(ctx), op))
 	}
-	return addon, nil
+	return next, d.keepOldData(ctx, op, addon, out)
+}
+
+// filler puts data into the volumes of a generation that nothing uses yet.
+type filler func(ctx context.Context, next Addon, out io.Writer) error
+
+// source checks a request, and settles whether the volumes or the dump are restored.
+func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon Addon) (filler, error) {
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return nil, err
+	}
+	importable := len(spec.Import.Command) > 0
+	switch {
+	case addon.Status != AddonReady:
+		return nil, Errorf(Conflict, "%s is %s", addon.Name, addon.Status)
+	case req.Dump != nil && !importable:
+		return nil, Errorf(Conflict, "%s can't take a dump", addon.Service).WithHint("restore one of its backups: towline backups %s", addon.Name)
+	case req.Dump != nil:
+		return func(ctx context.Context, next Addon, out io.Writer) error {
+			step(out, "Reading the dump into a fresh %s", next.Service)
+			return d.importDump(ctx, next, req.Dump)
+		}, nil
+	case b.Status != BackupGood:
+		return nil, Errorf(Conflict, "backup %s is %s, not good: %s", b.ID, b.Status, b.Error).WithHint("towline backups %s", b.Addon)
+	case addon.Service != b.Service:
+		return nil, Errorf(Conflict, "backup %s is of %s, but %s is %s", b.ID, b.Service, addon.Name, addon.Service)
+	}
+	part, err := b.data()
+	if err != nil {
+		return nil, err
+	}
+	if addon.Name == b.Addon && addon.Version == b.Version {
+		// Stored data is packed, about three to one; and the old data is kept too.
+		if err := d.room(ctx, "restoring "+b.ID, d.Dir, 4*part.Size); err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context, next Addon, out io.Writer) error {
+			step(out, "Checking %s", b.ID)
+			return d.unpackBackup(ctx, next, b, part)
+		}, nil
+	}
+	dump, _, err := b.dump()
+	if err != nil || !importable {
+		return nil, Errorf(Conflict, "backup %s is of %s %s, and without a portable dump only that can take it", b.ID, b.Addon, b.Version)
+	}
+	return func(ctx context.Context, next Addon, out io.Writer) error {
+		step(out, "Checking %s", b.ID)
+		r, err := d.open(ctx, b, dump)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		step(out, "Reading its dump into a fresh %s %s", next.Service, next.Version)
+		return d.importDump(ctx, next, r)
+	}, nil
 }
 
 // replaceData moves the add-on to the next generation.
-func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Addon, b Backup, out io.Writer) error {
-	step(out, "Checking %s", b.ID)
-	if err := d.unpackBackup(ctx, next, b); err != nil {
+func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Addon, fill filler, out io.Writer) error {
+	for _, name := range d.volumeNames(next) {
+		if err := d.Engine.EnsureVolume(ctx, name, addonLabels(next.Name)); err != nil {
+			return err
+		}
+	}
+	if err := fill(ctx, next, out); err != nil {
 		return err
 	}
 	if err := op.step(ctx, "replace", nil); err != nil {
@@ -82,84 +147,102 @@ func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Add
 	if err := d.startAddonContainer(ctx, next, out); err != nil {
 		return err
 	}
-	if err := op.step(ctx, "current", nil, func(tx Tx) error { return tx.UpdateAddon(next) }); err != nil {
+	data, err := decode[backupData](op.Operation)
+	if err != nil {
+		return err
+	}
+	data.Safety = backupID(addon.Name, now())
+	if err := op.step(ctx, "current", data, func(tx Tx) error { return tx.UpdateAddon(next) }); err != nil {
 		return err
 	}
 	return d.resumeApps(ctx, addon.Name)
 }
 
-// unpackBackup fills the volumes of a generation that nothing uses yet.
-func (d *Daemon) unpackBackup(ctx context.Context, next Addon, b Backup) error {
-	stored, err := b.stored()
+func (d *Daemon) volumeNames(a Addon) (names []string) {
+	spec, err := d.renderAddon(a)
+	if err != nil {
+		return nil
+	}
+	for _, v := range spec.Volumes {
+		names = append(names, d.addonVolume(a, v.Name))
+	}
+	return names
+}
+
+func (d *Daemon) unpackBackup(ctx context.Context, next Addon, b Backup, part Part) error {
+	dirs, err := d.volumeDirs(ctx, next)
 	if err != nil {
 		return err
 	}
-	tree := d.backupTree(b.ID)
-	if err := os.MkdirAll(tree, 0o700); err != nil {
-		return err
-	}
-	defer os.RemoveAll(tree)
-	if err := d.Vault.Load(ctx, b.ID, stored.SHA256, tree); err != nil {
-		return err
-	}
+	return d.load(ctx, b, part, dirs)
+}
+
+// importDump runs the manifest's import on fresh volumes, in a throwaway container. A
+// dump that the service does not take is the user's to mend.
+func (d *Daemon) importDump(ctx context.Context, next Addon, dump io.Reader) (err error) {
 	spec, err := d.renderAddon(next)
 	if err != nil {
 		return err
 	}
-	for _, v := range spec.Volumes {
-		name := d.addonVolume(next, v.Name)
-		if err := d.Engine.EnsureVolume(ctx, name, addonLabels(next.Name)); err != nil {
-			return err
-		}
-		dst, err := d.Engine.VolumePath(ctx, name)
-		if err != nil {
-			return err
-		}
-		if err := d.Vault.Sync(ctx, filepath.Join(tree, v.Name), dst); err != nil {
+	dirs, err := d.volumeDirs(ctx, next)
+	if err != nil {
+		return err
+	}
+	if err := d.writeFiles(next, spec); err != nil {
+		return err
+	}
+	c := d.proofSpec(next, spec, backupID(next.Name, now()), dirs)
+	if !spec.Import.Stopped {
+		defer func() {
+			err = errors.Join(err, d.Engine.RemoveContainer(context.WithoutCancel(ctx), c.Name))
+		}()
+		if err := d.startThrowaway(ctx, c, spec); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := d.transfer(ctx, c, spec.Import, Streams{Stdin: dump}); err != nil {
+		return Errorf(Failed, "%s does not take the dump: %w", next.Service, err).WithHint("nothing was changed")
+	}
+	if spec.Import.Stopped {
+		return nil
+	}
+	return d.Engine.StopContainer(ctx, c.Name, stopGrace)
 }
 
 // keepOldData makes a backup of what the restore replaced, then removes it. It holds
 // the state of the very moment at which the service was stopped.
 func (d *Daemon) keepOldData(ctx context.Context, op *operation, old Addon, out io.Writer) error {
 	step(out, "Keeping the data of before as a backup")
-	b := Backup{
-		ID: backupID(old.Name, now()), Addon: old.Name, Service: old.Service, Version: old.Version,
-		Status: BackupGood, Reason: "safety", Created: now(), Facts: "replaced by a restore",
-	}
-	tree := d.backupTree(b.ID)
-	defer os.RemoveAll(tree)
-	spec, err := d.renderAddon(old)
+	data, err := decode[backupData](op.Operation)
 	if err != nil {
 		return err
 	}
-	for _, v := range spec.Volumes {
-		src, err := d.Engine.VolumePath(ctx, d.addonVolume(old, v.Name))
-		if err != nil {
-			return err
-		}
-		dst := filepath.Join(tree, v.Name)
-		if err := os.MkdirAll(dst, 0o700); err != nil {
-			return err
-		}
-		if err := d.Vault.Sync(ctx, src, dst); err != nil {
-			return err
-		}
-	}
-	stored, err := d.Vault.Store(ctx, b.ID, tree, b)
+	b := newBackup(old, ReasonSafety)
+	b.ID = data.Safety
+	dirs, err := d.volumeDirs(ctx, old)
 	if err != nil {
 		return err
 	}
-	b.Size, b.Detail = stored.Size, encode(stored)
-	b.Facts, err = d.prove(ctx, old, tree, b.ID)
-	b.Finished, b.Proven = now(), now()
+	part, err := d.Vault.Store(ctx, b.ID, dirs, b.plain())
 	if err != nil {
-		b.Status, b.Error, b.Proven = BackupFailed, err.Error(), time.Time{}
+		return Errorf(Failed, "the data is restored, but that of before could not be kept as a backup: %w", d.explainFull(ctx, err)).
+			WithHint("it stays in the volumes of %s until that succeeds, when towlined starts", d.addonContainer(old))
 	}
-	if err := d.removeGeneration(ctx, old); err != nil {
+	b.addPart(part)
+	if err := d.Engine.RemoveContainer(ctx, d.addonContainer(old)); err != nil {
+		return err
+	}
+	b.Status = BackupGood
+	if err := d.proveBackup(ctx, old, dirs, &b); err != nil {
+		if errors.Is(context.Cause(ctx), errClosing) {
+			return errClosing
+		}
+		b.Status, b.Error = BackupFailed, err.Error()
+	}
+	b.Facts = strings.TrimSuffix("replaced by a restore; "+b.Facts, "; ")
+	b.Finished = now()
+	err = d.Vault.Describe(ctx, b.ID, b.plain(), b.detail().Parts...)
+	if err = errors.Join(err, d.removeGeneration(ctx, old)); err != nil {
 		return err
 	}
 	return op.finish(ctx, func(tx Tx) error { return tx.InsertBackup(b) })
@@ -177,16 +260,29 @@ func (d *Daemon) undoRestore(ctx context.Context, op *operation) error {
 	}
 	failed := addon
 	failed.Generation = data.Generation
-	err = errors.Join(d.removeGeneration(ctx, failed), d.startAddonContainer(ctx, addon, nil), d.resumeApps(ctx, addon.Name))
+	err = errors.Join(d.removeProofs(ctx, addon.Name), d.removeGeneration(ctx, failed),
+		d.startAddonContainer(ctx, addon, nil), d.resumeApps(ctx, addon.Name))
 	return errors.Join(err, op.finish(ctx))
 }
 
+func (d *Daemon) removeProofs(ctx context.Context, addon string) error {
+	return d.removeWhere(ctx, map[string]string{labelAddon: addon, labelKind: kindProof}, nil)
+}
+
 // recoverBackup: a capture that was cut short is failed and the service thawed; a
-// restore that was not current yet is undone, and else finished.
+// restore that was not current yet is undone, and else finished; a deletion goes on.
 func (d *Daemon) recoverBackup(ctx context.Context, op *operation) error {
 	data, err := decode[backupData](op.Operation)
 	if err != nil {
 		return err
+	}
+	if op.Kind == opBackupDelete {
+		b, err := d.Backup(ctx, data.Backup)
+		if err != nil && !isKind(err, NotFound) {
+			return err
+		}
+		b.ID = data.Backup
+		return d.removeBackup(ctx, op, b)
 	}
 	addon, err := d.Addon(ctx, op.Subject)
 	if err != nil {
@@ -200,7 +296,11 @@ func (d *Daemon) recoverBackup(ctx context.Context, op *operation) error {
 	}
 	old := addon
 	old.Generation = data.Generation - 1
-	if err := errors.Join(d.startAddonContainer(ctx, addon, nil), d.resumeApps(ctx, addon.Name)); err != nil {
+	err = errors.Join(d.removeProofs(ctx, addon.Name), d.startAddonContainer(ctx, addon, nil), d.resumeApps(ctx, addon.Name))
+	if err != nil {
+		return err
+	}
+	if err := d.Vault.Delete(ctx, data.Safety); err != nil {
 		return err
 	}
 	return d.keepOldData(ctx, op, old, nil)
@@ -214,19 +314,21 @@ func (d *Daemon) recoverCapture(ctx context.Context, op *operation, addon Addon,
 	if err != nil && !isKind(err, NotFound) {
 		return err
 	}
-	err = d.removeWhere(ctx, map[string]string{labelAddon: addon.Name, labelKind: kindProof}, nil)
-	err = errors.Join(err, os.RemoveAll(d.backupTree(id)), d.Vault.Delete(ctx, id))
+	err = errors.Join(d.removeProofs(ctx, addon.Name), os.RemoveAll(d.backupTree(id)), d.Vault.Delete(ctx, id))
 	if err != nil {
 		return err
 	}
-	return op.finish(ctx, func(tx Tx) error {
-		b, err := tx.Backup(id)
-		if err != nil {
-			return err
-		}
-		b.Status, b.Finished, b.Error = BackupFailed, now(), "towlined was stopped before the backup was done"
-		return tx.UpdateBackup(b)
-	})
+	b, err := d.Backup(ctx, id)
+	if err != nil {
+		return err
+	}
+	b.Status, b.Finished, b.Error = BackupFailed, now(), "towlined was stopped before the backup was done"
+	b.Size, b.Detail = 0, nil
+	if err := op.finish(ctx, func(tx Tx) error { return tx.UpdateBackup(b) }); err != nil {
+		return err
+	}
+	d.sayAddon(ctx, addon.Name, "backup: FAILED: %s: %s", b.ID, b.Error)
+	return nil
 }
 
 // pauseApps has new requests of the apps attached to an add-on wait.

@@ -54,6 +54,7 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	go supervise(ctx, d, log)
 	go d.PruneLogs(ctx)
 	go d.RunSchedules(ctx)
+	go d.RunOffsite(ctx)
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
 	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
 

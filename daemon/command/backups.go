@@ -17,9 +17,22 @@ func backupCommands() []*Command {
 			Flags: func(f *pflag.FlagSet) { f.StringP("app", "a", "", "only those of add-ons attached to this app") }},
 		{Name: "backups:capture", Args: "ADDON", Summary: "take a backup now", Min: 1, Max: 1, Run: runBackupCapture,
 			Help: "The service stays up; its clients see a short pause, never an error.", Flags: appNotNeeded},
-		{Name: "backups:restore", Args: "BACKUP", Summary: "put an add-on's data back to a backup", Min: 1, Max: 1,
-			Help:    "The present data is captured first. Requests of the attached apps wait while the data is put back.",
-			Confirm: backupConfirm, Run: runBackupRestore, Flags: appNotNeeded},
+		{Name: "backups:restore", Args: "BACKUP", Summary: "put an add-on's data back to a backup, or to a dump", Max: 1,
+			Help: "The data of before is kept as a backup. Requests of the attached apps wait while the data\n" +
+				"is replaced. Another add-on of the same service takes a backup's portable dump, and any\n" +
+				"takes a dump of your own from the standard input.\n\n" +
+				"  towline backups:restore BACKUP --confirm ADDON\n" +
+				"  towline backups:restore BACKUP --to OTHER --confirm OTHER\n" +
+				"  towline backups:restore --dump --to ADDON --confirm ADDON < my.dump",
+			Confirm: restoreConfirm, Run: runBackupRestore, Flags: func(f *pflag.FlagSet) {
+				appNotNeeded(f)
+				f.String("to", "", "the add-on to restore into; default: the backup's own")
+				f.Bool("dump", false, "read a dump from the standard input")
+			}},
+		{Name: "backups:download", Args: "BACKUP", Summary: "write a backup's portable dump to the standard output", Min: 1, Max: 1,
+			Help: "  towline backups:download BACKUP > my.dump", Run: runBackupDownload, Flags: appNotNeeded},
+		{Name: "backups:verify", Args: "BACKUP", Summary: "prove a stored backup again", Min: 1, Max: 1,
+			Help: "Checks the sums, unpacks it and starts a throwaway container on it.", Run: runBackupVerify, Flags: appNotNeeded},
 		{Name: "backups:info", Args: "BACKUP", Summary: "show a backup", Min: 1, Max: 1, Run: runBackupInfo, Flags: appNotNeeded},
 		{Name: "backups:delete", Args: "BACKUP", Summary: "delete a backup", Min: 1, Max: 1,
 			Confirm: func(call *Call) string { return call.Args[0] }, Run: runBackupDelete, Flags: appNotNeeded},
@@ -46,8 +59,16 @@ func appNotNeeded(f *pflag.FlagSet) {
 	f.StringP("app", "a", "", "not needed: the add-on is named")
 }
 
-// backupConfirm is the name of the add-on that a restore overwrites.
-func backupConfirm(call *Call) string { return daemon.BackupAddon(call.Args[0]) }
+// restoreConfirm is the name of the add-on that a restore overwrites.
+func restoreConfirm(call *Call) string {
+	if to, _ := call.Flags.GetString("to"); to != "" {
+		return to
+	}
+	if len(call.Args) == 0 {
+		return "ADDON" // which the command then asks for
+	}
+	return daemon.BackupAddon(call.Args[0])
+}
 
 func runBackups(ctx context.Context, call *Call) error {
 	app, _ := call.Flags.GetString("app")
@@ -95,15 +116,73 @@ func runBackupCapture(ctx context.Context, call *Call) error {
 }
 
 func runBackupRestore(ctx context.Context, call *Call) error {
+	to, _ := call.Flags.GetString("to")
+	dump, _ := call.Flags.GetBool("dump")
+	req := daemon.RestoreRequest{To: to, Member: call.Member}
+	switch {
+	case dump && (to == "" || len(call.Args) > 0):
+		return daemon.Errorf(daemon.Invalid, "a dump needs --to ADDON, and no backup").WithHint("towline backups:restore --dump --to ADDON --confirm ADDON < my.dump")
+	case dump && call.Terminal:
+		return daemon.Errorf(daemon.Invalid, "the dump is read from the standard input, which is a terminal").WithHint("add: < my.dump")
+	case !dump && len(call.Args) == 0:
+		return daemon.Errorf(daemon.Invalid, "backups:restore needs BACKUP").WithHint("towline backups lists them")
+	case dump:
+		req.Dump = call.Stdin
+	default:
+		b, err := call.backup(ctx, daemon.Manage)
+		if err != nil {
+			return err
+		}
+		req.Backup = b.ID
+	}
+	if to != "" {
+		if err := call.Daemon.AllowedAddon(ctx, call.Member, to, daemon.Manage); err != nil {
+			return err
+		}
+	}
+	addon, err := call.Daemon.Restore(ctx, req, call.Stderr)
+	if err != nil {
+		return err
+	}
+	if dump {
+		fmt.Fprintf(call.Stdout, "%s holds what the dump held\n", addon.Name)
+	} else {
+		fmt.Fprintf(call.Stdout, "%s is back to %s\n", addon.Name, req.Backup)
+	}
+	return nil
+}
+
+func runBackupDownload(ctx context.Context, call *Call) error {
 	b, err := call.backup(ctx, daemon.Manage)
 	if err != nil {
 		return err
 	}
-	if err := call.Daemon.Restore(ctx, b.ID, call.Member, call.Stderr); err != nil {
+	if call.Terminal {
+		return daemon.Errorf(daemon.Invalid, "a dump is nothing for a terminal").WithHint("towline backups:download %s > my.dump", b.ID)
+	}
+	r, name, err := call.Daemon.Download(ctx, b.ID)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "%s is back to %s\n", b.Addon, b.ID)
-	return nil
+	defer r.Close()
+	n, err := io.Copy(call.Stdout, r)
+	if err == nil {
+		fmt.Fprintf(call.Stderr, "%s, %s\n", name, size(n))
+	}
+	return err
+}
+
+func runBackupVerify(ctx context.Context, call *Call) error {
+	b, err := call.backup(ctx, daemon.Operate)
+	if err != nil {
+		return err
+	}
+	if b, err = call.Daemon.VerifyBackup(ctx, b.ID, call.Member, call.Stderr); err != nil {
+		return err
+	}
+	return call.result(b, func(w io.Writer) {
+		fmt.Fprintf(w, "Backup %s is proven: %s\n", b.ID, b.Facts)
+	})
 }
 
 func (call *Call) backup(ctx context.Context, p daemon.Permission) (daemon.Backup, error) {

@@ -1,0 +1,277 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"towline/plugins"
+)
+
+// proveBackup finds out whether the copy of an add-on's volumes is good, counts what is
+// in it, and takes the portable dump from it. What it finds is in b.
+func (d *Daemon) proveBackup(ctx context.Context, addon Addon, dirs map[string]string, b *Backup) error {
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return err
+	}
+	c := d.proofSpec(addon, spec, b.ID, dirs)
+	facts, err := d.prove(ctx, c, spec, func(running bool) error { return d.export(ctx, c, spec, b, running) })
+	if err != nil {
+		return Errorf(Failed, "the copy of %s could not be proven: %w", addon.Name, err).
+			WithHint("it is kept as %s for inspection", b.ID)
+	}
+	b.Facts, b.Proven = facts, now()
+	return nil
+}
+
+// proofSpec is a throwaway container of the same version and limits on other volumes,
+// without a network.
+func (d *Daemon) proofSpec(addon Addon, spec plugins.Spec, id string, dirs map[string]string) ContainerSpec {
+	c := d.serviceSpec(addon, spec)
+	c.Name = d.Name + "-proof-" + id
+	c.Labels = map[string]string{labelKind: kindProof, labelAddon: addon.Name}
+	c.Networks, c.NoNetwork = nil, true
+	c.LogPath = d.Logs.ContainerPath("+"+addon.Name, c.Name)
+	for i, m := range c.Mounts {
+		if m.Volume != "" {
+			name, _ := d.volumeOf(addon, m.Volume)
+			c.Mounts[i] = Mount{Source: dirs[name], Target: m.Target}
+		}
+	}
+	return c
+}
+
+// prove starts the container, waits for its probe, runs the manifest's verification,
+// and stops it cleanly. then is called while it runs, and once more after that.
+func (d *Daemon) prove(ctx context.Context, c ContainerSpec, spec plugins.Spec, then func(running bool) error) (facts string, err error) {
+	defer func() {
+		err = errors.Join(err, d.Engine.RemoveContainer(context.WithoutCancel(ctx), c.Name))
+	}()
+	if err := d.startThrowaway(ctx, c, spec); err != nil {
+		return "", err
+	}
+	if facts, err = d.facts(ctx, c.Name, spec); err != nil {
+		err = Errorf(Failed, "verification: %w", err)
+	}
+	if err == nil && then != nil {
+		err = then(true)
+	}
+	if died := d.died(ctx, c.Name); died != nil {
+		return "", died
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := d.Engine.StopContainer(ctx, c.Name, stopGrace); err != nil {
+		return "", err
+	}
+	if then != nil {
+		err = then(false)
+	}
+	return facts, err
+}
+
+func (d *Daemon) startThrowaway(ctx context.Context, c ContainerSpec, spec plugins.Spec) error {
+	if err := d.createProcess(ctx, c); err != nil {
+		return err
+	}
+	if err := d.Engine.StartContainer(ctx, c.Name); err != nil {
+		return err
+	}
+	err := d.awaitService(ctx, c.Name, spec)
+	if died := d.died(ctx, c.Name); died != nil {
+		return errors.Join(died, err)
+	}
+	return err
+}
+
+// died tells that a container has ended by itself, and how.
+func (d *Daemon) died(ctx context.Context, container string) error {
+	c, err := d.Engine.Container(ctx, container)
+	switch {
+	case err != nil || c.Running:
+		return nil
+	case c.OOMKilled:
+		return Errorf(Failed, "the throwaway container ran out of memory").WithHint("a plan with more memory may help")
+	}
+	return Errorf(Failed, "the throwaway container died with exit code %d", c.ExitCode)
+}
+
+// facts are what the manifest's verification counts.
+func (d *Daemon) facts(ctx context.Context, container string, spec plugins.Spec) (string, error) {
+	if len(spec.Verify.Command) == 0 {
+		return "", nil
+	}
+	text, err := d.execIn(ctx, container, spec.Verify)
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	if len(lines) > 12 {
+		lines = append(lines[:12], fmt.Sprintf("and %d more", len(lines)-12))
+	}
+	return strings.Join(lines, ", "), err
+}
+
+// export stores the portable dump, from the running throwaway container or after it has
+// stopped, as the manifest says.
+func (d *Daemon) export(ctx context.Context, c ContainerSpec, spec plugins.Spec, b *Backup, running bool) error {
+	e := spec.Export
+	if len(e.Command) == 0 || e.Stopped == running {
+		return nil
+	}
+	part, err := d.Vault.Add(ctx, b.ID, e.File, func(w io.Writer) error {
+		return d.transfer(ctx, c, e, Streams{Stdout: w})
+	})
+	if err != nil {
+		return fmt.Errorf("portable dump: %w", err)
+	}
+	b.addPart(part)
+	b.change(func(v *backupDetail) { v.Dump = e.File })
+	return nil
+}
+
+// transfer runs an export or an import: in the running container, or in one of its own
+// in its place.
+func (d *Daemon) transfer(ctx context.Context, c ContainerSpec, t plugins.Transfer, s Streams) (err error) {
+	var stderr bytes.Buffer
+	s.Stderr = &limited{w: &stderr, left: 64 << 10}
+	if s.Stdout == nil {
+		s.Stdout = io.Discard
+	}
+	var code int
+	if t.Stopped {
+		c.Name += "-transfer"
+		c.Entrypoint, c.Command = t.Command[:1], t.Command[1:]
+		c.Env = maps.Clone(c.Env)
+		if c.Env == nil {
+			c.Env = map[string]string{}
+		}
+		maps.Copy(c.Env, t.Env)
+		c.Stdin = s.Stdin != nil
+		// What it writes is data, not a log.
+		c.LogPath, c.LogSize = "", 0
+		defer func() {
+			err = errors.Join(err, d.Engine.RemoveContainer(context.WithoutCancel(ctx), c.Name))
+		}()
+		if err := d.createProcess(ctx, c); err != nil {
+			return err
+		}
+		code, err = d.Engine.RunAttached(ctx, c.Name, s)
+	} else {
+		code, err = d.Engine.Exec(ctx, c.Name, ExecSpec{Command: t.Command, Env: t.Env}, s)
+	}
+	if err == nil && code != 0 {
+		err = fmt.Errorf("%s exited with code %d: %s", t.Command[0], code, lastLine(stderr.String()))
+	}
+	return err
+}
+
+// limited drops what is beyond a number of bytes.
+type limited struct {
+	w    io.Writer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	keep := p[:min(len(p), l.left)]
+	l.left -= len(keep)
+	if _, err := l.w.Write(keep); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return clip(lines[len(lines)-1])
+}
+
+// execIn runs a manifest's action in a container and returns what it wrote.
+func (d *Daemon) execIn(ctx context.Context, container string, a plugins.Action) (string, error) {
+	var stdout, stderr bytes.Buffer
+	exec := ExecSpec{Command: a.Command, Env: a.Env}
+	code, err := d.Engine.Exec(ctx, container, exec, Streams{Stdout: &stdout, Stderr: &stderr})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("%s exited with code %d: %s", a.Command[0], code, clip(strings.TrimSpace(stderr.String())))
+	}
+	return stdout.String(), err
+}
+
+// VerifyBackup proves a backup again, from the stored bytes. One that fails is not good
+// any more; a failed one that passes stays as it is, but its proof is told.
+func (d *Daemon) VerifyBackup(ctx context.Context, id, member string, out io.Writer) (Backup, error) {
+	unlock, err := d.lockAddon(ctx, BackupAddon(id))
+	if err != nil {
+		return Backup{}, err
+	}
+	defer unlock()
+	b, err := d.Backup(ctx, id)
+	if err != nil {
+		return b, err
+	}
+	addon, err := d.Addon(ctx, b.Addon)
+	if err != nil {
+		return b, err
+	}
+	part, err := b.data()
+	if err != nil {
+		return b, err
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	if err := d.room(ctx, "unpacking "+b.ID, d.Dir, 4*part.Size); err != nil {
+		return b, err
+	}
+	addon.Version = b.Version
+	facts, err := d.proveStored(ctx, addon, b, part, out)
+	if errors.Is(context.Cause(ctx), errClosing) {
+		return b, errClosing
+	}
+	b.Proven, b.Facts = now(), facts
+	switch {
+	case isKind(err, Failed) || isKind(err, NotFound):
+		b.Status, b.Proven, b.Error = BackupFailed, time.Time{}, "verify: "+err.Error()
+	case err != nil:
+		return b, err // of this machine's, and says nothing of the backup
+	}
+	return b, errors.Join(err, d.Store.Update(ctx, func(tx Tx) error {
+		return errors.Join(tx.UpdateBackup(b), tx.RecordActivity(Activity{Time: now(), Member: member, Text: "verified the backup " + b.ID}))
+	}))
+}
+
+func (d *Daemon) proveStored(ctx context.Context, addon Addon, b Backup, part Part, out io.Writer) (string, error) {
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return "", err
+	}
+	step(out, "Checking %s", b.ID)
+	tree := d.backupTree("verify-" + b.ID)
+	defer os.RemoveAll(tree)
+	dirs := map[string]string{}
+	for _, v := range spec.Volumes {
+		dirs[v.Name] = filepath.Join(tree, v.Name)
+		if err := os.MkdirAll(dirs[v.Name], 0o700); err != nil {
+			return "", err
+		}
+	}
+	if err := d.load(ctx, b, part, dirs); err != nil {
+		return "", err
+	}
+	for _, p := range b.detail().Parts[1:] {
+		r, err := d.Vault.Open(ctx, b.ID, p)
+		if err != nil {
+			return "", err
+		}
+		if err := r.Close(); err != nil {
+			return "", err
+		}
+	}
+	step(out, "Proving it in a throwaway container")
+	return d.prove(ctx, d.proofSpec(addon, spec, b.ID, dirs), spec, nil)
+}
