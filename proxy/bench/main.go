@@ -3,10 +3,9 @@
 // the proxy's processes for each request, as a ratio to nginx's: it hardly
 // depends on what else the machine does, unlike requests per second.
 //
-//	go run ./proxy/bench -towline bin/towline-proxy -caddy bin/caddy
+//	go run ./proxy/bench -towline bin/towline-proxy
 //
-// nginx, haproxy and h2load are taken from PATH. `make bench-proxy` installs
-// what is missing.
+// What is missing is installed: nginx, HAProxy and h2load by apt-get, Caddy by go install.
 package main
 
 import (
@@ -37,12 +36,13 @@ func (s scenario) String() string {
 func main() {
 	log.SetFlags(0)
 	towline := flag.String("towline", "bin/towline-proxy", "towline-proxy `program`")
-	caddy := flag.String("caddy", "caddy", "Caddy `program`")
+	caddy := flag.String("caddy", "", "Caddy `program`; default: built into bin/")
 	only := flag.String("only", "towline,nginx,haproxy,caddy", "proxies to run")
 	rounds := flag.Int("rounds", 3, "rounds of each scenario")
 	length := flag.Duration("length", 3*time.Second, "length of a round")
 	cases := flag.String("cases", "", "run only scenarios whose name contains this")
 	idle := flag.Int("idle", 10000, "idle connections to hold open for the memory figure; 0: skip")
+	profile := flag.String("profile", "", "write a CPU profile of towline-proxy to `file`, and nothing else")
 	serve := flag.String("upstream", "", "internal: serve the upstream at this address")
 	flag.Parse()
 	if *serve != "" {
@@ -55,6 +55,12 @@ func main() {
 	defer os.RemoveAll(dir)
 	b := &bench{dir: dir, programs: map[string]string{"towline": *towline, "nginx": "nginx", "haproxy": "haproxy", "caddy": *caddy},
 		names: strings.Split(*only, ","), rounds: *rounds, length: *length, cases: *cases, idle: *idle}
+	if *profile != "" {
+		if err := b.profile(*profile); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if err := b.run(); err != nil {
 		b.stop()
 		log.Fatal(err)
@@ -77,6 +83,9 @@ type bench struct {
 
 func (b *bench) run() error {
 	defer b.stop()
+	if err := b.install(); err != nil {
+		return err
+	}
 	if err := b.certificate(); err != nil {
 		return err
 	}

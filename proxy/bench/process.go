@@ -136,6 +136,11 @@ func (b *bench) start(name string, logging bool) (*process, error) {
 	return p, c.SetCertificate(ctx, "bench.localhost", crt, key)
 }
 
+// self stands for this process.
+func self() *exec.Cmd {
+	return &exec.Cmd{Process: &os.Process{Pid: os.Getpid()}}
+}
+
 // pids are the process and its children.
 func (p *process) pids() []int {
 	list := []int{p.cmd.Process.Pid}
