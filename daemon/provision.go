@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -171,22 +170,13 @@ func (d *Daemon) service(name string) (*plugins.Manifest, error) {
 	return nil, Errorf(NotFound, "there is no add-on service %q", clip(name)).WithHint("there are: %s", strings.Join(d.Catalog.Names(), ", "))
 }
 
-// attach records that an app uses an add-on, with the config vars that say where it is.
+// attach records a new add-on that is ready, in use by the app that it was made for.
 func attach(tx Tx, addon Addon, req ProvisionRequest, vars []plugins.Var) error {
-	app, err := tx.App(req.App)
-	if err != nil {
-		return err
-	}
-	app.Config = maps.Clone(app.Config)
-	if app.Config == nil {
-		app.Config = map[string]string{}
-	}
 	at := AddonAttachment{Addon: addon.Name, App: req.App, Prefix: req.Prefix}
 	for _, v := range vars {
-		app.Config[v.Name] = v.Value
 		at.Vars = append(at.Vars, v.Name)
 	}
-	return errors.Join(tx.UpdateAddon(addon), tx.InsertAttachment(at), tx.UpdateApp(app),
+	return errors.Join(tx.UpdateAddon(addon), recordAttachment(tx, at, vars),
 		tx.RecordActivity(Activity{Time: now(), Member: req.Member, App: req.App, Text: "created the add-on " + addon.Name}))
 }
 
@@ -238,21 +228,10 @@ func (d *Daemon) Deprovision(ctx context.Context, name, member string, out io.Wr
 // detachAddon takes an add-on's config vars from one app. They go even if the app
 // does not start without them: the service goes too.
 func (d *Daemon) detachAddon(ctx context.Context, at AddonAttachment, member string, out io.Writer) error {
-	err := d.Store.Update(ctx, func(tx Tx) error {
-		app, err := tx.App(at.App)
-		if err != nil {
-			return err
-		}
-		app.Config = maps.Clone(app.Config)
-		for _, v := range at.Vars {
-			delete(app.Config, v)
-		}
-		return errors.Join(tx.UpdateApp(app), tx.DeleteAttachment(at.Addon, at.App))
-	})
-	if err != nil {
+	if err := d.Store.Update(ctx, func(tx Tx) error { return forgetAttachment(tx, at) }); err != nil {
 		return err
 	}
-	_, err = d.changeLocked(ctx, at.App, member, out, func(_ Tx, rel *Release) error {
+	_, err := d.changeLocked(ctx, at.App, member, out, func(_ Tx, rel *Release) error {
 		rel.Description = "Detach " + at.Addon
 		return nil
 	})

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,7 +86,7 @@ func (d *Daemon) recover(ctx context.Context, op *operation) error {
 	case opBackup, opRestore, opBackupDelete:
 		return d.recoverBackup(ctx, op)
 	}
-	return fmt.Errorf("operation %d is of unknown kind %q", op.ID, op.Kind)
+	return d.recoverAddon(ctx, op)
 }
 
 // recoverRelease decides a release that was cut short. Before the switch the old one

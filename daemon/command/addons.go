@@ -30,9 +30,46 @@ func addonCommands() []*Command {
 		{Name: "addons:info", Args: "ADDON", Summary: "show an add-on", Min: 1, Max: 1, Run: runAddonInfo},
 		{Name: "addons:destroy", Args: "ADDON", Summary: "destroy an add-on and its data", Min: 1, Max: 1,
 			Confirm: func(call *Call) string { return call.Args[0] }, Run: runAddonDestroy,
-			Flags: func(f *pflag.FlagSet) { f.StringP("app", "a", "", "an app it is attached to (not needed)") }},
+			Flags: appToo},
+		{Name: "addons:attach", Args: "ADDON", Summary: "let another app use an add-on", Min: 1, Max: 1,
+			App: true, Needs: daemon.Operate, Run: runAddonAttach,
+			Help: "Joins the add-on to the app's network, sets its config vars and restarts the app with them.\n\n" +
+				"  towline addons:attach redis-shop -a reports\n" +
+				"  towline addons:attach redis-shop --as CACHE -a reports     (sets CACHE_URL)",
+			Flags: func(f *pflag.FlagSet) { f.String("as", "", "prefix of the config vars") }},
+		{Name: "addons:detach", Args: "ADDON", Summary: "take an add-on from an app; its data stays", Min: 1, Max: 1,
+			App: true, Needs: daemon.Operate, Run: runAddonDetach,
+			Help: "Restarts the app without the config vars; once nothing of it has them, the way to the add-on is closed.\n" +
+				"An add-on that is attached to no app keeps its data; only administrators see it then.\n\n" +
+				"  towline addons:detach redis-shop -a reports"},
+		{Name: "addons:restart", Args: "ADDON", Summary: "restart an add-on; requests of its apps wait", Min: 1, Max: 1, Run: runAddonRestart,
+			Flags: appToo},
+		{Name: "addons:logs", Args: "ADDON", Summary: "show what an add-on has written", Min: 1, Max: 1, Run: runAddonLogs,
+			Flags: func(f *pflag.FlagSet) {
+				f.IntP("num", "n", 100, "how many lines")
+				f.BoolP("tail", "t", false, "go on with new lines")
+				appToo(f)
+			}},
+		{Name: "addons:console", Args: "ADDON", Summary: "open the service's own console, like redis-cli", Min: 1, Max: 1, Run: runAddonConsole,
+			Help:  "What comes on standard input is fed to it:\n\n  echo DBSIZE | towline addons:console redis-shop",
+			Flags: appToo},
+		{Name: "addons:rotate", Args: "ADDON", Summary: "replace an add-on's credentials", Min: 1, Max: 1, Run: runAddonRotate,
+			Help: "The service takes the old and the new credentials while its apps are restarted with the new ones; then it\n" +
+				"forgets the old ones. PostgreSQL has one password for a role: see docs/addons.md.",
+			Flags: appToo},
+		{Name: "addons:upgrade", Args: "ADDON", Summary: "move an add-on to another plan or version", Min: 1, Max: 1, Run: runAddonUpgrade,
+			Help: "Takes a backup first, then starts the new form on a copy of the data while requests of its apps wait.\n" +
+				"If it does not answer, the old form comes back.\n\n  towline addons:upgrade redis-shop --plan large",
+			Flags: func(f *pflag.FlagSet) {
+				f.String("plan", "", "the plan to move to")
+				f.String("version", "", "the version to move to")
+				appToo(f)
+			}},
 	}
 }
+
+// appToo takes -a where the add-on's name says enough.
+func appToo(f *pflag.FlagSet) { f.StringP("app", "a", "", "an app it is attached to (not needed)") }
 
 func runAddons(ctx context.Context, call *Call) error {
 	app, _ := call.Flags.GetString("app")

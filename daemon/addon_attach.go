@@ -1,0 +1,397 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"towline/plugins"
+)
+
+// AttachRequest asks that an app use an add-on that is there already.
+type AttachRequest struct {
+	Addon, App, Member string
+	Prefix             string // of the config vars; empty: the manifest's own names
+}
+
+// attachData is what reconcile must know of an attach or a detach that was cut short.
+type attachData struct {
+	App     string `json:"app"`
+	Prefix  string `json:"prefix,omitempty"`
+	Version int    `json:"version,omitempty"` // of the first release without the add-on
+}
+
+// Attach joins a running add-on to an app's network, then releases the app with its
+// config vars. If the app does not start with them, nothing of it stays.
+func (d *Daemon) Attach(ctx context.Context, req AttachRequest, out io.Writer) (AddonAttachment, error) {
+	unlock, err := d.lockApp(ctx, req.App, out)
+	if err != nil {
+		return AddonAttachment{}, err
+	}
+	defer unlock()
+	unlockAddon, err := d.lockAddon(ctx, req.Addon)
+	if err != nil {
+		return AddonAttachment{}, err
+	}
+	defer unlockAddon()
+	addon, at, vars, err := d.planAttach(ctx, req)
+	if err != nil {
+		return at, err
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	step(out, "Attaching %s to %s", addon.Name, at.App)
+	op, err := d.begin(ctx, opAttach, addon.Name, req.Member, "connect", attachData{App: at.App, Prefix: at.Prefix})
+	if err != nil {
+		return at, err
+	}
+	err = d.connectAddon(ctx, addon, at.App)
+	if err == nil {
+		err = op.step(ctx, "release", nil, func(tx Tx) error {
+			return errors.Join(recordAttachment(tx, at, vars),
+				tx.RecordActivity(Activity{Time: now(), Member: req.Member, App: at.App, Text: "attached the add-on " + addon.Name}))
+		})
+	}
+	if err == nil {
+		err = d.releaseAttached(ctx, op, at.App, "Attach "+addon.Name, out)
+	}
+	if errors.Is(context.Cause(ctx), errClosing) {
+		return at, errClosing
+	}
+	if err != nil {
+		return at, errors.Join(err, d.undoAttach(context.WithoutCancel(ctx), op, addon, at.App))
+	}
+	return at, op.finish(ctx)
+}
+
+// planAttach checks the whole request.
+func (d *Daemon) planAttach(ctx context.Context, req AttachRequest) (addon Addon, at AddonAttachment, vars []plugins.Var, err error) {
+	app, err := d.App(ctx, req.App)
+	if err != nil {
+		return addon, at, nil, err
+	}
+	if addon, err = d.readyAddon(ctx, req.Addon); err != nil {
+		return addon, at, nil, err
+	}
+	attached, err := d.attachments(ctx, addon.Name)
+	if err != nil {
+		return addon, at, nil, err
+	}
+	if slices.ContainsFunc(attached, func(at AddonAttachment) bool { return at.App == app.Name }) {
+		return addon, at, nil, Errorf(Exists, "%s is attached to %s already", addon.Name, app.Name).WithHint("towline addons:info %s", addon.Name)
+	}
+	at = AddonAttachment{Addon: addon.Name, App: app.Name, Prefix: strings.ToUpper(req.Prefix)}
+	if at.Prefix != "" {
+		if err := CheckConfigKey(at.Prefix); err != nil {
+			return addon, at, nil, Errorf(Invalid, "%q can't begin config vars", clip(req.Prefix)).WithHint("use letters, digits and underscores, like CACHE")
+		}
+	}
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return addon, at, nil, err
+	}
+	vars = spec.Vars(at.Prefix)
+	for _, v := range vars {
+		at.Vars = append(at.Vars, v.Name)
+		if _, taken := app.Config[v.Name]; taken {
+			return addon, at, nil, Errorf(Conflict, "%s has a config var %s already", app.Name, v.Name).
+				WithHint("give the add-on's vars a prefix of their own: towline addons:attach %s --as CACHE -a %s", addon.Name, app.Name)
+		}
+	}
+	return addon, at, vars, nil
+}
+
+// readyAddon returns an add-on that can be worked with.
+func (d *Daemon) readyAddon(ctx context.Context, name string) (Addon, error) {
+	addon, err := d.Addon(ctx, name)
+	if err == nil && addon.Status != AddonReady {
+		err = Errorf(Conflict, "%s is %s", name, addon.Status).WithHint("towline addons:info %s", name)
+	}
+	return addon, err
+}
+
+// recordAttachment records that an app uses an add-on, with the config vars that say
+// where it is.
+func recordAttachment(tx Tx, at AddonAttachment, vars []plugins.Var) error {
+	return errors.Join(tx.InsertAttachment(at), setVars(tx, at.App, vars))
+}
+
+func setVars(tx Tx, name string, vars []plugins.Var) error {
+	app, err := tx.App(name)
+	if err != nil {
+		return err
+	}
+	app.Config = maps.Clone(app.Config)
+	if app.Config == nil {
+		app.Config = map[string]string{}
+	}
+	for _, v := range vars {
+		app.Config[v.Name] = v.Value
+	}
+	return tx.UpdateApp(app)
+}
+
+// forgetAttachment undoes recordAttachment. Its absence is no error.
+func forgetAttachment(tx Tx, at AddonAttachment) error {
+	app, err := tx.App(at.App)
+	if err != nil {
+		return err
+	}
+	app.Config = maps.Clone(app.Config)
+	for _, v := range at.Vars {
+		delete(app.Config, v)
+	}
+	if err := tx.DeleteAttachment(at.Addon, at.App); err != nil && !isKind(err, NotFound) {
+		return err
+	}
+	return tx.UpdateApp(app)
+}
+
+func (d *Daemon) connectAddon(ctx context.Context, a Addon, app string) error {
+	if err := d.Engine.EnsureNetwork(ctx, d.networkName(app), map[string]string{labelApp: app}); err != nil {
+		return err
+	}
+	return d.Engine.Connect(ctx, d.networkName(app), d.addonContainer(a), []string{a.Name})
+}
+
+func (d *Daemon) disconnectAddon(ctx context.Context, a Addon, app string) error {
+	err := d.Engine.Disconnect(ctx, d.networkName(app), d.addonContainer(a))
+	if isKind(err, NotFound) {
+		return nil
+	}
+	return err
+}
+
+// releaseAttached releases an app with the config vars that are stored.
+func (d *Daemon) releaseAttached(ctx context.Context, op *operation, app, description string, out io.Writer) error {
+	_, err := d.changeLocked(ctx, app, op.Member, out, func(_ Tx, rel *Release) error {
+		rel.Description = description
+		return nil
+	})
+	if err != nil && !errors.Is(context.Cause(ctx), errClosing) {
+		return Errorf(Failed, "%s did not start: %w", app, err).
+			WithHint("the release that served before serves on, with the config vars of before; see towline logs -a %s", app)
+	}
+	return err
+}
+
+func (d *Daemon) undoAttach(ctx context.Context, op *operation, addon Addon, app string) error {
+	attached, err := d.attachments(ctx, addon.Name)
+	if err != nil {
+		return err
+	}
+	if err := d.disconnectAddon(ctx, addon, app); err != nil {
+		return err
+	}
+	return op.finish(ctx, func(tx Tx) error {
+		for _, at := range attached {
+			if at.App == app {
+				return forgetAttachment(tx, at)
+			}
+		}
+		return nil
+	})
+}
+
+// Detach takes an add-on from an app: a release without its config vars, and once
+// nothing of the releases before runs any more, the way to it is closed. If the app
+// does not start without them, it stays attached.
+func (d *Daemon) Detach(ctx context.Context, name, app, member string, out io.Writer) error {
+	unlock, err := d.lockApp(ctx, app, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	unlockAddon, err := d.lockAddon(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlockAddon()
+	addon, err := d.readyAddon(ctx, name)
+	if err != nil {
+		return err
+	}
+	at, err := d.attachment(ctx, name, app)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	step(out, "Detaching %s from %s", name, app)
+	op, err := d.begin(ctx, opDetach, name, member, "release", attachData{App: app, Prefix: at.Prefix})
+	if err != nil {
+		return err
+	}
+	if err := d.releaseWithout(ctx, op, addon, at, out); err != nil {
+		return err
+	}
+	d.goBackground(func(ctx context.Context) {
+		if err := d.closeWay(ctx, op); err != nil && ctx.Err() == nil {
+			d.Log.Error("detach", "addon", name, "app", app, "err", err)
+		}
+	})
+	return nil
+}
+
+func (d *Daemon) attachment(ctx context.Context, addon, app string) (AddonAttachment, error) {
+	attached, err := d.attachments(ctx, addon)
+	if err != nil {
+		return AddonAttachment{}, err
+	}
+	for _, at := range attached {
+		if at.App == app {
+			return at, nil
+		}
+	}
+	return AddonAttachment{}, Errorf(NotFound, "%s is not attached to %s", addon, app).WithHint("towline addons:info %s", addon)
+}
+
+// releaseWithout releases the app without the add-on's config vars, or puts them back.
+func (d *Daemon) releaseWithout(ctx context.Context, op *operation, addon Addon, at AddonAttachment, out io.Writer) error {
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return err
+	}
+	if err := d.detachAddon(ctx, at, op.Member, out); err != nil {
+		if errors.Is(context.Cause(ctx), errClosing) {
+			return errClosing
+		}
+		ctx = context.WithoutCancel(ctx)
+		return errors.Join(err, op.finish(ctx, func(tx Tx) error { return recordAttachment(tx, at, spec.Vars(at.Prefix)) }))
+	}
+	app, err := d.App(ctx, at.App)
+	if err != nil {
+		return err
+	}
+	data := attachData{App: at.App, Prefix: at.Prefix, Version: app.Current}
+	return op.step(ctx, "disconnect", data, func(tx Tx) error {
+		return tx.RecordActivity(Activity{Time: now(), Member: op.Member, App: at.App, Text: "detached the add-on " + addon.Name})
+	})
+}
+
+// closeWay takes the add-on out of the app's network once the app's last process that
+// knows of it is gone, unless it was attached anew meanwhile.
+func (d *Daemon) closeWay(ctx context.Context, op *operation) error {
+	data, err := decode[attachData](op.Operation)
+	if err != nil {
+		return err
+	}
+	if err := d.awaitRetired(ctx, data.App, data.Version); err != nil {
+		return err
+	}
+	unlock, err := d.lockAddon(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	addon, err := d.Addon(ctx, op.Subject)
+	if isKind(err, NotFound) {
+		return op.finish(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := d.attachment(ctx, addon.Name, data.App); isKind(err, NotFound) {
+		if err := d.disconnectAddon(ctx, addon, data.App); err != nil {
+			return err
+		}
+	}
+	return op.finish(ctx)
+}
+
+// awaitRetired waits until no process of a release before version is left.
+func (d *Daemon) awaitRetired(ctx context.Context, app string, version int) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		list, err := d.Engine.ContainerList(ctx, map[string]string{labelApp: app, labelKind: kindProcess})
+		if err != nil {
+			return err
+		}
+		old := func(c Container) bool {
+			v, err := strconv.Atoi(c.Labels[labelRelease])
+			return err == nil && v < version
+		}
+		if !slices.ContainsFunc(list, old) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// recoverAttach: before the attachment was recorded nothing of it stays; after that
+// the app gets its vars, if it starts with them.
+func (d *Daemon) recoverAttach(ctx context.Context, op *operation) error {
+	data, err := decode[attachData](op.Operation)
+	if err != nil {
+		return err
+	}
+	addon, err := d.Addon(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	if op.Step == "connect" {
+		return d.undoAttach(ctx, op, addon, data.App)
+	}
+	if err := d.startAddonContainer(ctx, addon, nil); err != nil {
+		return err
+	}
+	if err := d.releaseAttached(ctx, op, data.App, "Attach "+addon.Name, nil); err != nil {
+		return errors.Join(err, d.undoAttach(ctx, op, addon, data.App))
+	}
+	return op.finish(ctx)
+}
+
+// recoverDetach goes on to the end. What runs of releases before is retired later, when
+// the apps are started: the way is closed after that, in the background.
+func (d *Daemon) recoverDetach(ctx context.Context, op *operation) error {
+	if op.Step == "release" {
+		data, err := decode[attachData](op.Operation)
+		if err != nil {
+			return err
+		}
+		addon, err := d.Addon(ctx, op.Subject)
+		if err != nil {
+			return err
+		}
+		at, err := d.attachment(ctx, op.Subject, data.App)
+		switch {
+		case isKind(err, NotFound): // its record is gone already: release without it, again
+			at = AddonAttachment{Addon: addon.Name, App: data.App, Prefix: data.Prefix}
+			if at.Vars, err = d.varNames(addon, data.Prefix); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		}
+		if err := d.startAddonContainer(ctx, addon, nil); err != nil {
+			return err
+		}
+		if err := d.releaseWithout(ctx, op, addon, at, nil); err != nil {
+			return err
+		}
+	}
+	d.goBackground(func(ctx context.Context) {
+		if err := d.closeWay(ctx, op); err != nil && ctx.Err() == nil {
+			d.Log.Error("detach", "addon", op.Subject, "err", err)
+		}
+	})
+	return nil
+}
+
+func (d *Daemon) varNames(addon Addon, prefix string) (names []string, err error) {
+	spec, err := d.renderAddon(addon)
+	for _, v := range spec.Vars(prefix) {
+		names = append(names, v.Name)
+	}
+	return names, err
+}

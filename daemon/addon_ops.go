@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// The operations on an add-on that is there, with their steps in order: see journal.go.
+const (
+	opAttach  = "attach"  // connect, release
+	opDetach  = "detach"  // release, disconnect
+	opBounce  = "bounce"  // restart
+	opRotate  = "rotate"  // accept, release, retire
+	opUpgrade = "upgrade" // prepare, replace, current
+)
+
+// recoverAddon brings one of them to its one allowed outcome.
+func (d *Daemon) recoverAddon(ctx context.Context, op *operation) error {
+	switch op.Kind {
+	case opAttach:
+		return d.recoverAttach(ctx, op)
+	case opDetach:
+		return d.recoverDetach(ctx, op)
+	case opBounce:
+		return d.recoverBounce(ctx, op)
+	case opRotate:
+		return d.recoverRotate(ctx, op)
+	case opUpgrade:
+		return d.recoverUpgrade(ctx, op)
+	}
+	return fmt.Errorf("operation %d is of unknown kind %q", op.ID, op.Kind)
+}
+
+// RestartAddon stops the service and starts it again. Requests of the apps attached to
+// it wait meanwhile.
+func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.Writer) error {
+	unlock, err := d.lockAddon(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	addon, err := d.readyAddon(ctx, name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	op, err := d.begin(ctx, opBounce, name, member, "restart", nil)
+	if err != nil {
+		return err
+	}
+	step(out, "Restarting %s; requests of its apps wait", name)
+	err = d.pauseApps(ctx, name)
+	if err == nil {
+		err = d.Engine.StopContainer(ctx, d.addonContainer(addon), stopGrace)
+	}
+	if err == nil {
+		err = d.startAddonContainer(ctx, addon, out)
+	}
+	if errors.Is(context.Cause(ctx), errClosing) {
+		return errClosing
+	}
+	ctx = context.WithoutCancel(ctx)
+	return errors.Join(err, d.resumeApps(ctx, name), op.finish(ctx, func(tx Tx) error {
+		return tx.RecordActivity(Activity{Time: now(), Member: member, Text: "restarted the add-on " + name})
+	}))
+}
+
+func (d *Daemon) recoverBounce(ctx context.Context, op *operation) error {
+	addon, err := d.Addon(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.startAddonContainer(ctx, addon, nil), d.resumeApps(ctx, addon.Name), op.finish(ctx))
+}
+
+// AddonLogs sends the lines that the service itself has written: see Logs.Read. The
+// query's App is the add-on's name.
+func (d *Daemon) AddonLogs(ctx context.Context, q LogQuery, line func(LogLine) error) error {
+	if _, err := d.Addon(ctx, q.App); err != nil {
+		return err
+	}
+	q.App = "+" + q.App
+	return d.Logs.Read(ctx, q, line)
+}
+
+// AddonConsole runs the manifest's console in the service's container and returns its
+// exit code. It ends with the user's connection.
+func (d *Daemon) AddonConsole(ctx context.Context, name, member, term string, s Streams) (int, error) {
+	addon, err := d.readyAddon(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return 0, err
+	}
+	if len(spec.Console.Command) == 0 {
+		return 0, Errorf(Conflict, "%s has no console", addon.Service).WithHint("an app attached to it can: towline run -a APP ...")
+	}
+	err = d.Store.Update(ctx, func(tx Tx) error {
+		return tx.RecordActivity(Activity{Time: now(), Member: member, Text: "opened the console of the add-on " + name})
+	})
+	if err != nil {
+		return 0, err
+	}
+	env := map[string]string{}
+	for k, v := range spec.Console.Env {
+		env[k] = v
+	}
+	if s.Terminal && term != "" {
+		env["TERM"] = term
+	}
+	code, err := d.Engine.Exec(ctx, d.addonContainer(addon), ExecSpec{Command: spec.Console.Command, Env: env}, s)
+	if isKind(err, NotFound) {
+		err = Errorf(Conflict, "%s is not running", name).WithHint("towline addons:restart %s", name)
+	}
+	return code, err
+}

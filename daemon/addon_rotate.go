@@ -1,0 +1,298 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"towline/plugins"
+)
+
+// While a rotation is under way, the secrets to be, and after the switch those that
+// were, lie sealed with the present ones, under names that no manifest can give.
+const (
+	nextSecret = "next."
+	oldSecret  = "old."
+)
+
+func marked(secrets map[string]string, mark string) map[string]string {
+	out := map[string]string{}
+	for name, value := range secrets {
+		if name, ok := strings.CutPrefix(name, mark); ok {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// withMarked is a's present secrets and, marked, others beside them.
+func withMarked(secrets map[string]string, mark string, others map[string]string) map[string]string {
+	out := map[string]string{}
+	for name, value := range secrets {
+		if !strings.Contains(name, ".") {
+			out[name] = value
+		}
+	}
+	for name, value := range others {
+		out[mark+name] = value
+	}
+	return out
+}
+
+// RotateAddon gives an add-on new credentials: the service takes both, the apps are
+// released with the new ones, and once nothing uses the old ones the service forgets
+// them. If an app does not start with them, everything is as before.
+func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Writer) error {
+	unlock, err := d.lockAttached(ctx, name, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	addon, err := d.readyAddon(ctx, name)
+	if err != nil {
+		return err
+	}
+	m, err := d.service(addon.Service)
+	if err != nil {
+		return err
+	}
+	if len(m.Rotate.Command) == 0 {
+		return Errorf(Conflict, "the plugin of %s does not say how to rotate its credentials", addon.Service)
+	}
+	if len(marked(addon.Secrets, oldSecret)) > 0 {
+		return Errorf(Conflict, "processes with the credentials before the present ones still run").
+			WithHint("try again once they have stopped, within a minute or so")
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	present := withMarked(addon.Secrets, "", nil)
+	addon.Secrets = withMarked(present, nextSecret, m.Rotated(present))
+	op, err := d.begin(ctx, opRotate, name, member, "accept", nil, func(tx Tx) error { return tx.UpdateAddon(addon) })
+	if err != nil {
+		return err
+	}
+	step(out, "Giving %s new credentials", name)
+	if err := d.acceptNext(ctx, op, addon, out); err != nil {
+		if errors.Is(context.Cause(ctx), errClosing) {
+			return errClosing
+		}
+		return errors.Join(err, d.undoRotate(context.WithoutCancel(ctx), op, out))
+	}
+	if err := op.step(ctx, "retire", nil); err != nil {
+		return err
+	}
+	step(out, "The old ones go with the last process that has them")
+	d.goBackground(func(ctx context.Context) {
+		if err := d.retireOld(ctx, op); err != nil && ctx.Err() == nil {
+			d.Log.Error("forget old credentials", "addon", name, "err", err)
+		}
+	})
+	return nil
+}
+
+// lockAttached locks the apps that an add-on is attached to, then the add-on.
+func (d *Daemon) lockAttached(ctx context.Context, name string, out io.Writer) (unlock func(), err error) {
+	var unlocks []func()
+	unlock = func() {
+		for _, u := range slices.Backward(unlocks) {
+			u()
+		}
+	}
+	defer func() {
+		if err != nil {
+			unlock()
+			unlock = nil
+		}
+	}()
+	attached, err := d.attachments(ctx, name)
+	if err != nil {
+		return unlock, err
+	}
+	slices.SortFunc(attached, func(a, b AddonAttachment) int { return strings.Compare(a.App, b.App) })
+	for _, at := range attached {
+		u, err := d.lockApp(ctx, at.App, out)
+		if err != nil {
+			return unlock, err
+		}
+		unlocks = append(unlocks, u)
+	}
+	u, err := d.lockAddon(ctx, name)
+	if err != nil {
+		return unlock, err
+	}
+	unlocks = append(unlocks, u)
+	return unlock, nil
+}
+
+// acceptNext has the service take the next secrets, makes them the present ones, and
+// releases the apps with them.
+func (d *Daemon) acceptNext(ctx context.Context, op *operation, addon Addon, out io.Writer) error {
+	present, next := withMarked(addon.Secrets, "", nil), marked(addon.Secrets, nextSecret)
+	spec, err := d.renderRotation(addon, present, next)
+	if err != nil {
+		return err
+	}
+	if _, err := d.execIn(ctx, d.addonContainer(addon), spec.Rotate); err != nil {
+		return Errorf(Failed, "%s did not take new credentials: %w", addon.Name, err).WithHint("towline addons:logs %s", addon.Name)
+	}
+	addon.Secrets = withMarked(next, oldSecret, present)
+	return d.releaseSecrets(ctx, op, addon, out)
+}
+
+// renderRotation renders the actions that lead from one set of secrets to another.
+func (d *Daemon) renderRotation(addon Addon, from, to map[string]string) (plugins.Spec, error) {
+	m, err := d.service(addon.Service)
+	if err != nil {
+		return plugins.Spec{}, err
+	}
+	i := instance(addon)
+	i.Secrets, i.Next = from, to
+	return m.Render(i)
+}
+
+// releaseSecrets records the add-on's secrets, at the step "release", writes its files
+// anew for the next start of its container, and releases its apps.
+func (d *Daemon) releaseSecrets(ctx context.Context, op *operation, addon Addon, out io.Writer) error {
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return err
+	}
+	attached, err := d.attachments(ctx, addon.Name)
+	if err != nil {
+		return err
+	}
+	err = op.step(ctx, "release", nil, func(tx Tx) error {
+		err := tx.UpdateAddon(addon)
+		for _, at := range attached {
+			err = errors.Join(err, setVars(tx, at.App, spec.Vars(at.Prefix)))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return d.releaseAll(ctx, op, addon, spec, attached, out)
+}
+
+func (d *Daemon) releaseAll(ctx context.Context, op *operation, addon Addon, spec plugins.Spec, attached []AddonAttachment, out io.Writer) error {
+	if err := d.writeFiles(addon, spec); err != nil {
+		return err
+	}
+	for _, at := range attached {
+		if err := d.releaseAttached(ctx, op, at.App, "Rotate credentials of "+addon.Name, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retireOld waits until no process with the old credentials is left, then has the
+// service forget them.
+func (d *Daemon) retireOld(ctx context.Context, op *operation) error {
+	attached, err := d.attachments(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	for _, at := range attached {
+		app, err := d.App(ctx, at.App)
+		if err != nil {
+			return err
+		}
+		if err := d.awaitRetired(ctx, app.Name, app.Current); err != nil {
+			return err
+		}
+	}
+	unlock, err := d.lockAddon(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	addon, err := d.Addon(ctx, op.Subject)
+	if isKind(err, NotFound) {
+		return op.finish(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	present, old := withMarked(addon.Secrets, "", nil), marked(addon.Secrets, oldSecret)
+	spec, err := d.renderRotation(addon, old, present)
+	if err != nil {
+		return err
+	}
+	if len(spec.Retire.Command) > 0 && len(old) > 0 {
+		if _, err := d.execIn(ctx, d.addonContainer(addon), spec.Retire); err != nil {
+			return err
+		}
+	}
+	addon.Secrets = present
+	return op.finish(ctx, func(tx Tx) error {
+		return errors.Join(tx.UpdateAddon(addon),
+			tx.RecordActivity(Activity{Time: now(), Member: op.Member, Text: "rotated the credentials of the add-on " + addon.Name}))
+	})
+}
+
+// undoRotate brings the credentials of before back: to the apps that have others, and
+// to the service, which may have taken the new ones or not.
+func (d *Daemon) undoRotate(ctx context.Context, op *operation, out io.Writer) error {
+	addon, err := d.Addon(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	present, next, old := withMarked(addon.Secrets, "", nil), marked(addon.Secrets, nextSecret), marked(addon.Secrets, oldSecret)
+	if len(old) > 0 { // switched already
+		present, next = old, present
+		addon.Secrets = withMarked(present, nextSecret, next)
+		err = d.releaseSecrets(ctx, op, addon, out)
+	}
+	spec, rerr := d.renderRotation(addon, next, present)
+	if rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	action := spec.Retire
+	if len(action.Command) == 0 {
+		action = spec.Rotate
+	}
+	if _, xerr := d.execIn(ctx, d.addonContainer(addon), action); xerr != nil {
+		d.Log.Warn("take new credentials back", "addon", addon.Name, "err", xerr)
+	}
+	addon.Secrets = present
+	return errors.Join(err, op.finish(ctx, func(tx Tx) error { return tx.UpdateAddon(addon) }))
+}
+
+// recoverRotate: before the switch the old credentials stay, after it the new ones.
+func (d *Daemon) recoverRotate(ctx context.Context, op *operation) error {
+	addon, err := d.Addon(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	if err := d.startAddonContainer(ctx, addon, nil); err != nil {
+		return err
+	}
+	if op.Step == "accept" {
+		return d.undoRotate(ctx, op, nil)
+	}
+	if op.Step == "release" {
+		spec, err := d.renderAddon(addon)
+		if err != nil {
+			return err
+		}
+		attached, err := d.attachments(ctx, addon.Name)
+		if err != nil {
+			return err
+		}
+		if err := d.releaseAll(ctx, op, addon, spec, attached, nil); err != nil {
+			return errors.Join(err, d.undoRotate(ctx, op, nil))
+		}
+		if err := op.step(ctx, "retire", nil); err != nil {
+			return err
+		}
+	}
+	d.goBackground(func(ctx context.Context) {
+		if err := d.retireOld(ctx, op); err != nil && ctx.Err() == nil {
+			d.Log.Error("forget old credentials", "addon", op.Subject, "err", err)
+		}
+	})
+	return nil
+}

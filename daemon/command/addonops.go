@@ -1,0 +1,125 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"towline/daemon"
+)
+
+func runAddonAttach(ctx context.Context, call *Call) error {
+	name := call.Args[0]
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
+		return err
+	}
+	req := daemon.AttachRequest{Addon: name, App: call.App, Member: call.Member}
+	req.Prefix, _ = call.Flags.GetString("as")
+	at, err := call.Daemon.Attach(ctx, req, call.Stderr)
+	if err != nil {
+		return err
+	}
+	return call.result(at, func(w io.Writer) {
+		fmt.Fprintf(w, "%s has %s\n", at.App, strings.Join(at.Vars, ", "))
+	})
+}
+
+func runAddonDetach(ctx context.Context, call *Call) error {
+	name := call.Args[0]
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
+		return err
+	}
+	if err := call.Daemon.Detach(ctx, name, call.App, call.Member, call.Stderr); err != nil {
+		return err
+	}
+	fmt.Fprintf(call.Stdout, "%s is detached from %s; its data stays\n", name, call.App)
+	return nil
+}
+
+func runAddonRestart(ctx context.Context, call *Call) error {
+	name := call.Args[0]
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
+		return err
+	}
+	if err := call.Daemon.RestartAddon(ctx, name, call.Member, call.Stderr); err != nil {
+		return err
+	}
+	fmt.Fprintf(call.Stdout, "%s is restarted\n", name)
+	return nil
+}
+
+func runAddonLogs(ctx context.Context, call *Call) error {
+	q := daemon.LogQuery{App: call.Args[0]}
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, q.App, daemon.View); err != nil {
+		return err
+	}
+	q.Lines, _ = call.Flags.GetInt("num")
+	q.Follow, _ = call.Flags.GetBool("tail")
+	if q.Lines < 0 || q.Lines > 100_000 {
+		return daemon.Errorf(daemon.Invalid, "%d lines are not possible", q.Lines).WithHint("give -n a number from 0 to 100000")
+	}
+	enc := json.NewEncoder(call.Stdout)
+	err := call.Daemon.AddonLogs(ctx, q, func(l daemon.LogLine) error {
+		if call.JSON {
+			return enc.Encode(l)
+		}
+		_, err := fmt.Fprintf(call.Stdout, "%s %s[%s]: %s\n", l.Time.UTC().Format("2006-01-02T15:04:05.000000Z07:00"), l.Source, l.Process, l.Text)
+		return err
+	})
+	if q.Follow && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func runAddonConsole(ctx context.Context, call *Call) error {
+	name := call.Args[0]
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
+		return err
+	}
+	if call.Terminal {
+		call.Raw()
+	}
+	code, err := call.Daemon.AddonConsole(ctx, name, call.Member, call.Term, daemon.Streams{
+		Stdin: call.Stdin, Stdout: call.Stdout, Stderr: call.Stderr,
+		Terminal: call.Terminal, Size: call.Size, Resize: call.Resize,
+	})
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return exit(code)
+	}
+	return nil
+}
+
+func runAddonRotate(ctx context.Context, call *Call) error {
+	name := call.Args[0]
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
+		return err
+	}
+	if err := call.Daemon.RotateAddon(ctx, name, call.Member, call.Stderr); err != nil {
+		return err
+	}
+	fmt.Fprintf(call.Stdout, "%s has new credentials\n", name)
+	return nil
+}
+
+func runAddonUpgrade(ctx context.Context, call *Call) error {
+	req := daemon.UpgradeRequest{Addon: call.Args[0], Member: call.Member}
+	if err := call.Daemon.AllowedAddon(ctx, call.Member, req.Addon, daemon.Operate); err != nil {
+		return err
+	}
+	req.Plan, _ = call.Flags.GetString("plan")
+	req.Version, _ = call.Flags.GetString("version")
+	addon, err := call.Daemon.UpgradeAddon(ctx, req, call.Stderr)
+	if err != nil {
+		return err
+	}
+	return call.result(addon, func(w io.Writer) {
+		fmt.Fprintf(w, "%s is %s %s, plan %s\n", addon.Name, addon.Service, addon.Version, addon.Plan)
+	})
+}
