@@ -3,6 +3,8 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -235,6 +237,8 @@ func (d *Daemon) VerifyBackup(ctx context.Context, id, member string, out io.Wri
 	}
 	b.Proven, b.Facts = now(), facts
 	switch {
+	case err != nil && b.detail().Credentials != credentials(addon):
+		return b, Errorf(Conflict, "backup %s is from before the credentials of %s were rotated, and can't be tried with today's: %w", b.ID, b.Addon, err)
 	case isKind(err, Failed) || isKind(err, NotFound):
 		b.Status, b.Proven, b.Error = BackupFailed, time.Time{}, "verify: "+err.Error()
 	case err != nil:
@@ -274,4 +278,10 @@ func (d *Daemon) proveStored(ctx context.Context, addon Addon, b Backup, part Pa
 	}
 	step(out, "Proving it in a throwaway container")
 	return d.prove(ctx, d.proofSpec(addon, spec, b.ID, dirs), spec, nil)
+}
+
+// credentials tells apart, and reveals nothing of, the secrets of an add-on.
+func credentials(a Addon) string {
+	sum := sha256.Sum256(encode(a.Secrets)) // maps are encoded in order
+	return hex.EncodeToString(sum[:8])
 }

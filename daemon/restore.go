@@ -134,6 +134,9 @@ func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Add
 	if err := fill(ctx, next, out); err != nil {
 		return err
 	}
+	if err := d.proveNext(ctx, next, out); err != nil {
+		return err
+	}
 	if err := op.step(ctx, "replace", nil); err != nil {
 		return err
 	}
@@ -156,6 +159,32 @@ func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Add
 		return err
 	}
 	return d.resumeApps(ctx, addon.Name)
+}
+
+// proveNext tries the filled volumes while the service still runs on its own: what does
+// not come up, or does not let the add-on's user in, costs no one a request.
+func (d *Daemon) proveNext(ctx context.Context, next Addon, out io.Writer) error {
+	step(out, "Trying it in a throwaway container")
+	spec, err := d.renderAddon(next)
+	if err != nil {
+		return err
+	}
+	dirs, err := d.volumeDirs(ctx, next)
+	if err != nil {
+		return err
+	}
+	if err := d.writeFiles(next, spec); err != nil {
+		return err
+	}
+	facts, err := d.prove(ctx, d.proofSpec(next, spec, backupID(next.Name, now()), dirs), spec, nil)
+	if err != nil {
+		return Errorf(Failed, "%s does not run on that data: %w", next.Name, err).
+			WithHint("nothing was changed; were its credentials rotated, or its version changed, since?")
+	}
+	if facts != "" {
+		step(out, "Found %s", facts)
+	}
+	return nil
 }
 
 func (d *Daemon) volumeNames(a Addon) (names []string) {

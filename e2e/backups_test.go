@@ -1,0 +1,356 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"towline/e2e/database"
+	"towline/e2e/stack"
+)
+
+// backup is one as the listing has it.
+type backup struct {
+	ID, Addon, Status, Reason, Facts, Error string
+	Size                                    int64
+	Stall                                   time.Duration
+	Proven                                  time.Time
+}
+
+func capture(t *testing.T, s *stack.Stack, addon string) backup {
+	t.Helper()
+	return decode[backup](t, s, "backups:capture", addon)
+}
+
+func backupsOf(t *testing.T, s *stack.Stack, addon string) []backup {
+	t.Helper()
+	return decode[[]backup](t, s, "backups", addon)
+}
+
+// newDatabase adds a service to an app that has no release, and logs in.
+func newDatabase(t *testing.T, s *stack.Stack, app, service string) *database.Database {
+	t.Helper()
+	admin(t, s, "apps:create "+app)
+	admin(t, s, "addons:create "+service+" -a "+app)
+	return openDatabase(t, s, app, service, service+"-"+app)
+}
+
+func openDatabase(t *testing.T, s *stack.Stack, app, service, addon string) *database.Database {
+	t.Helper()
+	variable := map[string]string{"redis": "REDISCLOUD_URL", "neo4j": "GRAPHENEDB_URL"}[service]
+	url := strings.TrimSpace(admin(t, s, "config:get "+variable+" -a "+app))
+	return database.Open(url, func() (string, error) { return s.Address(addon) })
+}
+
+// writes keeps adding numbered records, one after the other, and counts those that the
+// service has acknowledged.
+type writes struct {
+	begun, acknowledged atomic.Int64
+	failed              atomic.Pointer[error]
+	slowest             atomic.Int64
+	cancel              context.CancelFunc
+	done                chan struct{}
+}
+
+func startWrites(db *database.Database, from int64) *writes {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &writes{cancel: cancel, done: make(chan struct{})}
+	w.begun.Store(from)
+	w.acknowledged.Store(from)
+	go func() {
+		defer close(w.done)
+		for ctx.Err() == nil {
+			n := w.begun.Add(1)
+			start := time.Now()
+			if err := db.Add(n); err != nil {
+				w.failed.Store(&err)
+				return
+			}
+			w.acknowledged.Store(n)
+			w.slowest.Store(max(w.slowest.Load(), int64(time.Since(start))))
+		}
+	}()
+	return w
+}
+
+func (w *writes) stop(t *testing.T) {
+	t.Helper()
+	w.cancel()
+	<-w.done
+	if err := w.failed.Load(); err != nil {
+		t.Errorf("a client saw an error: %v", *err)
+	}
+}
+
+// TestAcknowledgedWritesAreInTheBackup: with writes going on all the while, a restore
+// brings back every write acknowledged before the backup began, and none begun after
+// it had ended, with none left out in between.
+func TestAcknowledgedWritesAreInTheBackup(t *testing.T) {
+	t.Parallel()
+	for service, runs := range map[string]int{"redis": 20, "neo4j": 3} {
+		t.Run(service, func(t *testing.T) {
+			t.Parallel()
+			if testing.Short() {
+				runs = 2
+			}
+			s := ownStack(t, stack.Options{})
+			db := newDatabase(t, s, "load", service)
+			last := int64(0)
+			for run := range runs {
+				w := startWrites(db, last)
+				eventually(t, func() string {
+					if w.acknowledged.Load() < last+20 {
+						return "the writer does not write"
+					}
+					return ""
+				})
+				before := w.acknowledged.Load()
+				b := capture(t, s, service+"-load")
+				after := w.begun.Load()
+				w.stop(t)
+				if b.Status != "good" || b.Proven.IsZero() {
+					t.Fatalf("run %d: %+v", run, b)
+				}
+				admin(t, s, "backups:restore "+b.ID+" --confirm "+service+"-load")
+				got, count, err := db.Last()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got < before || got > after || count != got {
+					t.Fatalf("run %d: acknowledged before %d, begun by the end %d; restored are %d records up to %d", run, before, after, count, got)
+				}
+				t.Logf("run %d: stall %s, slowest write %s, acknowledged %d <= %d <= %d", run, b.Stall.Round(time.Millisecond),
+					time.Duration(w.slowest.Load()).Round(time.Millisecond), before, got, after)
+				last = got
+			}
+		})
+	}
+}
+
+// TestCrashInBackup kills towlined at every recorded step. After the next start the
+// service runs, with the data of before or of after, and a new backup works.
+func TestCrashInBackup(t *testing.T) {
+	t.Parallel()
+	for _, service := range []string{"redis", "neo4j"} {
+		t.Run(service, func(t *testing.T) {
+			t.Parallel()
+			if testing.Short() && service == "neo4j" {
+				t.Skip("short")
+			}
+			s := ownStack(t, stack.Options{Faults: true})
+			addon := service + "-crash"
+			db := newDatabase(t, s, "crash", service)
+			if err := db.Add(1); err != nil {
+				t.Fatal(err)
+			}
+			var good backup
+			points := steps(t, s, func() { good = capture(t, s, addon) })
+			t.Logf("a backup records %v", points)
+			if err := db.Add(2); err != nil {
+				t.Fatal(err)
+			}
+			for _, point := range points {
+				if service == "neo4j" && strings.HasSuffix(point, ":done") {
+					continue // what follows is the next point, and the time is CI's
+				}
+				t.Run(point, func(t *testing.T) {
+					restartDaemon(t, s, "TOWLINE_CRASH_AT="+point)
+					s.SSH(t.Context(), stack.Admin, nil, "backups:capture "+addon)
+					died(t, s)
+					startDaemon(t, s)
+					if last, _, err := db.Last(); err != nil || last != 2 {
+						t.Errorf("the service has %d, %v", last, err)
+					}
+					assertBackups(t, s, addon)
+				})
+			}
+			if b := capture(t, s, addon); b.Status != "good" {
+				t.Errorf("afterwards: %+v", b)
+			}
+			crashRestores(t, s, db, service, good)
+		})
+	}
+}
+
+func crashRestores(t *testing.T, s *stack.Stack, db *database.Database, service string, good backup) {
+	t.Helper()
+	addon := service + "-crash"
+	restore := "backups:restore " + good.ID + " --confirm " + addon
+	points := []string{"restore:check", "restore:check:done", "restore:replace", "restore:replace:done", "restore:current", "restore:current:done"}
+	for i, point := range points {
+		if service == "neo4j" && i%2 == 1 {
+			continue
+		}
+		t.Run(point, func(t *testing.T) {
+			if err := db.Add(2); err != nil {
+				t.Fatal(err)
+			}
+			restartDaemon(t, s, "TOWLINE_CRASH_AT="+point)
+			s.SSH(t.Context(), stack.Admin, nil, restore)
+			died(t, s)
+			startDaemon(t, s)
+			want := int64(2)
+			if i >= 4 {
+				want = 1
+			}
+			if last, _, err := db.Last(); err != nil || last != want {
+				t.Errorf("the service has %d, not %d: %v", last, want, err)
+			}
+			assertBackups(t, s, addon)
+		})
+	}
+}
+
+func died(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := s.WaitDaemonDied(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// assertBackups: no backup runs, the folders are those of the listing, and of the add-on
+// there is one container, running, with one generation of volumes.
+func assertBackups(t *testing.T, s *stack.Stack, addon string) {
+	t.Helper()
+	var listed []string
+	for _, b := range backupsOf(t, s, addon) {
+		if b.Status == "running" {
+			t.Errorf("%s is running still", b.ID)
+		}
+		if b.Size > 0 {
+			listed = append(listed, b.ID)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(s.Dir, "state", "backups"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored []string
+	for _, e := range entries {
+		stored = append(stored, e.Name())
+	}
+	slices.Sort(listed)
+	if !slices.Equal(listed, stored) {
+		t.Errorf("listed %q, stored %q", listed, stored)
+	}
+	if work, _ := os.ReadDir(filepath.Join(s.Dir, "state", "work", "backup")); len(work) > 0 {
+		t.Errorf("%v is left", work)
+	}
+	o, err := s.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := func(names []string) (n int) {
+		for _, name := range names {
+			if strings.Contains(name, addon) {
+				n++
+			}
+		}
+		return n
+	}
+	if count(o.Containers) != 1 || count(o.Volumes) != 1 {
+		t.Errorf("of %s there are: %s", addon, o)
+	}
+	out, err := stack.Podman("ps", "--filter", "label=towline="+s.Name, "--format", "{{.Names}} {{.Status}}")
+	if err != nil || !strings.Contains(out, " Up ") {
+		t.Errorf("runs: %q %v", out, err)
+	}
+}
+
+// TestDamagedBackup: a flipped byte in a stored part is found by verify and by restore,
+// and nothing is changed.
+func TestDamagedBackup(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{})
+	db := newDatabase(t, s, "damage", "redis")
+	if err := db.Add(1); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"data.tar.zst", "redis.rdb.zst"} {
+		b := capture(t, s, "redis-damage")
+		admin(t, s, "backups:verify "+b.ID)
+		path := filepath.Join(s.Dir, "state", "backups", b.ID, file)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[len(text)/2] ^= 1
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if file == "data.tar.zst" {
+			if r := s.SSH(t.Context(), stack.Admin, nil, "backups:restore "+b.ID+" --confirm redis-damage"); r.Code != 1 || !strings.Contains(r.Stderr, "damaged") {
+				t.Errorf("restore of a damaged %s: %s", file, r)
+			}
+		} else if r := s.SSH(t.Context(), stack.Admin, nil, "backups:download "+b.ID); r.Code != 1 || r.Stdout != "" || !strings.Contains(r.Stderr, "damaged") {
+			t.Errorf("download of a damaged %s: %s", file, r)
+		}
+		if r := s.SSH(t.Context(), stack.Admin, nil, "backups:verify "+b.ID); r.Code != 1 || !strings.Contains(r.Stderr, "damaged") {
+			t.Errorf("verify of a damaged %s: %s", file, r)
+		}
+		if list := backupsOf(t, s, "redis-damage"); list[0].Status != "failed" {
+			t.Errorf("a damaged backup is %s", list[0].Status)
+		}
+	}
+	if last, _, err := db.Last(); err != nil || last != 1 {
+		t.Errorf("the service has %d, %v", last, err)
+	}
+	if r := s.SSH(t.Context(), stack.Admin, nil, "backups:check"); r.Code != 1 || !strings.Contains(r.Stdout, "damaged") {
+		t.Errorf("backups:check: %s", r)
+	}
+}
+
+// TestDumps: the portable dump of one add-on goes into another one, and so does the
+// user's own; rubbish changes nothing.
+func TestDumps(t *testing.T) {
+	t.Parallel()
+	for _, service := range []string{"redis", "neo4j"} {
+		t.Run(service, func(t *testing.T) {
+			t.Parallel()
+			s := ownStack(t, stack.Options{})
+			db := newDatabase(t, s, "one", service)
+			other := newDatabase(t, s, "two", service)
+			for n := range int64(7) {
+				if err := db.Add(n + 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b := capture(t, s, service+"-one")
+			admin(t, s, fmt.Sprintf("backups:restore %s --to %s-two --confirm %s-two", b.ID, service, service))
+			if last, count, err := other.Last(); err != nil || last != 7 || count != 7 {
+				t.Errorf("%s-two has %d up to %d, %v", service, count, last, err)
+			}
+			dump := s.SSH(t.Context(), stack.Admin, nil, "backups:download "+b.ID)
+			if dump.Code != 0 || len(dump.Stdout) < 20 {
+				t.Fatalf("download: %d, %d bytes, %s", dump.Code, len(dump.Stdout), dump.Stderr)
+			}
+			if err := db.Add(8); err != nil {
+				t.Fatal(err)
+			}
+			take := "backups:restore --dump --to " + service + "-one --confirm " + service + "-one"
+			for _, bad := range []string{"", "rubbish", dump.Stdout[:len(dump.Stdout)/2]} {
+				if r := s.SSH(t.Context(), stack.Admin, strings.NewReader(bad), take); r.Code == 0 {
+					t.Errorf("%d bytes of rubbish are taken: %s", len(bad), r)
+				}
+				if last, _, err := db.Last(); err != nil || last != 8 {
+					t.Errorf("after rubbish the service has %d, %v", last, err)
+				}
+			}
+			if r := s.SSH(t.Context(), stack.Admin, bytes.NewReader([]byte(dump.Stdout)), take); r.Code != 0 {
+				t.Fatalf("the dump is not taken: %s", r)
+			}
+			if last, count, err := db.Last(); err != nil || last != 7 || count != 7 {
+				t.Errorf("%s-one has %d up to %d, %v", service, count, last, err)
+			}
+		})
+	}
+}
