@@ -10,7 +10,11 @@ import (
 	"time"
 )
 
-// Load asks an app for pages without a pause, each on a connection of its own, from
+// perClient is the time from one request of a client to its next: constant load that
+// leaves a machine of two processors some room for what is measured.
+const perClient = 10 * time.Millisecond
+
+// Load asks an app for pages at a constant rate, each on a connection of its own, from
 // several clients, until it is stopped.
 type Load struct {
 	cancel  context.CancelFunc
@@ -43,8 +47,11 @@ func (s *Stack) StartLoad(app, path string, n int) (*Load, error) {
 	l := &Load{cancel: cancel, seen: map[string]int{}}
 	for range n {
 		l.workers.Go(func() {
+			next := time.NewTicker(perClient)
+			defer next.Stop()
 			for ctx.Err() == nil {
 				l.once(client, s.URL(app, path))
+				<-next.C
 			}
 		})
 	}
