@@ -18,6 +18,9 @@ const (
 
 // recoverAddon brings one of them to its one allowed outcome.
 func (d *Daemon) recoverAddon(ctx context.Context, op *operation) error {
+	if _, err := d.Addon(ctx, op.Subject); isKind(err, NotFound) {
+		return op.finish(ctx)
+	}
 	switch op.Kind {
 	case opAttach:
 		return d.recoverAttach(ctx, op)

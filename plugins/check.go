@@ -194,7 +194,7 @@ func (m *Manifest) checkCommands(bad badFunc) {
 	look("probe: ", m.Probe.Command)
 	for where, a := range map[string]Action{
 		"snapshot: ": m.Snapshot, "verify: ": m.Verify, "export: ": m.Export.Action, "import: ": m.Import.Action,
-		"console: ": m.Console, "rotate: ": m.Rotate, "retire: ": m.Retire,
+		"console: ": m.Console, "rotate: ": m.Rotate, "retire: ": m.Retire, "sample: ": m.Sample,
 	} {
 		look(where, a.Command)
 	}

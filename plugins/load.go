@@ -9,25 +9,38 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/BurntSushi/toml"
 )
 
-// Catalog is the services that can be added.
-type Catalog struct{ services map[string]*Manifest }
+// Catalog is the services that can be added. Its methods may be called at any time.
+type Catalog struct {
+	dirs []string
+
+	mu       sync.RWMutex
+	services map[string]*Manifest
+	trial    map[string]*Manifest // see Try
+}
 
 // Load reads every plugin below the directories; of two with one name the later
 // directory's counts. What is wrong with some is the error; the Catalog then has the
 // others.
 func Load(dirs ...string) (*Catalog, error) {
-	c := &Catalog{services: map[string]*Manifest{}}
+	c := &Catalog{dirs: dirs, trial: map[string]*Manifest{}}
+	return c, c.Reload()
+}
+
+// Reload reads the directories anew.
+func (c *Catalog) Reload() error {
+	services := map[string]*Manifest{}
 	var errs []error
-	for _, dir := range dirs {
+	for _, dir := range c.dirs {
 		entries, err := os.ReadDir(dir)
 		errs = append(errs, err)
 		for _, e := range entries {
 			path := filepath.Join(dir, e.Name(), FileName)
-			if _, err := os.Stat(path); err != nil {
+			if _, err := os.Stat(path); err != nil || strings.HasPrefix(e.Name(), ".") {
 				continue
 			}
 			m, err := LoadFile(path)
@@ -35,20 +48,47 @@ func Load(dirs ...string) (*Catalog, error) {
 				errs = append(errs, err)
 				continue
 			}
-			c.services[m.Name] = m
+			services[m.Name] = m
 		}
 	}
-	return c, errors.Join(errs...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.services = services
+	return errors.Join(errs...)
 }
 
 // Service returns the manifest of a name.
 func (c *Catalog) Service(name string) (*Manifest, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if m, ok := c.trial[name]; ok {
+		return m, true
+	}
 	m, ok := c.services[name]
 	return m, ok
 }
 
 // Names lists the services in alphabetical order.
-func (c *Catalog) Names() []string { return slices.Sorted(maps.Keys(c.services)) }
+func (c *Catalog) Names() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Sorted(maps.Keys(c.services))
+}
+
+// Try has Service, but not Names, know a manifest by another name until forget is
+// called.
+func (c *Catalog) Try(name string, m *Manifest) (forget func()) {
+	trial := *m
+	trial.Name = name
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trial[name] = &trial
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.trial, name)
+	}
+}
 
 // LoadFile reads and checks one manifest. Every fault is told with file and line, as
 // many as can be at once.

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"path/filepath"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type Manifest struct {
 	Vars           []VarTemplate       `toml:"vars"`
 	Snapshot       Action              `toml:"snapshot"` // before the volumes are frozen
 	Verify         Action              `toml:"verify"`   // prints facts, one a line
+	Sample         Action              `toml:"sample"`   // writes what verify counts; for plugins:check
 	Export         Transfer            `toml:"export"`
 	Import         Transfer            `toml:"import"`
 	Console        Action              `toml:"console"`
@@ -138,6 +140,9 @@ func (d *duration) UnmarshalText(text []byte) error {
 	*d = duration(v)
 	return err
 }
+
+// Dir is the folder that the manifest was read from.
+func (m *Manifest) Dir() string { return filepath.Dir(m.path) }
 
 // VersionNames lists the versions, as the manifest orders them.
 func (m *Manifest) VersionNames() []string {

@@ -39,6 +39,7 @@ type Spec struct {
 	Console    Action
 	Rotate     Action
 	Retire     Action
+	Sample     Action
 	Export     Transfer
 	Import     Transfer
 
@@ -128,7 +129,7 @@ func (m *Manifest) Render(i Instance) (Spec, error) {
 		Volumes: m.Volumes, Ports: ports, Memory: memory, CPU: plan.CPU,
 		Probe:    Probe{r.action(m.Probe.Action), time.Duration(m.Probe.Interval), time.Duration(m.Probe.Deadline)},
 		Snapshot: r.action(m.Snapshot), Verify: r.action(m.Verify), Console: r.action(m.Console),
-		Rotate: r.action(m.Rotate), Retire: r.action(m.Retire), Export: r.transfer(m.Export), Import: r.transfer(m.Import),
+		Rotate: r.action(m.Rotate), Retire: r.action(m.Retire), Sample: r.action(m.Sample), Export: r.transfer(m.Export), Import: r.transfer(m.Import),
 	}
 	if s.Probe.Interval == 0 {
 		s.Probe.Interval = 100 * time.Millisecond

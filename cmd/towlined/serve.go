@@ -131,7 +131,7 @@ func makeDirs(file config.File) error {
 		file.State: 0o711, filepath.Join(file.State, "ssh"): 0o755, filepath.Join(file.State, "git"): 0o711,
 		filepath.Join(file.State, "work"): 0o700, filepath.Join(file.State, "build"): 0o711,
 		filepath.Join(file.State, "logs"): 0o700, filepath.Join(file.State, "addons"): 0o700,
-		filepath.Join(file.State, "backups"): 0o700, file.Run: 0o755,
+		filepath.Join(file.State, "backups"): 0o700, daemon.PluginDir(file.State): 0o755, file.Run: 0o755,
 	} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return err

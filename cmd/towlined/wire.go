@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
-	catalog, err := loadCatalog(file.Addons, log)
+	catalog, err := loadCatalog(append(slices.Clone(file.Addons), daemon.PluginDir(file.State)), log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,75 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+func pluginCommands() []*Command {
+	return []*Command{
+		{Name: "plugins", Summary: "list the plugins, which services come from", Operator: true, Run: runPlugins},
+		{Name: "plugins:list", Summary: "list the plugins, which services come from", Operator: true, Run: runPlugins},
+		{Name: "plugins:install", Args: "DIR|GIT-URL", Summary: "add a service, or replace one", Min: 1, Max: 1, Operator: true, Run: runPluginInstall,
+			Help: "A plugin is a folder with a plugin.toml in it: see docs/plugins.md. Give the full path of one on the host, or\n" +
+				"the address of a Git repository over https or ssh.\n\n" +
+				"  towline plugins:install /root/plugins/memcached"},
+		{Name: "plugins:remove", Args: "NAME", Summary: "remove a plugin that was installed", Min: 1, Max: 1, Operator: true, Run: runPluginRemove,
+			Help: "Refused while there are add-ons of it."},
+		{Name: "plugins:check", Args: "DIR|GIT-URL", Summary: "tell what is wrong with a plugin", Min: 1, Max: 1, Operator: true, Run: runPluginCheck,
+			Help: "Reads the manifest. With --run, takes an add-on of it through its whole life on real containers: create, write,\n" +
+				"restart, attach, rotate, back up, restore, upgrade, destroy.",
+			Flags: func(f *pflag.FlagSet) { f.Bool("run", false, "try it on real containers") }},
+	}
+}
+
+func runPlugins(ctx context.Context, call *Call) error {
+	list, err := call.Daemon.Plugins(ctx)
+	if err != nil {
+		return err
+	}
+	return call.result(list, func(w io.Writer) {
+		table(w, func(row func(...any)) {
+			for _, p := range list {
+				row(p.Name, strings.Join(p.Versions, " "), map[bool]string{true: "installed", false: "built in"}[p.Installed],
+					fmt.Sprintf("%d add-ons", len(p.Addons)), p.Title)
+			}
+		})
+	})
+}
+
+func runPluginInstall(ctx context.Context, call *Call) error {
+	p, err := call.Daemon.InstallPlugin(ctx, call.Args[0], call.Member, call.Stderr)
+	if err != nil {
+		return err
+	}
+	return call.result(p, func(w io.Writer) {
+		fmt.Fprintf(w, "%s is installed: towline addons:create %s -a APP\n", p.Name, p.Name)
+	})
+}
+
+func runPluginRemove(ctx context.Context, call *Call) error {
+	if err := call.Daemon.RemovePlugin(ctx, call.Args[0], call.Member); err != nil {
+		return err
+	}
+	fmt.Fprintf(call.Stdout, "%s is removed\n", call.Args[0])
+	return nil
+}
+
+func runPluginCheck(ctx context.Context, call *Call) error {
+	run, _ := call.Flags.GetBool("run")
+	p, err := call.Daemon.CheckPlugin(ctx, call.Args[0], call.Member, run, call.Stderr)
+	if err != nil {
+		return err
+	}
+	return call.result(p, func(w io.Writer) {
+		if run {
+			fmt.Fprintf(w, "%s conforms\n", p.Name)
+			return
+		}
+		fmt.Fprintf(w, "the manifest of %s is good; --run tries it on real containers\n", p.Name)
+	})
+}

@@ -1,0 +1,143 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A plugin is a manifest and perhaps a few words about it. More is a mistake, like
+// a home directory.
+const (
+	maxFiles = 200
+	maxBytes = 8 << 20
+)
+
+// Install copies a plugin's folder to NAME below root, whole or not at all: files and
+// folders alone, without .git. One that was there is replaced in one step.
+func Install(m *Manifest, root string) error {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	staging, err := os.MkdirTemp(root, ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(staging)
+	if err := os.Chmod(staging, 0o755); err != nil {
+		return err
+	}
+	if err := copyTree(m.Dir(), staging); err != nil {
+		return err
+	}
+	target := filepath.Join(root, m.Name)
+	err = unix.Renameat2(unix.AT_FDCWD, staging, unix.AT_FDCWD, target, unix.RENAME_EXCHANGE)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Rename(staging, target)
+	}
+	return errors.Join(err, syncDir(root))
+}
+
+// Uninstall removes a plugin that Install has copied.
+func Uninstall(name, root string) error {
+	if !serviceName.MatchString(name) {
+		return fmt.Errorf("%q is not the name of a service", name)
+	}
+	gone := filepath.Join(root, ".old-"+name)
+	if err := os.RemoveAll(gone); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(root, name), gone); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(gone), syncDir(root))
+}
+
+func copyTree(from, to string) error {
+	files, size := 0, int64(0)
+	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil || rel == "." {
+			return err
+		}
+		dst := filepath.Join(to, rel)
+		switch {
+		case rel == ".git":
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case e.IsDir():
+			files++
+			return os.Mkdir(dst, 0o755)
+		case !e.Type().IsRegular():
+			return fmt.Errorf("%s is neither a file nor a folder", path)
+		}
+		n, err := copyFile(path, dst)
+		files++
+		size += n
+		if err == nil && (files > maxFiles || size > maxBytes) {
+			err = fmt.Errorf("%s holds more than %d files or %d MB: is it a plugin's folder?", from, maxFiles, maxBytes>>20)
+		}
+		return err
+	})
+}
+
+func copyFile(from, to string) (int64, error) {
+	r, err := os.OpenFile(from, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(w, io.LimitReader(r, maxBytes+1))
+	return n, errors.Join(err, w.Sync(), w.Close())
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+var (
+	gitURL = regexp.MustCompile(`^(https|ssh)://[A-Za-z0-9]`)
+	scpURL = regexp.MustCompile(`^[A-Za-z0-9._-]+@[A-Za-z0-9][A-Za-z0-9.-]*:[^:]`)
+	anyURL = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
+)
+
+// IsURL tells whether source names a Git repository, and not a folder.
+func IsURL(source string) bool { return anyURL.MatchString(source) || scpURL.MatchString(source) }
+
+// Fetch clones a Git repository's newest commit into dir, which must not exist. Over
+// https and ssh alone: others would be run here, or be read by anyone on the way.
+func Fetch(ctx context.Context, source, dir string) error {
+	if !gitURL.MatchString(source) && !scpURL.MatchString(source) {
+		return fmt.Errorf("%q is not a Git address over https or ssh", source)
+	}
+	cmd := exec.CommandContext(ctx, "git", "-c", "core.hooksPath=/dev/null", "-c", "core.symlinks=false",
+		"clone", "--quiet", "--depth", "1", "--single-branch", "--no-recurse-submodules", "--no-tags", "--template=", "--", source, dir)
+	cmd.Env = append(os.Environ(), "GIT_ALLOW_PROTOCOL=https:ssh", "GIT_TERMINAL_PROMPT=0", "GIT_SSH_COMMAND=ssh -oBatchMode=yes", "LC_ALL=C")
+	cmd.WaitDelay = 5e9 // nanoseconds: a helper of git's may hold its output open
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("git clone: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
