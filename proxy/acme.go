@@ -78,6 +78,7 @@ func newACME(o *Options) (*acmeCA, error) {
 		CA: o.TLS.ACME, TestCA: o.TLS.ACME, Email: o.TLS.Email, Agreed: true,
 		AltHTTPPort: o.TLS.HTTPPort, AltTLSALPNPort: o.TLS.TLSPort,
 		CertObtainTimeout: 3 * time.Minute,
+		NewAccountFunc:    withoutPlaceholder,
 		Logger:            zap.NewNop(),
 	}
 	if o.TLS.EABKeyID != "" {
@@ -98,11 +99,19 @@ func newACME(o *Options) (*acmeCA, error) {
 		if !ok {
 			return nil, fmt.Errorf("%T cannot answer DNS challenges", o.TLS.DNSProvider)
 		}
-		template.DNS01Solver = &certmagic.DNS01Solver{DNSManager: certmagic.DNSManager{DNSProvider: provider, Logger: zap.NewNop()}}
+		template.DNS01Solver = &certmagic.DNS01Solver{DNSManager: certmagic.DNSManager{
+			DNSProvider: provider, Resolvers: o.TLS.DNSResolvers, PropagationTimeout: 2 * time.Minute, Logger: zap.NewNop()}}
 	}
 	a.issuer = certmagic.NewACMEIssuer(a.config, template)
 	a.config.Issuers = []certmagic.Issuer{a.issuer}
 	return a, nil
+}
+
+// withoutPlaceholder: without a contact, certmagic keeps the account under the
+// name "default", which it later takes for an address, and CAs refuse.
+func withoutPlaceholder(_ context.Context, _ *certmagic.ACMEIssuer, account acme.Account) (acme.Account, error) {
+	account.Contact = slices.DeleteFunc(account.Contact, func(c string) bool { return c == "mailto:default" })
+	return account, nil
 }
 
 // begin starts with the names that were waiting for the listeners: a challenge

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type pebble struct {
 	*httptest.Server
 	store *db.MemoryStore
 	roots string // PEM file of the roots that the directory is trusted by
+	names string // address of the name server
 	ports [2]int
 	hook  atomic.Pointer[http.HandlerFunc] // when set, answers in its place
 	https net.Listener
@@ -52,7 +54,8 @@ func newPebble(t *testing.T, eab bool) *pebble {
 	}
 	logger := log.New(io.Discard, "", 0)
 	authority := ca.New(logger, p.store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {}})
-	validator := va.New(logger, p.ports[0], p.ports[1], false, nameServer(t), p.store)
+	p.names = nameServer(t)
+	validator := va.New(logger, p.ports[0], p.ports[1], false, p.names, p.store)
 	front := wfe.New(logger, p.store, validator, authority, []string{"ca.example"}, false, eab, 1, 1)
 	h := front.Handler()
 	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,24 +74,73 @@ func newPebble(t *testing.T, eab bool) *pebble {
 	return p
 }
 
-// nameServer answers 127.0.0.1 for every name.
+// nameServer answers 127.0.0.1 for every name, is the primary of wild.example,
+// and takes dynamic updates signed with its key.
 func nameServer(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
+	var mu sync.Mutex
+	texts := map[string][]dns.RR{}
+	h := func(w dns.ResponseWriter, r *dns.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
 		m := new(dns.Msg)
 		m.SetReply(r)
-		if r.Question[0].Qtype == dns.TypeA {
-			m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: r.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.IPv4(127, 0, 0, 1)})
+		name := r.Question[0].Name
+		hdr := dns.RR_Header{Name: name, Rrtype: r.Question[0].Qtype, Class: dns.ClassINET, Ttl: 1}
+		switch {
+		case r.Opcode == dns.OpcodeUpdate && (r.IsTsig() == nil || w.TsigStatus() != nil):
+			m.Rcode = dns.RcodeRefused
+		case r.Opcode == dns.OpcodeUpdate:
+			for _, rr := range r.Ns {
+				at := rr.Header().Name
+				if rr.Header().Class == dns.ClassINET {
+					texts[at] = append(texts[at], rr)
+				} else {
+					delete(texts, at)
+				}
+			}
+			m.SetTsig("key.", "hmac-sha256.", 300, time.Now().Unix())
+		case hdr.Rrtype == dns.TypeTXT:
+			m.Answer = texts[name]
+		case hdr.Rrtype == dns.TypeSOA && name == "wild.example.":
+			m.Answer = append(m.Answer, &dns.SOA{Hdr: hdr, Ns: "ns.wild.example.", Mbox: "ops.wild.example."})
+		case hdr.Rrtype == dns.TypeA:
+			m.Answer = append(m.Answer, &dns.A{Hdr: hdr, A: net.IPv4(127, 0, 0, 1)})
 		}
 		w.WriteMsg(m)
-	})}
-	go s.ActivateAndServe()
-	t.Cleanup(func() { s.Shutdown() })
+	}
+	// UDP on the same port, for resolvers that begin with it.
+	u, err := net.ListenPacket("udp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*dns.Server{{Listener: l}, {PacketConn: u}} {
+		s.Handler, s.TsigSecret = dns.HandlerFunc(h), map[string]string{"key.": tsigSecret}
+		// miekg/dns refuses updates unless asked not to.
+		s.MsgAcceptFunc = func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }
+		go s.ActivateAndServe()
+		t.Cleanup(func() { s.Shutdown() })
+	}
 	return l.Addr().String()
+}
+
+const tsigSecret = "c2VjcmV0IGtleSBmb3IgdGVzdHM="
+
+func TestWildcardByDNSChallenge(t *testing.T) {
+	p := newPebble(t, false)
+	s := start(t, p.configure, func(o *proxy.Options) {
+		o.TLS.DNSProvider = &proxy.RFC2136{Server: p.names, KeyName: "key", KeySecret: tsigSecret}
+		o.TLS.DNSResolvers = []string{p.names}
+	})
+	s.deploy(service("one", addr(app(t, says("ok"))), "*.wild.example"))
+	until(t, "valid", func() bool { return s.certificate("*.wild.example").State == "valid" })
+	if leaf := s.leaf("any.wild.example"); leaf.VerifyHostname("any.wild.example") != nil || !strings.Contains(leaf.Issuer.CommonName, "Pebble") {
+		t.Errorf("shown %v by %s", leaf.DNSNames, leaf.Issuer)
+	}
 }
 
 func (p *pebble) configure(o *proxy.Options) {

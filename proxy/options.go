@@ -48,9 +48,11 @@ type TLS struct {
 	EABKeyID, EABKey string
 	// CARoots is a PEM file of roots to trust the ACME server by. Empty: the system's.
 	CARoots string
-	// DNSProvider answers DNS-01 challenges, as certmagic.DNSProvider. Names
-	// with a wildcard need it.
+	// DNSProvider answers DNS-01 challenges, as certmagic.DNSProvider does;
+	// RFC2136 is one. Names with a wildcard need it.
 	DNSProvider any
+	// DNSResolvers (host:port) are asked about zones in place of the system's.
+	DNSResolvers []string
 	// HTTPPort and TLSPort are where the CA's challenges arrive when they are
 	// not 80 and 443, as in tests.
 	HTTPPort, TLSPort int
