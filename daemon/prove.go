@@ -90,7 +90,7 @@ func (d *Daemon) startThrowaway(ctx context.Context, c ContainerSpec, spec plugi
 	}
 	err := d.awaitService(ctx, c.Name, spec)
 	if died := d.died(ctx, c.Name); died != nil {
-		return errors.Join(died, err)
+		return died
 	}
 	return err
 }
@@ -104,7 +104,7 @@ func (d *Daemon) died(ctx context.Context, container string) error {
 	case c.OOMKilled:
 		return Errorf(Failed, "the throwaway container ran out of memory").WithHint("a plan with more memory may help")
 	}
-	return Errorf(Failed, "the throwaway container died with exit code %d", c.ExitCode)
+	return Errorf(Failed, "the throwaway container died with exit code %d; its last output:\n%s", c.ExitCode, d.tail(container))
 }
 
 // facts are what the manifest's verification counts.

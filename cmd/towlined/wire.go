@@ -16,6 +16,7 @@ import (
 	"towline/daemon/build"
 	"towline/daemon/git"
 	"towline/daemon/logs"
+	"towline/daemon/offsite"
 	"towline/daemon/podman"
 	"towline/daemon/router"
 	"towline/daemon/store"
@@ -78,6 +79,10 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
+	elsewhere, err := openOffsite(file, state("backups"))
+	if err != nil {
+		return nil, nil, err
+	}
 	catalog, err := loadCatalog(append(slices.Clone(file.Addons), daemon.PluginDir(file.State)), log)
 	if err != nil {
 		return nil, nil, err
@@ -90,10 +95,21 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Unpacker:     git.NewUnpacker(git.Limits{}),
 		Keys:         git.NewKeys(state("ssh/authorized_keys"), append([]string{"exec"}, shellCommand(file)...)...),
-		Logs:         appLogs, Vault: backups, Catalog: catalog, Log: log, Fault: fault,
+		Logs:         appLogs, Vault: backups, Offsite: elsewhere, Catalog: catalog, Log: log, Fault: fault,
 	})
 	closers = append(closers, func() error { d.Close(); return nil })
 	return d, closeAll, nil
+}
+
+// openOffsite returns nil if backups have no copies elsewhere.
+func openOffsite(file config.File, dir string) (daemon.Offsite, error) {
+	o := file.Offsite
+	if o.Repository == "" {
+		return nil, nil
+	}
+	return offsite.New(offsite.Options{
+		Repository: o.Repository, PasswordFile: o.PasswordFile, Env: o.Env, Flags: o.Flags, Dir: dir,
+	})
 }
 
 // loadCatalog reads the add-on manifests. A broken one is reported and left out; it

@@ -43,6 +43,18 @@ type File struct {
 	Logs  Logs  `toml:"logs"`
 	Proxy Proxy `toml:"proxy"`
 	TLS   TLS   `toml:"tls"`
+
+	Offsite Offsite `toml:"offsite"`
+}
+
+// Offsite says where encrypted second copies of backups go. See docs/backups.md.
+type Offsite struct {
+	// Repository is as restic has it: s3:https://host/bucket, sftp:user@host:/path.
+	// Empty: none.
+	Repository   string            `toml:"repository"`
+	PasswordFile string            `toml:"password_file"`
+	Env          map[string]string `toml:"env"`   // for restic, like AWS_ACCESS_KEY_ID
+	Flags        []string          `toml:"flags"` // for restic, like "-o", "sftp.args=..."
 }
 
 // SSH says how users reach this machine, for the addresses that Towline prints.

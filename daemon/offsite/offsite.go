@@ -1,0 +1,194 @@
+// Package offsite keeps encrypted second copies of backups by restic, on any storage
+// that restic knows: S3-compatible ones and SFTP among them. Each backup is a snapshot
+// whose tag is the backup's ID, so that anyone with the password can restore it by
+// restic alone. See docs/backups.md.
+package offsite
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"towline/daemon"
+)
+
+// Options say where copies go.
+type Options struct {
+	Repository   string            // as restic has it: s3:https://host/bucket, sftp:user@host:/path
+	PasswordFile string            // encrypts the repository: without it the copies are lost
+	Env          map[string]string // for restic, like AWS_ACCESS_KEY_ID
+	Flags        []string          // for restic, like "-o", "sftp.args=-i /root/.ssh/backup"
+	Dir          string            // of the vault: each backup is a folder
+	Timeout      time.Duration     // of one call; 0: six hours
+}
+
+// Offsite is one restic repository.
+type Offsite struct {
+	o  Options
+	mu sync.Mutex // restic locks the repository anyway; waiting here is cheaper
+	// ready: the repository is known to exist.
+	ready bool
+}
+
+var _ daemon.Offsite = (*Offsite)(nil)
+
+// host is the same for all snapshots: a repository may outlive the machine.
+const host = "towline"
+
+// New checks that restic and the password are there. The server may be gone.
+func New(o Options) (*Offsite, error) {
+	if _, err := exec.LookPath("restic"); err != nil {
+		return nil, fmt.Errorf("offsite copies need restic: apt install restic")
+	}
+	info, err := os.Stat(o.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("offsite.password_file: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("offsite.password_file: others can read %s: chmod 600 it", o.PasswordFile)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 6 * time.Hour
+	}
+	return &Offsite{o: o}, nil
+}
+
+// Place implements daemon.Offsite. Credentials are never part of a repository's name.
+func (s *Offsite) Place() string { return s.o.Repository }
+
+// Upload implements daemon.Offsite.
+func (s *Offsite) Upload(ctx context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	found, err := s.find(ctx, id)
+	if err != nil || found != "" {
+		return err
+	}
+	_, err = s.restic(ctx, "backup", "--quiet", "--host", host, "--tag", id, filepath.Join(s.o.Dir, id))
+	return err
+}
+
+// Fetch implements daemon.Offsite.
+func (s *Offsite) Fetch(ctx context.Context, id string) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snapshot, err := s.find(ctx, id)
+	if err != nil {
+		return err
+	}
+	if snapshot == "" {
+		return daemon.Errorf(daemon.NotFound, "there is no copy of %s at %s", id, s.Place())
+	}
+	// A .partial that a crash leaves is removed at the next start.
+	tmp := filepath.Join(s.o.Dir, id+".partial")
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	if err := os.RemoveAll(tmp); err != nil {
+		return err
+	}
+	if _, err := s.restic(ctx, "restore", "--quiet", "--target", tmp, snapshot); err != nil {
+		return err
+	}
+	// The snapshot has the whole path of the vault in which it was taken.
+	var folder string
+	err = filepath.WalkDir(tmp, func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.IsDir() && e.Name() == id {
+			folder = path
+			return filepath.SkipAll
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if folder == "" {
+		return fmt.Errorf("the copy at %s does not hold %s", s.Place(), id)
+	}
+	return os.Rename(folder, filepath.Join(s.o.Dir, id))
+}
+
+// Forget implements daemon.Offsite.
+func (s *Offsite) Forget(ctx context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snapshot, err := s.find(ctx, id)
+	if err != nil || snapshot == "" {
+		return err
+	}
+	_, err = s.restic(ctx, "forget", "--quiet", "--prune", snapshot)
+	return err
+}
+
+// prepare makes the repository if there is none. A lock that an earlier upload left
+// behind when it was killed goes.
+func (s *Offsite) prepare(ctx context.Context) error {
+	if s.ready {
+		return nil
+	}
+	_, err := s.restic(ctx, "cat", "config")
+	if err != nil {
+		// Only restic knows whether a repository is absent or out of reach; init
+		// refuses the one and fails at the other.
+		if _, ierr := s.restic(ctx, "init"); ierr != nil {
+			return errors.Join(err, ierr)
+		}
+	}
+	if _, err := s.restic(ctx, "unlock"); err != nil {
+		return err
+	}
+	s.ready = true
+	return nil
+}
+
+// find is the snapshot of a backup; empty if there is none.
+func (s *Offsite) find(ctx context.Context, id string) (string, error) {
+	out, err := s.restic(ctx, "snapshots", "--json", "--no-lock", "--tag", id)
+	if err != nil {
+		return "", err
+	}
+	var list []struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(out, &list); err != nil {
+		return "", fmt.Errorf("restic snapshots: %w", err)
+	}
+	if len(list) == 0 {
+		return "", nil
+	}
+	return list[len(list)-1].ID, nil
+}
+
+// restic runs it by its words, never by a shell. Secrets are in files and in its
+// environment, which only root can see.
+func (s *Offsite) restic(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "restic", append(append([]string{}, s.o.Flags...), args...)...)
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=/root", "RESTIC_REPOSITORY=" + s.o.Repository, "RESTIC_PASSWORD_FILE=" + s.o.PasswordFile,
+		"RESTIC_CACHE_DIR=" + filepath.Join(filepath.Dir(s.o.Dir), "restic-cache"), "RESTIC_PROGRESS_FPS=0.01",
+	}
+	for key, value := range s.o.Env {
+		cmd.Env = append(cmd.Env, key+"="+value)
+	}
+	// Ended politely, it removes its lock.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		return nil, fmt.Errorf("restic %s: %w: %s", args[0], err, strings.Join(lines[max(0, len(lines)-3):], "; "))
+	}
+	return stdout.Bytes(), nil
+}

@@ -1,0 +1,191 @@
+package offsite
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+)
+
+const id = "redis-shop.20260101T030000000Z"
+
+func needRestic(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("restic"); err != nil {
+		if os.Getenv("TOWLINE_REQUIRE_PODMAN") != "" {
+			t.Fatal("restic is missing")
+		}
+		t.Skip("restic is missing")
+	}
+}
+
+// newVault is a vault's directory with one backup in it.
+func newVault(t *testing.T) (dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "backups")
+	if err := os.MkdirAll(filepath.Join(dir, id), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, id, "data.tar.zst"), []byte(strings.Repeat("data", 100_000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func open(t *testing.T, o Options) *Offsite {
+	t.Helper()
+	o.PasswordFile = filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(o.PasswordFile, []byte("correct horse"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// suite is what every kind of server must pass.
+func suite(t *testing.T, o Options) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	s := open(t, o)
+	for range 2 { // the second finds the first
+		if err := s.Upload(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(o.Dir, id, "data.tar.zst")
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(o.Dir, id)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Fetch(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != string(want) {
+		t.Errorf("fetched %d bytes, %v", len(got), err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(o.Dir, "*.partial")); len(left) > 0 {
+		t.Errorf("%q is left", left)
+	}
+	for range 2 {
+		if err := s.Forget(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Fetch(ctx, id); err == nil {
+		t.Error("a forgotten backup is fetched")
+	}
+}
+
+func TestS3(t *testing.T) {
+	needRestic(t)
+	server := httptest.NewServer(gofakes3.New(s3mem.New()).Server())
+	defer server.Close()
+	suite(t, Options{
+		Repository: "s3:" + server.URL + "/towline", Dir: newVault(t),
+		Env: map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"},
+	})
+}
+
+// TestSFTP runs against an sshd of its own.
+func TestSFTP(t *testing.T) {
+	needRestic(t)
+	const sshd = "/usr/sbin/sshd"
+	if _, err := os.Stat(sshd); err != nil || os.Geteuid() != 0 {
+		t.Skip("this needs sshd, and root")
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"host", "user"} {
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, name)).CombinedOutput(); err != nil {
+			t.Fatalf("ssh-keygen: %v: %s", err, out)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	config := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s/host\nPidFile none\nAuthorizedKeysFile %s/user.pub\nStrictModes no\n"+
+		"PermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nUseDNS no\nSubsystem sftp internal-sftp\n", port, dir, dir)
+	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(dir, "config"))
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			c.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("sshd does not answer")
+		}
+	}
+	suite(t, Options{
+		Repository: "sftp:root@127.0.0.1:" + filepath.Join(dir, "repository"), Dir: newVault(t),
+		Flags: []string{"-o", fmt.Sprintf("sftp.command=ssh -F /dev/null -p %d -i %s/user -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR root@127.0.0.1 -s sftp", port, dir)},
+	})
+}
+
+// TestServerGoes: an upload that the server leaves half-way is an error, and works once
+// the server is back.
+func TestServerGoes(t *testing.T) {
+	needRestic(t)
+	dir := t.TempDir()
+	vault := newVault(t)
+	s := open(t, Options{Repository: filepath.Join(dir, "repository"), Dir: vault})
+	if err := s.Upload(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "repository"), filepath.Join(dir, "away")); err != nil {
+		t.Fatal(err)
+	}
+	const next = "redis-shop.20260102T030000000Z"
+	if err := os.CopyFS(filepath.Join(vault, next), os.DirFS(filepath.Join(vault, id))); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Upload(t.Context(), next); err == nil {
+		t.Fatal("the server is gone, and an upload succeeds")
+	}
+	if err := os.Rename(filepath.Join(dir, "away"), filepath.Join(dir, "repository")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Upload(t.Context(), next); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewChecks(t *testing.T) {
+	needRestic(t)
+	if _, err := New(Options{PasswordFile: filepath.Join(t.TempDir(), "none")}); err == nil {
+		t.Error("a password file that is not there is taken")
+	}
+	open1 := filepath.Join(t.TempDir(), "open")
+	if err := os.WriteFile(open1, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{PasswordFile: open1}); err == nil || !strings.Contains(err.Error(), "chmod") {
+		t.Errorf("a password that others can read is taken: %v", err)
+	}
+}
