@@ -5,53 +5,62 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"towline/plugins"
 )
 
-// CheckPlugin loads a plugin's manifest and, with run, takes it through an add-on's
+// PluginCheck asks whether a plugin is good.
+type PluginCheck struct {
+	Source, Member string
+	Run            bool   // on real containers
+	Version        string // to run; empty: the default
+}
+
+// CheckPlugin loads a plugin's manifest and, if asked to run it, takes it through an add-on's
 // life on real containers: create, write, restart, attach, rotate, back up, restore,
 // upgrade, destroy. What it makes is gone when it returns.
-func (d *Daemon) CheckPlugin(ctx context.Context, source, member string, run bool, out io.Writer) (PluginInfo, error) {
+func (d *Daemon) CheckPlugin(ctx context.Context, req PluginCheck, out io.Writer) (PluginInfo, error) {
 	unlock, err := d.locks.lock(ctx, "plugins", nil)
 	if err != nil {
 		return PluginInfo{}, err
 	}
 	defer unlock()
-	m, clean, err := d.findPlugin(ctx, source, out)
+	m, clean, err := d.findPlugin(ctx, req.Source, out)
 	if err != nil {
 		return PluginInfo{}, err
 	}
 	defer clean()
 	info := d.pluginInfo(m, nil)
-	if !run {
+	if !req.Run {
 		return info, nil
 	}
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
-	return info, d.conform(ctx, m, member, out)
+	return info, d.conform(ctx, m, req, out)
 }
 
 // conformance is one run of the suite.
 type conformance struct {
-	d      *Daemon
-	m      *plugins.Manifest
-	member string
-	out    io.Writer
-	app    string
-	addon  string
-	facts  string // of the verification, last
+	d       *Daemon
+	m       *plugins.Manifest
+	member  string
+	version string
+	out     io.Writer
+	app     string
+	addon   string
+	facts   string // of the verification, last
 }
 
-func (d *Daemon) conform(ctx context.Context, m *plugins.Manifest, member string, out io.Writer) (err error) {
-	c := &conformance{d: d, m: m, member: member, out: out, app: "plugincheck", addon: "plugincheck-" + m.Name}
+func (d *Daemon) conform(ctx context.Context, m *plugins.Manifest, req PluginCheck, out io.Writer) (err error) {
+	c := &conformance{d: d, m: m, member: req.Member, version: req.Version, out: out, app: "plugincheck", addon: "plugincheck-" + m.Name}
 	forget := d.Catalog.Try(c.addon, m)
 	defer forget()
 	apps := []string{c.app, c.app + "-2"}
 	defer func() { err = errors.Join(err, c.clean(context.WithoutCancel(ctx), apps)) }()
 	for _, app := range apps {
-		if _, err := d.CreateApp(ctx, app, member); err != nil {
+		if _, err := d.CreateApp(ctx, app, req.Member); err != nil {
 			return err
 		}
 	}
@@ -80,7 +89,7 @@ func (c *conformance) container(ctx context.Context) string {
 }
 
 func (c *conformance) create(ctx context.Context) error {
-	req := ProvisionRequest{App: c.app, Member: c.member, Service: c.addon, Name: c.addon}
+	req := ProvisionRequest{App: c.app, Member: c.member, Service: c.addon, Name: c.addon, Version: c.version}
 	if _, err := c.d.Provision(ctx, req, c.out); err != nil {
 		return err
 	}
@@ -209,20 +218,17 @@ func (c *conformance) restore(ctx context.Context) error {
 	return c.same(ctx)
 }
 
-// upgrade moves to every other plan.
+// upgrade moves to another plan, if there is one.
 func (c *conformance) upgrade(ctx context.Context) error {
-	for _, plan := range c.m.PlanNames() {
-		if plan == c.m.DefaultPlan {
-			continue
-		}
-		if _, err := c.d.UpgradeAddon(ctx, UpgradeRequest{Addon: c.addon, Member: c.member, Plan: plan}, c.out); err != nil {
-			return err
-		}
-		if err := c.same(ctx); err != nil {
-			return err
-		}
+	i := slices.IndexFunc(c.m.PlanNames(), func(plan string) bool { return plan != c.m.DefaultPlan })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	req := UpgradeRequest{Addon: c.addon, Member: c.member, Plan: c.m.PlanNames()[i]}
+	if _, err := c.d.UpgradeAddon(ctx, req, c.out); err != nil {
+		return err
+	}
+	return c.same(ctx)
 }
 
 func (c *conformance) destroy(ctx context.Context) error {

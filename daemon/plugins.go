@@ -123,7 +123,8 @@ func (d *Daemon) findPlugin(ctx context.Context, source string, out io.Writer) (
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil, Errorf(NotFound, "there is no %s in %s", plugins.FileName, clip(source)).WithHint("a plugin is a folder with that file in it")
 	}
-	return nil, nil, Errorf(Invalid, "%s", strings.ReplaceAll(err.Error(), dir+"/", "")).WithHint("docs/plugins.md tells what a manifest may say")
+	return nil, nil, Errorf(Invalid, "the manifest is not a good one").
+		WithHint("%s\ndocs/plugins.md tells what it may say", strings.ReplaceAll(err.Error(), dir+"/", ""))
 }
 
 // RemovePlugin removes a plugin that was installed and has no add-ons.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"towline/daemon"
 )
 
 func pluginCommands() []*Command {
@@ -22,7 +24,10 @@ func pluginCommands() []*Command {
 		{Name: "plugins:check", Args: "DIR|GIT-URL", Summary: "tell what is wrong with a plugin", Min: 1, Max: 1, Operator: true, Run: runPluginCheck,
 			Help: "Reads the manifest. With --run, takes an add-on of it through its whole life on real containers: create, write,\n" +
 				"restart, attach, rotate, back up, restore, upgrade, destroy.",
-			Flags: func(f *pflag.FlagSet) { f.Bool("run", false, "try it on real containers") }},
+			Flags: func(f *pflag.FlagSet) {
+				f.Bool("run", false, "try it on real containers")
+				f.String("version", "", "which version to try")
+			}},
 	}
 }
 
@@ -60,13 +65,15 @@ func runPluginRemove(ctx context.Context, call *Call) error {
 }
 
 func runPluginCheck(ctx context.Context, call *Call) error {
-	run, _ := call.Flags.GetBool("run")
-	p, err := call.Daemon.CheckPlugin(ctx, call.Args[0], call.Member, run, call.Stderr)
+	req := daemon.PluginCheck{Source: call.Args[0], Member: call.Member}
+	req.Run, _ = call.Flags.GetBool("run")
+	req.Version, _ = call.Flags.GetString("version")
+	p, err := call.Daemon.CheckPlugin(ctx, req, call.Stderr)
 	if err != nil {
 		return err
 	}
 	return call.result(p, func(w io.Writer) {
-		if run {
+		if req.Run {
 			fmt.Fprintf(w, "%s conforms\n", p.Name)
 			return
 		}
