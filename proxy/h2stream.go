@@ -33,6 +33,7 @@ type h2Stream struct {
 	done    bool // END_STREAM was sent, or the stream was reset
 	began   bool
 	expects bool
+	pace    pace
 }
 
 var h2StreamPool = sync.Pool{New: func() any { return new(h2Stream) }}
@@ -46,6 +47,7 @@ func newH2Stream(h *http2, id uint32) *h2Stream {
 	s.data, s.tail, s.head = s.data[:0], s.tail[:0], s.head[:0]
 	s.ended, s.reset, s.canceled = false, false, false
 	s.n, s.done, s.began, s.expects = 0, false, false, false
+	s.pace = pace{}
 	return s
 }
 
@@ -142,11 +144,13 @@ func (s *h2Stream) Read(p []byte) (int, error) {
 		}
 	}
 	var timer *time.Timer
+	var began time.Time
 	expired := false
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(s.data) == 0 && !s.ended && !s.reset && !s.canceled && h.err == nil && !expired {
 		if timer == nil {
+			began = time.Now()
 			timer = time.AfterFunc(s.idle(), func() {
 				h.mu.Lock()
 				expired = true
@@ -157,7 +161,14 @@ func (s *h2Stream) Read(p []byte) (int, error) {
 		}
 		h.moved.Wait()
 	}
+	if !began.IsZero() {
+		s.pace.waited += time.Since(began)
+	}
+	if s.req.length >= 0 && s.pace.tooSlow() {
+		return 0, errSlow
+	}
 	if n := copy(p, s.data); n > 0 && !s.reset {
+		s.pace.got += int64(n)
 		s.data = s.data[:copy(s.data, s.data[n:])]
 		h.giveBackLocked(s, int64(n))
 		if len(s.data) == 0 && s.ended {

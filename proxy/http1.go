@@ -43,8 +43,7 @@ type http1Body struct {
 	body
 	conn     *http1
 	expect   bool // the client waits for 100 Continue
-	got      int64
-	began    time.Time
+	pace     pace
 	canceled atomic.Bool
 }
 
@@ -192,7 +191,7 @@ func (h *http1) linger() {
 
 func (h *http1) startBody() {
 	b := &h.body
-	b.expect, b.got, b.began = h.req.expect, 0, time.Time{}
+	b.expect, b.pace = h.req.expect, pace{}
 	b.canceled.Store(false)
 	switch {
 	case h.req.chunked:
@@ -220,12 +219,11 @@ func (b *http1Body) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	var began time.Time
 	if !b.ready() {
 		now := time.Now()
-		if b.began.IsZero() {
-			b.began = now
-		}
-		if b.framing == byLength && now.Sub(b.began) > uploadGrace+time.Duration(b.got)*time.Second/slowestUpload {
+		began = now
+		if b.framing == byLength && b.pace.tooSlow() {
 			return 0, errSlow
 		}
 		wait := defaultIdleTimeout
@@ -242,8 +240,22 @@ func (b *http1Body) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := b.body.Read(p)
-	b.got += int64(n)
+	b.pace.got += int64(n)
+	if !began.IsZero() {
+		b.pace.waited += time.Since(began)
+	}
 	return n, err
+}
+
+// pace measures how long a client was waited for. Time that the target takes
+// is not the client's.
+type pace struct {
+	got    int64
+	waited time.Duration
+}
+
+func (p *pace) tooSlow() bool {
+	return p.waited > uploadGrace+time.Duration(p.got)*time.Second/slowestUpload
 }
 
 var errSlow = errors.New("the body comes too slowly")

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/metrics"
 	"syscall"
 	"time"
 
@@ -112,14 +113,29 @@ func serve(options proxy.Options, log *slog.Logger) error {
 	return nil
 }
 
-// tuneGC lets garbage grow to a few tens of megabytes before it is collected:
-// the default would collect a small heap many times a second under load.
-// GOGC and GOMEMLIMIT in the environment have their usual meaning.
+// garbageBudget is how much garbage, in bytes, may gather before it is collected.
+const garbageBudget = 96 << 20
+
+// tuneGC lets garbage grow to tens of megabytes before it is collected: the
+// default would collect a small heap many times a second under load. With many
+// connections the heap is large, and a fixed percentage of it would be too much,
+// so the percentage follows. GOGC and GOMEMLIMIT have their usual meaning.
 func tuneGC() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(400)
-		debug.SetMemoryLimit(192 << 20)
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return
 	}
+	debug.SetGCPercent(400)
+	go func() {
+		samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+		for last := int64(400); ; time.Sleep(2 * time.Second) {
+			metrics.Read(samples)
+			live := int64(samples[0].Value.Uint64()+samples[1].Value.Uint64()) + 1<<20
+			if percent := min(400, max(25, garbageBudget*100/live)); percent != last {
+				debug.SetGCPercent(int(percent))
+				last = percent
+			}
+		}
+	}()
 }
 
 // watchdog tells systemd, twice in its interval, that the process is alive.
