@@ -10,7 +10,7 @@ GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools
 
-.PHONY: all build setup images demo test unit race lint e2e bench-deploy bench-cli bench-proxy clean
+.PHONY: all build setup images demo test unit race lint e2e bench-deploy bench-cli bench-proxy bench-backup clean
 
 all: build
 
@@ -59,6 +59,9 @@ bench-cli: setup images build ## the command line over SSH; idle memory
 
 bench-proxy: build ## towline-proxy beside nginx, HAProxy and Caddy
 	$(GO) run ./proxy/bench
+
+bench-backup: setup images build ## backups of Neo4j stores of 100 MB and 1 GB under write load
+	$(GO) run -tags "$(TAGS)" ./e2e/benchbackup
 
 clean:
 	rm -rf bin dist

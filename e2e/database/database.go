@@ -5,6 +5,8 @@ package database
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -54,6 +56,27 @@ func (d *Database) Add(n int64) error {
 	}
 	_, err := d.Cypher("MERGE (r:Record {n: $n}) SET r.text = $text", map[string]any{"n": n, "text": strings.Repeat("x", 100)})
 	return err
+}
+
+// Fill stores so many megabytes that do not compress, beside the records.
+func (d *Database) Fill(megabytes int) error {
+	b := make([]byte, 1<<19)
+	for i := range 2 * megabytes {
+		if _, err := rand.Read(b); err != nil {
+			return err
+		}
+		var err error
+		if d.service == "redis" {
+			_, err = d.redis("SET", fmt.Sprintf("filler:%d", i), string(b))
+		} else {
+			_, err = d.Cypher("UNWIND range(1, 256) AS i CREATE (:Filler {n: i, text: substring($text, i * 4000, 4000)})",
+				map[string]any{"text": hex.EncodeToString(b)})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Last is the highest record, and how many there are.
