@@ -82,7 +82,8 @@ func command(ts *testscript.TestScript, s *stack.Stack, args []string) []string 
 		return append([]string{"curl", "-sS", "--max-time", "60", "--cacert", s.RootFile(), "--connect-to", proxy}, args[1:]...)
 	case "terminal":
 		line := "stty rows 24 cols 80; exec " + quoteAll(command(ts, s, args[1:]))
-		return []string{"script", "-qec", line, "/dev/null"}
+		// A person who types nothing: no input, and no end of it.
+		return []string{"sh", "-c", `[ -e "$WORK/idle" ] || mkfifo "$WORK/idle"; exec script -qec "$0" /dev/null <>"$WORK/idle"`, line}
 	}
 	return args
 }
