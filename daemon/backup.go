@@ -162,6 +162,7 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 	// Thaw whatever happened; reconcile does it if we die here.
 	err = errors.Join(err, d.Engine.UnpauseContainer(context.WithoutCancel(ctx), container))
 	b.Stall = time.Since(begin)
+	d.fault("backup:frozen:done")
 	return dirs, err
 }
 
