@@ -138,6 +138,14 @@ func TestBadManifests(t *testing.T) {
 		{"var twice", `[rotate]`, "[[vars]]\nname = \"DEMO_URL\"\nsuffix = \"X\"\nvalue = \"x\"\n[rotate]", `52: var DEMO_URL or its suffix is there twice`},
 		{"var without value", `value = "demo://{{.Secret.user}}:{{.Secret.password}}@{{.Host}}:{{.Port.main}}"`, ``, `52: var DEMO_URL has no value`},
 		{"web port", "[web]\nport = \"main\"", "[web]\nport = \"other\"", `60: web: there is no port "other"`},
+		{"web socket's port", "[web]\nport = \"main\"", "[web]\nport = \"main\"\nwebsocket = \"other\"", `60: web: there is no port "other"`},
+		{"volume over the image", `path = "/data"`, `path = "/"`, `19: volume data: path "/" is not`},
+		{"file over a volume", `"/etc/demo.conf"`, `"/data"`, `mount "/data" is there twice`},
+		{"environment variable", `DEMO_MB = `, `"DEMO MB" = `, `44: environment variable "DEMO MB": use letters`},
+		{"environment variable of an action", `{ OLD = `, `{ "O=D" = `, `58: environment variable "O=D": use letters`},
+		{"template of an entry point", `command = ["demo", "--user`, `entrypoint = ["{{.Nope}}"]` + "\n" + `command = ["demo", "--user`, `5: template: <.Nope>: can't evaluate`},
+		{"secret on a command line, by a detour", `{{.Secret.user}}"]`, `{{index .Secret \"password\"}}"]`, `5: command has the secret "password" in it`},
+		{"secret on the line of an action, by a detour", `["demo", "passwd"]`, `["demo", "{{with .New}}{{.password}}{{end}}"]`, `57: command has the secret "password" in it`},
 		{"template syntax", `{{.Host}}`, `{{.Host`, `54: template: `},
 		{"template of no field", `{{.Host}}`, `{{.Hots}}`, `54: template: <.Hots>: can't evaluate field Hots`},
 		{"template of no secret", `password = {{.Secret.password}}`, `password = {{.Secret.passwd}}`, `40: template: <.Secret.passwd>: map has no entry for key "passwd"`},
@@ -169,14 +177,21 @@ func TestBadManifests(t *testing.T) {
 
 // TestManyFaults: all that is wrong is told at once.
 func TestManyFaults(t *testing.T) {
-	text := strings.NewReplacer(`"64m"`, `"lots"`, `demo:1.0`, `demo`, `4000`, `0`).Replace(good)
-	_, err := plugins.LoadFile(write(t, text))
-	if err == nil {
-		t.Fatal("it was accepted")
-	}
-	for _, line := range []string{":9: ", ":14: ", ":22: "} {
-		if !strings.Contains(err.Error(), line) {
-			t.Errorf("nothing of line %s in: %v", line, err)
+	for _, tt := range []struct {
+		spoil []string // old, new, ...
+		lines []string
+	}{
+		{[]string{`"64m"`, `"lots"`, `demo:1.0`, `demo`, `4000`, `0`}, []string{":9: ", ":14: ", ":22: "}},
+		{[]string{`.Setting.heap`, `.Setting.stack`, `.Secret.password}}\n`, `.Secret.pw}}\n`, `{{.Host}}`, `{{.Hots}}`}, []string{":10: ", ":54: "}},
+	} {
+		_, err := plugins.LoadFile(write(t, strings.NewReplacer(tt.spoil...).Replace(good)))
+		if err == nil {
+			t.Fatal("it was accepted")
+		}
+		for _, line := range tt.lines {
+			if strings.Count(err.Error(), line) != 1 {
+				t.Errorf("line %s is not told once in: %v", line, err)
+			}
 		}
 	}
 }

@@ -1,8 +1,12 @@
 package plugins
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,6 +15,7 @@ var (
 	serviceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
 	partName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
 	wordName    = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
+	envName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	firstValue  = regexp.MustCompile(`^[A-Za-z0-9_-]{0,60}$`)
 	varName     = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,99}$`)
 )
@@ -28,6 +33,7 @@ func (m *Manifest) check() (errs []error) {
 	m.checkPlans(bad)
 	m.checkParts(bad)
 	m.checkVars(bad)
+	m.checkEnv(bad)
 	m.checkCommands(bad)
 	if len(m.Probe.Command) == 0 {
 		bad("probe", "probe has no command")
@@ -105,9 +111,10 @@ func (m *Manifest) checkParts(bad badFunc) {
 			bad(v.Name, "volume %q is not a name", v.Name)
 		}
 		once("volume", v.Name)
-		if !path.IsAbs(v.Path) || path.Clean(v.Path) != v.Path {
+		if !mountable(v.Path) {
 			bad(v.Path, "volume %s: path %q is not absolute and clean", v.Name, v.Path)
 		}
+		once("mount", v.Path)
 	}
 	for _, p := range m.Ports {
 		if !wordName.MatchString(p.Name) || p.Port < 1 || p.Port > 65535 {
@@ -135,18 +142,23 @@ func (m *Manifest) checkParts(bad badFunc) {
 		once("secret", c.Name+"_key")
 	}
 	for _, f := range m.Files {
-		if !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path {
+		if !mountable(f.Path) {
 			bad(f.Path, "file path %q is not absolute and clean", f.Path)
 		}
-		once("file", f.Path)
+		once("mount", f.Path)
 		if mode, err := strconv.ParseUint(f.mode(), 8, 32); err != nil || mode > 0o777 {
 			bad(f.Mode, "file %s: mode %q is not octal", f.Path, f.Mode)
 		}
 	}
-	if m.Web.Port != "" && !seen["port "+m.Web.Port] {
-		bad("web", "web: there is no port %q", m.Web.Port)
+	for _, port := range []string{m.Web.Port, m.Web.WebSocket} {
+		if port != "" && !seen["port "+port] {
+			bad("web", "web: there is no port %q", port)
+		}
 	}
 }
+
+// mountable: the root of the container is not; what is mounted there hides the image.
+func mountable(p string) bool { return path.IsAbs(p) && path.Clean(p) == p && p != "/" }
 
 func (f FileTemplate) mode() string {
 	if f.Mode == "" {
@@ -177,6 +189,38 @@ func (m *Manifest) checkVars(bad badFunc) {
 	}
 }
 
+// checkEnv looks at the names of environment variables.
+func (m *Manifest) checkEnv(bad badFunc) {
+	look := func(env map[string]string) {
+		for _, name := range slices.Sorted(maps.Keys(env)) {
+			if !envName.MatchString(name) {
+				bad(name, "environment variable %q: use letters, digits and underscores", name)
+			}
+		}
+	}
+	look(m.Env)
+	for _, v := range m.Versions {
+		look(v.Env)
+	}
+	for _, a := range m.actions() {
+		look(a.Env)
+	}
+}
+
+// namedAction is an action, and its table in plugin.toml.
+type namedAction struct {
+	table string
+	Action
+}
+
+func (m *Manifest) actions() []namedAction {
+	return []namedAction{
+		{"probe", m.Probe.Action}, {"snapshot", m.Snapshot}, {"verify", m.Verify}, {"sample", m.Sample},
+		{"export", m.Export.Action}, {"import", m.Import.Action}, {"console", m.Console},
+		{"rotate", m.Rotate}, {"retire", m.Retire},
+	}
+}
+
 // checkCommands keeps secrets off command lines, which every process of the host can
 // see. A user name, which has a first value, is none.
 func (m *Manifest) checkCommands(bad badFunc) {
@@ -191,12 +235,8 @@ func (m *Manifest) checkCommands(bad badFunc) {
 	}
 	look("", m.Command)
 	look("", m.Entrypoint)
-	look("probe: ", m.Probe.Command)
-	for where, a := range map[string]Action{
-		"snapshot: ": m.Snapshot, "verify: ": m.Verify, "export: ": m.Export.Action, "import: ": m.Import.Action,
-		"console: ": m.Console, "rotate: ": m.Rotate, "retire: ": m.Retire, "sample: ": m.Sample,
-	} {
-		look(where, a.Command)
+	for _, a := range m.actions() {
+		look(a.table+": ", a.Command)
 	}
 }
 
@@ -211,19 +251,55 @@ func (m *Manifest) hides(secret string) bool {
 	return strings.HasSuffix(secret, "_key")
 }
 
-// checkRenders renders everything for every version and plan.
-func (m *Manifest) checkRenders() []error {
+// checkRenders renders everything for every version and plan. A fault that several of
+// them have is told once.
+func (m *Manifest) checkRenders() (errs []error) {
 	secrets, err := m.newSecrets()
 	if err != nil {
 		return []error{err}
 	}
+	told := map[string]bool{}
+	add := func(err error) {
+		for _, text := range strings.Split(err.Error(), "\n") {
+			if !told[text] {
+				errs = append(errs, errors.New(text))
+			}
+			told[text] = true
+		}
+	}
 	for _, v := range m.Versions {
 		for _, p := range m.Plans {
-			_, err := m.Render(Instance{Name: "check", Host: "check", Version: v.Name, Plan: p.Name, Secrets: secrets})
+			s, err := m.Render(Instance{Name: "check", Host: "check", Version: v.Name, Plan: p.Name, Secrets: secrets})
+			if err == nil {
+				err = m.checkRendered(s, secrets)
+			}
 			if err != nil {
-				return []error{err}
+				add(err)
 			}
 		}
 	}
-	return nil
+	return errs
+}
+
+// checkRendered finds the secrets that a template has put on a command line in a way
+// that checkCommands does not know.
+func (m *Manifest) checkRendered(s Spec, secrets map[string]string) error {
+	var errs []error
+	look := func(templates, words []string) {
+		for i, word := range words {
+			for _, name := range slices.Sorted(maps.Keys(secrets)) {
+				if m.hides(name) && strings.Contains(word, secrets[name]) {
+					errs = append(errs, fmt.Errorf("%s:%d: command has the secret %q in it: put it into env or a file",
+						m.path, m.lineOf(templates[i], nil), name))
+				}
+			}
+		}
+	}
+	look(m.Command, s.Command)
+	look(m.Entrypoint, s.Entrypoint)
+	rendered := []Action{s.Probe.Action, s.Snapshot, s.Verify, s.Sample, s.Export.Action, s.Import.Action, s.Console, s.Rotate, s.Retire}
+	for i, a := range m.actions() {
+		look(a.Command, rendered[i].Command)
+	}
+	return errors.Join(errs...)
 }

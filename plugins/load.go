@@ -48,6 +48,10 @@ func (c *Catalog) Reload() error {
 				errs = append(errs, err)
 				continue
 			}
+			if other, ok := services[m.Name]; ok && filepath.Dir(other.Dir()) == filepath.Clean(dir) {
+				errs = append(errs, m.fault(m.Name, "name %q is taken by %s", m.Name, other.path))
+				continue
+			}
 			services[m.Name] = m
 		}
 	}

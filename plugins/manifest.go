@@ -21,9 +21,9 @@ type Manifest struct {
 	Ports          []Port              `toml:"ports"`
 	Secrets        []Secret            `toml:"secrets"`
 	Certificates   []Certificate       `toml:"certificates"`
-	Env            map[string]string   `toml:"env"` // templates
-	Entrypoint     []string            `toml:"entrypoint"`
-	Command        []string            `toml:"command"` // templates
+	Env            map[string]string   `toml:"env"`        // templates
+	Entrypoint     []string            `toml:"entrypoint"` // templates
+	Command        []string            `toml:"command"`    // templates
 	User           string              `toml:"user"`
 	Files          []FileTemplate      `toml:"files"`
 	Probe          ProbeTemplate       `toml:"probe"`
@@ -131,6 +131,8 @@ type Transfer struct {
 type Web struct {
 	Port string `toml:"port"` // name of a port
 	Path string `toml:"path"`
+	// WebSocket names the port that the page's WebSockets lead to. Empty: Port.
+	WebSocket string `toml:"websocket"`
 }
 
 type duration time.Duration

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -86,14 +87,14 @@ type scope struct {
 	MemoryMB                  int64
 }
 
-// renderer collects the first error, so that Render reads straight down.
+// renderer collects the errors, so that Render reads straight down.
 type renderer struct {
 	m    *Manifest
 	data scope
-	err  error
+	errs []error
 }
 
-// Render fills the templates in. The error names file and line.
+// Render fills the templates in. The error names file and line of every fault.
 func (m *Manifest) Render(i Instance) (Spec, error) {
 	version, ok := m.version(i.Version)
 	if !ok {
@@ -125,7 +126,7 @@ func (m *Manifest) Render(i Instance) (Spec, error) {
 	}
 	maps.Copy(env, version.Env)
 	s := Spec{
-		Image: version.Image, Entrypoint: m.Entrypoint, Command: r.all(m.Command), User: m.User,
+		Image: version.Image, Entrypoint: r.all(m.Entrypoint), Command: r.all(m.Command), User: m.User,
 		Volumes: m.Volumes, Ports: ports, Memory: memory, CPU: plan.CPU,
 		Probe:    Probe{r.action(m.Probe.Action), time.Duration(m.Probe.Interval), time.Duration(m.Probe.Deadline)},
 		Snapshot: r.action(m.Snapshot), Verify: r.action(m.Verify), Console: r.action(m.Console),
@@ -145,7 +146,7 @@ func (m *Manifest) Render(i Instance) (Spec, error) {
 	for _, v := range m.Vars {
 		s.vars = append(s.vars, VarTemplate{v.Name, v.Suffix, r.text(v.Value)})
 	}
-	return s, r.err
+	return s, errors.Join(r.errs...)
 }
 
 func (r *renderer) transfer(t Transfer) Transfer {
@@ -182,18 +183,20 @@ func (r *renderer) text(text string) string {
 	if err == nil {
 		err = t.Execute(&b, r.data)
 	}
-	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("%s:%d: template: %s", r.m.path, r.m.lineOf(text, err), trimTemplateError(err))
+	if err != nil {
+		r.errs = append(r.errs, fmt.Errorf("%s:%d: template: %s", r.m.path, r.m.lineOf(text, err), trimTemplateError(err)))
 	}
 	return b.String()
 }
 
-// lineOf is the line of the part of a template that err names, or else of the
-// template's first action.
+// lineOf is the line of the part of a template that err names, or else, or without
+// an error, of the template's first action.
 func (m *Manifest) lineOf(text string, err error) int {
 	needle := ""
-	if part := partInError.FindStringSubmatch(err.Error()); part != nil {
-		needle = part[1]
+	if err != nil {
+		if part := partInError.FindStringSubmatch(err.Error()); part != nil {
+			needle = part[1]
+		}
 	}
 	for _, line := range strings.Split(text, "\n") {
 		if needle == "" && strings.Contains(line, "{{") {
@@ -201,6 +204,9 @@ func (m *Manifest) lineOf(text string, err error) int {
 		}
 	}
 	i := strings.Index(m.text, needle)
+	if i < 0 { // quotes in a TOML string are escaped
+		i = strings.Index(m.text, strings.Trim(strconv.Quote(needle), `"`))
+	}
 	return 1 + strings.Count(m.text[:max(i, 0)], "\n")
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -151,6 +152,18 @@ func TestLoadOverrides(t *testing.T) {
 	}
 	c, err := plugins.Load(dirs(first, second)...)
 	if m, ok := c.Service("demo"); err != nil || !ok || m.Title != "Mine" {
+		t.Errorf("%v %v", m, err)
+	}
+	// Two of one name in one directory: the later does not take the first one's place.
+	twin := filepath.Join(filepath.Dir(filepath.Dir(first)), "demo-two", plugins.FileName)
+	if err := os.MkdirAll(filepath.Dir(twin), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(twin, []byte(strings.Replace(good, "A demo", "Twin", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err = plugins.Load(dirs(first)...)
+	if m, _ := c.Service("demo"); m.Title != "A demo" || err == nil || !strings.Contains(err.Error(), twin+`:1: name "demo" is taken by `+first) {
 		t.Errorf("%v %v", m, err)
 	}
 	c, err = plugins.Load(dirs(first, broken)...)
