@@ -45,8 +45,11 @@ func TestCrashInAddonWork(t *testing.T) {
 				} else if point == "attach:release:done" && len(want) == 0 {
 					t.Error("not attached")
 				}
+				if point != work.points[len(work.points)-1] {
+					return
+				}
 				if work.undo != "" {
-					s.SSH(t.Context(), stack.Admin, nil, work.undo) // it may not be there
+					admin(t, s, work.undo)
 				}
 				eventually(t, func() string { // a rotation may still be under way
 					if r := do(); r.Code != 0 {
@@ -55,6 +58,9 @@ func TestCrashInAddonWork(t *testing.T) {
 					return ""
 				})
 				assertServes(t, s)
+				if work.undo != "" {
+					admin(t, s, work.undo)
+				}
 				plan = decode[struct{ Plan string }](t, s, "addons:info", "redis-crash").Plan
 			})
 		}
