@@ -256,7 +256,7 @@ func (d *Daemon) proveStored(ctx context.Context, addon Addon, b Backup, part Pa
 	}
 	step(out, "Checking %s", b.ID)
 	tree := d.backupTree("verify-" + b.ID)
-	defer os.RemoveAll(tree)
+	defer func() { _ = os.RemoveAll(tree) }() // the next start removes what is left
 	dirs := map[string]string{}
 	for _, v := range spec.Volumes {
 		dirs[v.Name] = filepath.Join(tree, v.Name)

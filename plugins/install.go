@@ -32,7 +32,7 @@ func Install(m *Manifest, root string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(staging)
+	defer func() { _ = os.RemoveAll(staging) }()
 	if err := os.Chmod(staging, 0o755); err != nil {
 		return err
 	}

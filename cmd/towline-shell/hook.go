@@ -155,7 +155,7 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 // stop ends an export that the daemon does not want. Who reads it may be in Read.
-func (s *source) stop() { s.cmd.Process.Kill() }
+func (s *source) stop() { _ = s.cmd.Process.Kill() }
 
 // ignoreExportAttributes writes the one attributes file that comes before those
 // in the tree. The hook runs in the repository.
@@ -178,6 +178,6 @@ func ignoreExportAttributes() error {
 type deaf struct{ w io.Writer }
 
 func (d deaf) Write(p []byte) (int, error) {
-	d.w.Write(p)
+	_, _ = d.w.Write(p)
 	return len(p), nil
 }

@@ -89,7 +89,7 @@ func printNames(in invocation, words []string) int {
 	cache := ask.cache(kind)
 	if info, err := os.Stat(cache); err == nil && time.Since(info.ModTime()) < namesAge[kind] {
 		if text, err := os.ReadFile(cache); err == nil {
-			os.Stdout.Write(text)
+			_, _ = os.Stdout.Write(text)
 			return 0
 		}
 	}
@@ -99,10 +99,10 @@ func printNames(in invocation, words []string) int {
 	if err != nil {
 		return 1
 	}
-	os.Stdout.Write(text)
+	_, _ = os.Stdout.Write(text)
 	// A cache that can't be written costs time, nothing else.
 	if os.MkdirAll(filepath.Dir(cache), 0o700) == nil {
-		os.WriteFile(cache, text, 0o600)
+		_ = os.WriteFile(cache, text, 0o600)
 	}
 	return 0
 }
@@ -162,6 +162,6 @@ func (a *asker) cache(kind string) string {
 		dir = os.DevNull // nothing can be kept in it
 	}
 	h := fnv.New64a()
-	io.WriteString(h, a.place)
+	_, _ = io.WriteString(h, a.place)
 	return filepath.Join(dir, "towline", fmt.Sprintf("%s-%x", kind, h.Sum64()))
 }

@@ -59,7 +59,7 @@ func (b *inbox) Read(p []byte) (int, error) {
 	}
 	if n := b.want(); n > 0 {
 		// A client that is gone is told by end.
-		b.conn.SendNumber(wire.TypeWindow, uint32(n))
+		_ = b.conn.SendNumber(wire.TypeWindow, uint32(n))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -60,7 +60,7 @@ type Call struct {
 // Raw hands the caller's terminal to a program at this end: from now on every key
 // is sent as it is pressed, and output is shown as it is. Call it before the
 // program starts, only if c.Terminal.
-func (c *Call) Raw() { c.conn.Send(wire.TypeRaw, nil) }
+func (c *Call) Raw() { _ = c.conn.Send(wire.TypeRaw, nil) }
 
 // Serve takes calls from l until ctx ends, then closes l, ends the calls' contexts
 // and returns once every handler has. Processes of a user for whom allow is false
@@ -112,8 +112,8 @@ func serve(ctx context.Context, nc net.Conn, allow func(uid uint32) bool, h Hand
 		req, err = conn.ReceiveRequest()
 	}
 	if err != nil {
-		conn.Send(wire.TypeStderr, []byte(" !     "+err.Error()+"\n"))
-		conn.SendNumber(wire.TypeExit, 1)
+		_ = conn.Send(wire.TypeStderr, []byte(" !     "+err.Error()+"\n"))
+		_ = conn.SendNumber(wire.TypeExit, 1)
 		return
 	}
 	nc.SetDeadline(time.Time{})

@@ -131,7 +131,7 @@ func transact(ctx context.Context, conn *sql.Conn, begin string, f func() error)
 	defer func() { // also when f panics
 		if !committed {
 			// SQLite may have rolled back by itself; then this fails, rightly.
-			conn.ExecContext(always, "ROLLBACK") //nolint:errcheck
+			_, _ = conn.ExecContext(always, "ROLLBACK")
 		}
 	}()
 	if err := f(); err != nil {

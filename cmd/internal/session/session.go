@@ -54,7 +54,7 @@ func Run(path string, req wire.Request) int {
 		Resize: resize, Interrupt: interrupt,
 		Raw: func() {
 			if old, err := term.MakeRaw(0); err == nil && req.Terminal {
-				restore = func() { term.Restore(0, old) }
+				restore = func() { _ = term.Restore(0, old) }
 			}
 		},
 	})

@@ -117,7 +117,7 @@ func (c *client) grant(n uint32) {
 // sendStdin reads input only as far as it was asked for.
 func (c *client) sendStdin() {
 	if c.streams.Stdin == nil {
-		c.conn.Send(TypeStdinEOF, nil)
+		_ = c.conn.Send(TypeStdinEOF, nil)
 		return
 	}
 	buf := make([]byte, MaxPayload)
@@ -143,7 +143,7 @@ func (c *client) sendStdin() {
 			}
 		}
 		if err == io.EOF {
-			c.conn.Send(TypeStdinEOF, nil)
+			_ = c.conn.Send(TypeStdinEOF, nil)
 			return
 		}
 		if err != nil {
