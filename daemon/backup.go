@@ -69,9 +69,26 @@ func (d *Daemon) Capture(ctx context.Context, name, member, reason string, out i
 	if parts := b.detail().Parts; len(parts) > 0 {
 		err = errors.Join(err, d.Vault.Describe(ctx, b.ID, b.plain(), parts...))
 	}
-	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), op.finish(ctx, func(tx Tx) error { return tx.UpdateBackup(b) }))
+	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), d.insist(func() error {
+		return op.finish(ctx, func(tx Tx) error { return tx.UpdateBackup(b) })
+	}))
 	d.wakeOffsite()
 	return b, err
+}
+
+// insist tries what must be recorded again for a while: on a disk that was full, what
+// has just been removed is free only some seconds later.
+func (d *Daemon) insist(f func() error) (err error) {
+	for range 40 {
+		if err = f(); err == nil || d.closing.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-d.closing.Done():
+		}
+	}
+	return err
 }
 
 func newBackup(a Addon, reason string) Backup {

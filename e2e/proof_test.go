@@ -13,12 +13,12 @@ import (
 func TestProofDies(t *testing.T) {
 	t.Parallel()
 	s := ownStack(t, stack.Options{})
-	db := newDatabase(t, s, "proof", "neo4j")
+	db := newDatabase(t, s, "dies", "neo4j")
 	if err := db.Add(1); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan stack.Result)
-	go func() { done <- s.SSH(t.Context(), stack.Admin, nil, "backups:capture neo4j-proof") }()
+	go func() { done <- s.SSH(t.Context(), stack.Admin, nil, "backups:capture neo4j-dies") }()
 	eventually(t, func() string {
 		out, err := stack.Podman("ps", "--filter", "name="+s.Name+"-proof-", "--format", "{{.Names}}")
 		if err == nil && strings.TrimSpace(out) != "" {
@@ -32,20 +32,20 @@ func TestProofDies(t *testing.T) {
 	if r := <-done; r.Code != 1 || !strings.Contains(r.Stderr, "exit code 137") {
 		t.Errorf("the proof was killed: %s", r)
 	}
-	list := backupsOf(t, s, "neo4j-proof")
+	list := backupsOf(t, s, "neo4j-dies")
 	if list[0].Status != "failed" || list[0].Size == 0 || !list[0].Proven.IsZero() {
 		t.Errorf("it is listed as %+v", list[0])
 	}
-	if r := s.SSH(t.Context(), stack.Admin, nil, "backups:restore "+list[0].ID+" --confirm neo4j-proof"); r.Code != 6 {
+	if r := s.SSH(t.Context(), stack.Admin, nil, "backups:restore "+list[0].ID+" --confirm neo4j-dies"); r.Code != 6 {
 		t.Errorf("a failed backup is restored: %s", r)
 	}
-	if r := s.SSH(t.Context(), stack.Admin, nil, "backups:check neo4j-proof"); r.Code != 1 {
+	if r := s.SSH(t.Context(), stack.Admin, nil, "backups:check neo4j-dies"); r.Code != 1 {
 		t.Errorf("backups:check: %s", r)
 	}
 	if last, _, err := db.Last(); err != nil || last != 1 {
 		t.Errorf("the service has %d, %v", last, err)
 	}
-	assertBackups(t, s, "neo4j-proof")
+	assertBackups(t, s, "neo4j-dies")
 }
 
 // TestScheduledBackup: a tick that comes while towlined is down is made up for.
