@@ -27,6 +27,12 @@ func smallDisk(t *testing.T, megabytes int) string {
 			t.Fatalf("%s: %v: %s", argv[0], err, out)
 		}
 	}
+	// The accounts of sshd pass through.
+	for _, dir := range []string{mount, dir, filepath.Dir(dir)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", mount).CombinedOutput(); err != nil {
 			t.Errorf("umount: %v: %s", err, out)
@@ -41,11 +47,6 @@ func smallDisk(t *testing.T, megabytes int) string {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, 400)
-	for _, dir := range []string{disk, filepath.Dir(disk), filepath.Dir(filepath.Dir(disk))} {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	s := ownStack(t, stack.Options{Dir: filepath.Join(disk, "stack")})
 	db := newDatabase(t, s, "room", "redis")
 	if err := db.Add(1); err != nil {
