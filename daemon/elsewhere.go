@@ -137,6 +137,13 @@ func (d *Daemon) fetch(ctx context.Context, b Backup, err *error) bool {
 	return true
 }
 
+// Elsewhere tells when the copy of a backup was made elsewhere, or why there is none
+// yet. Both are empty where no copies are wanted.
+func (b Backup) Elsewhere() (at time.Time, problem string) {
+	v := b.detail()
+	return v.Offsite, v.OffsiteError
+}
+
 // Download opens the portable dump of a backup, and tells its file name.
 func (d *Daemon) Download(ctx context.Context, id string) (io.ReadCloser, string, error) {
 	b, err := d.Backup(ctx, id)

@@ -64,6 +64,11 @@ func (d *Daemon) health(addon string, schedule *Schedule, backups []Backup, at t
 		}
 		break
 	}
+	for _, b := range backups {
+		if at, text := b.Elsewhere(); at.IsZero() && text != "" {
+			problem("%s has no copy elsewhere: %s", b.ID, text)
+		}
+	}
 	if schedule == nil {
 		if h.LastGood.IsZero() {
 			problem("there is no good one, and no schedule")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -212,6 +213,9 @@ func runBackupInfo(ctx context.Context, call *Call) error {
 			row("Stall:", b.Stall.Round(time.Millisecond))
 			row("Proven:", ago(b.Proven))
 			row("Facts:", b.Facts)
+			if at, problem := b.Elsewhere(); problem != "" || !at.IsZero() {
+				row("Elsewhere:", strings.TrimSpace(ago(at)+" "+problem))
+			}
 			if b.Error != "" {
 				row("Error:", b.Error)
 			}
