@@ -145,7 +145,7 @@ type namedListener struct {
 // serveHTTP serves what is not on a visitor's path.
 func (p *Proxy) serveHTTP(l net.Listener, h http.Handler) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
-	p.onStop(func() { s.Close() })
+	p.onStop(func() { _ = s.Close() })
 	go func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			p.options.Log.Error("listener failed", "address", l.Addr().String(), "error", err)

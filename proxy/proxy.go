@@ -71,7 +71,7 @@ func Start(o Options) (*Proxy, error) {
 		done:     make(chan struct{}),
 	}
 	if err := p.start(); err != nil {
-		p.Close()
+		_ = p.Close()
 		return nil, err
 	}
 	return p, nil

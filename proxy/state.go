@@ -64,7 +64,7 @@ func (s *state) load() (list []control.Service, problems []error) {
 		name, ok := strings.CutSuffix(e.Name(), ".json")
 		if !ok {
 			if strings.HasPrefix(e.Name(), tempPrefix) {
-				os.Remove(filepath.Join(s.dir, e.Name()))
+				_ = os.Remove(filepath.Join(s.dir, e.Name()))
 			}
 			continue
 		}
@@ -110,7 +110,7 @@ func writeFile(path string, data []byte, mode os.FileMode) (err error) {
 	defer func() {
 		if err != nil {
 			f.Close()
-			os.Remove(f.Name())
+			_ = os.Remove(f.Name())
 		}
 	}()
 	if err = f.Chmod(mode); err != nil {

@@ -33,7 +33,9 @@ const readyFD = "TOWLINE_PROXY_READY_FD"
 func takeListeners(o *proxy.Options) error {
 	// A handed-over process cannot know its PID beforehand: sd_listen_fds wants it.
 	if os.Getenv("LISTEN_PID") == "self" {
-		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+		if err := os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid())); err != nil {
+			return err
+		}
 	}
 	byName, err := activation.ListenersWithNames()
 	if err != nil {
@@ -83,7 +85,7 @@ func ready() {
 		_, _ = f.Write([]byte{1})
 		f.Close()
 	}
-	os.Unsetenv(readyFD)
+	_ = os.Unsetenv(readyFD)
 }
 
 // handOver starts this program anew with the listeners and returns once it

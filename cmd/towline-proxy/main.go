@@ -85,7 +85,7 @@ func serve(options proxy.Options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }() // after Shutdown there is nothing left to fail
 	log.Info("serving", "http", p.HTTPAddr(), "https", p.HTTPSAddr(), "control", p.ControlAddr(), "metrics", p.MetricsAddr())
 	ready()
 	stopDogging := watchdog()

@@ -22,7 +22,7 @@ type result struct {
 // HTTP/1.1, on 8 with h2.
 func (b *bench) load(p *process, s scenario, length time.Duration) (result, error) {
 	logFile := b.path("latency")
-	os.Remove(logFile)
+	_ = os.Remove(logFile)
 	args := []string{"-t", "1", "-D", strconv.Itoa(int(length.Seconds())), "--connect-to", fmt.Sprint("127.0.0.1:", p.port), "--log-file", logFile}
 	if s.protocol == "h1" {
 		args = append(args, "--h1", "-c", "32")

@@ -52,7 +52,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	b := &bench{dir: dir, programs: map[string]string{"towline": *towline, "nginx": "nginx", "haproxy": "haproxy", "caddy": *caddy},
 		names: strings.Split(*only, ","), rounds: *rounds, length: *length, cases: *cases, idle: *idle}
 	if *profile != "" {
@@ -76,7 +76,6 @@ type bench struct {
 	length   time.Duration
 	cases    string
 	idle     int
-	cert     string
 	running  []*process
 	address  string // of the upstream
 }

@@ -126,7 +126,7 @@ func (b *bench) start(name string, logging bool) (*process, error) {
 		return p, err
 	}
 	c := control.NewClient(filepath.Join(dir, "control.sock"))
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	ctx := context.Background()
 	if err := c.Deploy(ctx, control.Service{Name: "bench", Hosts: []string{"bench.localhost"}, Targets: []control.Target{{ID: "web.1", Address: b.address}}}); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func (b *bench) profile(file string) error {
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	if err := p.Deploy(context.Background(), control.Service{Name: "bench", Hosts: []string{"bench.localhost"}, Targets: []control.Target{{ID: "web.1", Address: b.address}}}); err != nil {
 		return err
 	}
