@@ -65,8 +65,9 @@ func newACME(o *Options) (*acmeCA, error) {
 	a := &acmeCA{log: o.Log, retry: or(o.TLS.FirstRetry, firstRetry), names: map[string]*acmeName{}}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return a.config, nil },
-		Logger:           zap.NewNop(), // failures come by event, and are logged once
+		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return a.config, nil },
+		RenewCheckInterval: o.TLS.RenewCheck,
+		Logger:             zap.NewNop(), // failures come by event, and are logged once
 	})
 	a.config = certmagic.New(a.cache, certmagic.Config{
 		Storage:   &certmagic.FileStorage{Path: filepath.Join(o.State, "acme")},

@@ -22,6 +22,7 @@ import (
 	"github.com/letsencrypt/pebble/v2/db"
 	"github.com/letsencrypt/pebble/v2/va"
 	"github.com/letsencrypt/pebble/v2/wfe"
+	"github.com/libdns/rfc2136"
 	"github.com/miekg/dns"
 
 	"towline/proxy"
@@ -133,7 +134,7 @@ const tsigSecret = "c2VjcmV0IGtleSBmb3IgdGVzdHM="
 func TestWildcardByDNSChallenge(t *testing.T) {
 	p := newPebble(t, false)
 	s := start(t, p.configure, func(o *proxy.Options) {
-		o.TLS.DNSProvider = &proxy.RFC2136{Server: p.names, KeyName: "key", KeySecret: tsigSecret}
+		o.TLS.DNSProvider = &rfc2136.Provider{Server: p.names, KeyName: "key", Key: tsigSecret, KeyAlg: "hmac-sha256"}
 		o.TLS.DNSResolvers = []string{p.names}
 	})
 	s.deploy(service("one", addr(app(t, says("ok"))), "*.wild.example"))

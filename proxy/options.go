@@ -48,14 +48,16 @@ type TLS struct {
 	EABKeyID, EABKey string
 	// CARoots is a PEM file of roots to trust the ACME server by. Empty: the system's.
 	CARoots string
-	// DNSProvider answers DNS-01 challenges, as certmagic.DNSProvider does;
-	// RFC2136 is one. Names with a wildcard need it.
+	// DNSProvider answers DNS-01 challenges, as certmagic.DNSProvider does.
+	// Names with a wildcard need it.
 	DNSProvider any
 	// DNSResolvers (host:port) are asked about zones in place of the system's.
 	DNSResolvers []string
 	// HTTPPort and TLSPort are where the CA's challenges arrive when they are
 	// not 80 and 443, as in tests.
 	HTTPPort, TLSPort int
+	// RenewCheck is how often certificates are looked at for renewal. 0: 10 min.
+	RenewCheck time.Duration
 	// FirstRetry is the wait after a name's first failure. 0: 1 min.
 	FirstRetry time.Duration
 }
