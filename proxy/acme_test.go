@@ -33,8 +33,9 @@ import (
 type pebble struct {
 	*httptest.Server
 	store *db.MemoryStore
-	roots string // PEM file of the roots that the directory is trusted by
-	names string // address of the name server
+	front http.Handler // the server itself, for hooks that pass on
+	roots string       // PEM file of the roots that the directory is trusted by
+	names string       // address of the name server
 	ports [2]int
 	hook  atomic.Pointer[http.HandlerFunc] // when set, answers in its place
 	https net.Listener
@@ -42,6 +43,12 @@ type pebble struct {
 }
 
 func newPebble(t *testing.T, eab bool) *pebble {
+	t.Helper()
+	return newPebbleWithLife(t, eab, 0)
+}
+
+// newPebbleWithLife signs for that many seconds. 0: 90 days.
+func newPebbleWithLife(t *testing.T, eab bool, life uint64) *pebble {
 	t.Helper()
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "30")
@@ -54,17 +61,17 @@ func newPebble(t *testing.T, eab bool) *pebble {
 		p.ports[i] = (*l).Addr().(*net.TCPAddr).Port
 	}
 	logger := log.New(io.Discard, "", 0)
-	authority := ca.New(logger, p.store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {}})
+	authority := ca.New(logger, p.store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {ValidityPeriod: life}})
 	p.names = nameServer(t)
 	validator := va.New(logger, p.ports[0], p.ports[1], false, p.names, p.store)
 	front := wfe.New(logger, p.store, validator, authority, []string{"ca.example"}, false, eab, 1, 1)
-	h := front.Handler()
+	p.front = front.Handler()
 	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f := p.hook.Load(); f != nil {
 			(*f)(w, r)
 			return
 		}
-		h.ServeHTTP(w, r)
+		p.front.ServeHTTP(w, r)
 	}))
 	t.Cleanup(p.Close)
 	p.roots = filepath.Join(t.TempDir(), "roots.pem")

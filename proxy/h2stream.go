@@ -164,7 +164,7 @@ func (s *h2Stream) Read(p []byte) (int, error) {
 	if !began.IsZero() {
 		s.pace.waited += time.Since(began)
 	}
-	if s.req.length >= 0 && s.pace.tooSlow() {
+	if s.req.length >= 0 && s.pace.tooSlow(h.p.options.UploadGrace) {
 		return 0, errSlow
 	}
 	if n := copy(p, s.data); n > 0 && !s.reset {

@@ -205,10 +205,7 @@ func (h *http1) startBody() {
 
 // Slow uploads of known length must keep up this many bytes a second, after a
 // time of grace: else a few clients could hold every connection to a target.
-const (
-	slowestUpload = 240
-	uploadGrace   = 10 * time.Second
-)
+const slowestUpload = 240
 
 // Read reads the body, first telling a client that waits to go on.
 func (b *http1Body) Read(p []byte) (int, error) {
@@ -223,7 +220,7 @@ func (b *http1Body) Read(p []byte) (int, error) {
 	if !b.ready() {
 		now := time.Now()
 		began = now
-		if b.framing == byLength && b.pace.tooSlow() {
+		if b.framing == byLength && b.pace.tooSlow(h.p.options.UploadGrace) {
 			return 0, errSlow
 		}
 		wait := defaultIdleTimeout
@@ -231,7 +228,7 @@ func (b *http1Body) Read(p []byte) (int, error) {
 			wait = s.idleTimeout
 		}
 		if b.framing == byLength {
-			wait = min(wait, uploadGrace)
+			wait = min(wait, h.p.options.UploadGrace)
 		}
 		h.read = deadline{}
 		_ = h.c.SetReadDeadline(now.Add(wait))
@@ -254,8 +251,8 @@ type pace struct {
 	waited time.Duration
 }
 
-func (p *pace) tooSlow() bool {
-	return p.waited > uploadGrace+time.Duration(p.got)*time.Second/slowestUpload
+func (p *pace) tooSlow(grace time.Duration) bool {
+	return p.waited > grace+time.Duration(p.got)*time.Second/slowestUpload
 }
 
 var errSlow = errors.New("the body comes too slowly")

@@ -36,6 +36,10 @@ type Options struct {
 	// KeepAlive is how long an idle client connection is kept. 0: 75 s.
 	KeepAlive time.Duration
 
+	// UploadGrace is how long a client may send an upload of known length at any
+	// pace; after that 240 bytes a second are asked of it. 0: 10 s.
+	UploadGrace time.Duration
+
 	Log *slog.Logger // nil: discard
 }
 
@@ -71,6 +75,9 @@ func (o *Options) defaults() {
 	}
 	if o.KeepAlive == 0 {
 		o.KeepAlive = 75 * time.Second
+	}
+	if o.UploadGrace == 0 {
+		o.UploadGrace = 10 * time.Second
 	}
 	if o.AccessLogSize == 0 {
 		o.AccessLogSize = 64 << 20

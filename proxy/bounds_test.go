@@ -1,0 +1,156 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"towline/proxy"
+)
+
+// At most 1,000 requests wait at a pause; one more is told so at once.
+func TestPausedRequestsAreBounded(t *testing.T) {
+	const bound, more = 1000, 5
+	s := start(t)
+	service := shop(addr(app(t, says("ok"))))
+	service.Options.PlainHTTP = true
+	s.deploy(service)
+	if err := s.Pause(context.Background(), "shop", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	statuses := make(chan int, bound+more)
+	for range bound + more {
+		c := s.dialPlain()
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n")
+		go func() {
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				statuses <- 0
+				return
+			}
+			io.Copy(io.Discard, res.Body)
+			statuses <- res.StatusCode
+		}()
+	}
+	for range more {
+		if got := <-statuses; got != 503 {
+			t.Fatalf("while %d wait: %d", bound, got)
+		}
+	}
+	select {
+	case got := <-statuses:
+		t.Fatalf("fewer than %d may wait: %d", bound, got)
+	default:
+	}
+	if err := s.Resume(context.Background(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	for range bound {
+		if got := <-statuses; got != 200 {
+			t.Fatalf("after the pause: %d", got)
+		}
+	}
+}
+
+// drips is a body that comes at some 50 bytes a second.
+type drips struct{ left int }
+
+func (d *drips) Read(p []byte) (int, error) {
+	if d.left == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(20 * time.Millisecond)
+	d.left--
+	p[0] = 'x'
+	return 1, nil
+}
+
+func TestUploadsThatComeTooSlowly(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		s := start(t, func(o *proxy.Options) { o.UploadGrace = 60 * time.Millisecond })
+		var whole atomic.Bool
+		ended := make(chan bool, 1)
+		s.deploy(shop(addr(app(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "POST" {
+				_, err := io.Copy(io.Discard, r.Body)
+				whole.Store(err == nil)
+				ended <- true
+			}
+		}))))
+		r := request(t, "POST", shopURL, &drips{left: 1000})
+		r.ContentLength = 1000
+		began := time.Now()
+		res, err := s.newClient(h2).Do(r)
+		if err == nil {
+			io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			if res.StatusCode != 408 {
+				t.Errorf("h2 %v: %d", h2, res.StatusCode)
+			}
+		}
+		<-ended
+		if took := time.Since(began); whole.Load() || took > 15*time.Second {
+			t.Errorf("h2 %v: taken whole: %v, after %v", h2, whole.Load(), took)
+		}
+	}
+}
+
+// A large answer that nobody reads is held back at the app: neither the proxy
+// nor this process, which is proxy, app and client at once, gathers it.
+func TestSlowReaderDoesNotGrowMemory(t *testing.T) {
+	const size = 256 << 20
+	s := start(t)
+	var sent atomic.Int64
+	piece := make([]byte, 64<<10)
+	s.deploy(shop(addr(app(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/large" {
+			return
+		}
+		for range size / len(piece) {
+			n, err := w.Write(piece)
+			sent.Add(int64(n))
+			if err != nil {
+				return
+			}
+		}
+	}))))
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	c := s.dialTLS()
+	io.WriteString(c, "GET /large HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n")
+	until(t, "the answer begins", func() bool { return sent.Load() > 1<<20 })
+	r := bufio.NewReaderSize(c, 64<<10)
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 16<<10)
+	var most uint64
+	// Slowly at first, with a look at the heap after each piece, then the rest.
+	for range 50 {
+		if _, err := io.ReadFull(res.Body, buf); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, heap())
+	}
+	if most > before+8<<20 {
+		t.Errorf("the heap grew from %d to %d KiB", before>>10, most>>10)
+	}
+	if sent.Load() >= size/2 {
+		t.Errorf("the app could send %d MiB", sent.Load()>>20)
+	}
+	n, err := io.Copy(io.Discard, res.Body)
+	if err != nil || n+50*int64(len(buf)) != size {
+		t.Errorf("then: %d bytes, %v", n, err)
+	}
+}
