@@ -7,8 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"towline/proxy"
 )
 
 // A CA may offer one kind of challenge alone.
@@ -86,4 +90,41 @@ func TestSlowCAForOneName(t *testing.T) {
 	}
 	close(release)
 	until(t, "slow", func() bool { return s.certificate("slow.example").State == "valid" })
+}
+
+// A certificate is replaced while it is still valid, and nobody has to restart
+// anything.
+func TestRenewedBeforeItEnds(t *testing.T) {
+	const life = 9 * time.Second
+	p := newPebbleWithLife(t, false, uint64(life/time.Second))
+	// Without hints by the CA, the remaining life alone counts.
+	silent := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/dir" {
+			p.front.ServeHTTP(w, r)
+			return
+		}
+		answer := httptest.NewRecorder()
+		p.front.ServeHTTP(answer, r)
+		var directory map[string]any
+		_ = json.Unmarshal(answer.Body.Bytes(), &directory)
+		delete(directory, "renewalInfo")
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(directory)
+	})
+	p.hook.Store(&silent)
+	s := start(t, p.configure, func(o *proxy.Options) { o.TLS.RenewCheck = 20 * time.Millisecond })
+	s.deploy(service("one", addr(app(t, says("ok"))), "a.example"))
+	until(t, "first", func() bool { return s.certificate("a.example").State == "valid" })
+	first := s.leaf("a.example")
+	if !strings.Contains(first.Issuer.CommonName, "Pebble") {
+		t.Fatalf("by %s", first.Issuer)
+	}
+	until(t, "renewed", func() bool { return s.leaf("a.example").SerialNumber.Cmp(first.SerialNumber) != 0 })
+	second := s.leaf("a.example")
+	if !strings.Contains(second.Issuer.CommonName, "Pebble") || !second.NotAfter.After(first.NotAfter) {
+		t.Errorf("renewed by %s until %s", second.Issuer, second.NotAfter)
+	}
+	if early := first.NotAfter.Sub(second.NotBefore); early <= 0 {
+		t.Errorf("renewed %v after the end", -early)
+	}
 }
