@@ -10,7 +10,7 @@ GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools
 
-.PHONY: all build setup images demo test unit race lint e2e bench-deploy bench-cli bench-proxy bench-backup clean
+.PHONY: all build setup images demo test unit race lint e2e soak bench-deploy bench-cli bench-proxy bench-backup clean
 
 all: build
 
@@ -36,7 +36,10 @@ race: setup images
 	TOWLINE_REQUIRE_PODMAN=1 CGO_ENABLED=1 $(GO) test -race -tags "$(TAGS)" $$($(GO) list -tags "$(TAGS)" ./... | grep -v /e2e)
 
 e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
-	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -tags "$(TAGS)" -timeout 30m ./e2e/...
+	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 30m ./e2e/...
+
+soak: setup images build ## the stories with their longest loops: an hour or so
+	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -tags "$(TAGS)" -timeout 120m ./e2e/...
 
 lint: $(TOOLS)/staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

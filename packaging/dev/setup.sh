@@ -27,6 +27,7 @@ openssh-client /usr/bin/ssh
 openssh-server /usr/sbin/sshd
 podman /usr/bin/podman
 redis-tools /usr/bin/redis-cli
+restic /usr/bin/restic
 runc /usr/sbin/runc
 uidmap /usr/bin/newuidmap
 xfsprogs /sbin/mkfs.xfs
