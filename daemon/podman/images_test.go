@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +24,7 @@ func TestImageFacts(t *testing.T) {
 	}
 	if image.Env["COLOUR"] != "red=blue" || image.User != "app" || image.WorkDir != "/tmp" || image.Labels["made.by"] != "test" ||
 		strings.Join(image.Entrypoint, " ") != "/probe" || strings.Join(image.Cmd, " ") != "out hello" ||
-		len(image.Refs) != 1 || image.Refs[0] != testImage || image.Size < 1<<20 || image.ID == "" {
+		!slices.Contains(image.Refs, testImage) || image.Size < 1<<20 || image.ID == "" {
 		t.Errorf("%+v", image)
 	}
 	again, err := e.Image(t.Context(), image.ID)
