@@ -28,7 +28,7 @@ func objects(name string) (o Objects, err error) {
 		{&o.Images, []string{"images", "--format", "{{.Repository}}:{{.Tag}}"}},
 	}
 	for _, l := range lists {
-		out, err := Podman(l.args...)
+		out, err := listing(l.args...)
 		if err != nil {
 			return o, err
 		}
@@ -37,6 +37,17 @@ func objects(name string) (o Objects, err error) {
 	}
 	o.Images = slices.DeleteFunc(o.Images, func(ref string) bool { return !strings.HasPrefix(ref, "localhost/"+name+"/") })
 	return o, nil
+}
+
+// listing asks again where Podman fails over an object that another test has just
+// removed: it looks at each after it has listed them all.
+func listing(args ...string) (out string, err error) {
+	for range 20 {
+		if out, err = Podman(args...); err == nil {
+			break
+		}
+	}
+	return out, err
 }
 
 func (o Objects) String() string {
