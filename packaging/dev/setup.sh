@@ -169,8 +169,9 @@ setup_podman() {
 		todo "podman system service on $socket" || return 0
 		mkdir -p "${socket%/*}"
 		rm -f "$socket"
-		setsid -f podman system service --time=0 "unix://$socket" \
-			</dev/null >/var/log/towline-podman.log 2>&1
+		# Below its own directory: conmon leaves a file "oom" where it was started.
+		(cd "${socket%/*}" && exec setsid -f podman system service --time=0 "unix://$socket" \
+			</dev/null >/var/log/towline-podman.log 2>&1)
 	fi
 	local tries=0
 	until podman_answers; do
