@@ -2,8 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -56,23 +54,10 @@ func runAddonLogs(ctx context.Context, call *Call) error {
 	if err := call.Daemon.AllowedAddon(ctx, call.Member, q.App, daemon.View); err != nil {
 		return err
 	}
-	q.Lines, _ = call.Flags.GetInt("num")
-	q.Follow, _ = call.Flags.GetBool("tail")
-	if q.Lines < 0 || q.Lines > 100_000 {
-		return daemon.Errorf(daemon.Invalid, "%d lines are not possible", q.Lines).WithHint("give -n a number from 0 to 100000")
-	}
-	enc := json.NewEncoder(call.Stdout)
-	err := call.Daemon.AddonLogs(ctx, q, func(l daemon.LogLine) error {
-		if call.JSON {
-			return enc.Encode(l)
-		}
-		_, err := fmt.Fprintf(call.Stdout, "%s %s[%s]: %s\n", l.Time.UTC().Format("2006-01-02T15:04:05.000000Z07:00"), l.Source, l.Process, l.Text)
+	if err := call.logRange(&q); err != nil {
 		return err
-	})
-	if q.Follow && errors.Is(err, context.Canceled) {
-		return nil
 	}
-	return err
+	return call.printLogs(ctx, q, call.Daemon.AddonLogs)
 }
 
 func runAddonConsole(ctx context.Context, call *Call) error {

@@ -28,12 +28,10 @@ func logCommands() []*Command {
 
 func runLogs(ctx context.Context, call *Call) error {
 	q := daemon.LogQuery{App: call.App}
-	q.Lines, _ = call.Flags.GetInt("num")
-	q.Follow, _ = call.Flags.GetBool("tail")
 	q.Process, _ = call.Flags.GetString("ps")
 	q.Source, _ = call.Flags.GetString("source")
-	if q.Lines < 0 || q.Lines > 100_000 {
-		return daemon.Errorf(daemon.Invalid, "%d lines are not possible", q.Lines).WithHint("give -n a number from 0 to 100000")
+	if err := call.logRange(&q); err != nil {
+		return err
 	}
 	known := q.Source == ""
 	for _, s := range logSources {
@@ -42,8 +40,25 @@ func runLogs(ctx context.Context, call *Call) error {
 	if !known {
 		return daemon.Errorf(daemon.Invalid, "there is no log source %q", clip(q.Source)).WithHint("use app, router, build, addon or system")
 	}
+	return call.printLogs(ctx, q, call.Daemon.ReadLogs)
+}
+
+// logRange reads the flags that an app's and an add-on's logs share.
+func (call *Call) logRange(q *daemon.LogQuery) error {
+	q.Lines, _ = call.Flags.GetInt("num")
+	q.Follow, _ = call.Flags.GetBool("tail")
+	if q.Lines < 0 || q.Lines > 100_000 {
+		return daemon.Errorf(daemon.Invalid, "%d lines are not possible", q.Lines).WithHint("give -n a number from 0 to 100000")
+	}
+	return nil
+}
+
+type logReader = func(context.Context, daemon.LogQuery, func(daemon.LogLine) error) error
+
+// printLogs prints lines as they come. A user who ends a tail has got what they wanted.
+func (call *Call) printLogs(ctx context.Context, q daemon.LogQuery, read logReader) error {
 	enc := json.NewEncoder(call.Stdout)
-	err := call.Daemon.ReadLogs(ctx, q, func(l daemon.LogLine) error {
+	err := read(ctx, q, func(l daemon.LogLine) error {
 		if call.JSON {
 			return enc.Encode(l)
 		}
