@@ -29,7 +29,7 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 			return 0, wrap(err, "size the terminal of container "+name)
 		}
 	}
-	e.publishAll(ctx, name)
+	e.settle(ctx, name)
 	if err := e.StartContainer(ctx, name); err != nil {
 		return 0, err
 	}

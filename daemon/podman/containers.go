@@ -31,7 +31,7 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	// Fails when it is prepared or runs already; whatever else may be wrong, the
 	// start says better.
 	if containers.ContainerInit(c, name, nil) == nil {
-		e.publishAll(ctx, name)
+		e.settle(ctx, name)
 	}
 	return wrap(containers.Start(c, name, nil), "start container "+name)
 }

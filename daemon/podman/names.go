@@ -19,13 +19,15 @@ import (
 // hosts files of its containers as well, where every resolver looks first. The
 // name server remains for the rest, with a patience of one second.
 
-// publishAll publishes every network that the container is in.
-func (e *Engine) publishAll(ctx context.Context, container string) {
+// settle makes every network that the container is in fit for its process to start:
+// its bridge keeps its address, its members know each other's names.
+func (e *Engine) settle(ctx context.Context, container string) {
 	data, err := e.inspect(ctx, container)
 	if err != nil || data.NetworkSettings == nil {
 		return
 	}
 	for network := range data.NetworkSettings.Networks {
+		e.fixBridge(ctx, network)
 		e.publish(ctx, network)
 	}
 }

@@ -11,7 +11,7 @@ import (
 func TestAliasesAreInHostsFiles(t *testing.T) {
 	e := newEngine(t)
 	ctx := t.Context()
-	n, other := network(t, e), network(t, e)
+	n, other := newNetwork(t, e), newNetwork(t, e)
 	early := started(t, e, daemon.ContainerSpec{Init: true, Networks: []daemon.Attachment{{Network: n}}}, "sleep")
 	db := started(t, e, daemon.ContainerSpec{Init: true, Networks: []daemon.Attachment{{Network: n, Aliases: []string{"db"}}}}, "sleep")
 	line := func() string {
@@ -63,7 +63,7 @@ func TestAliasesAreInHostsFiles(t *testing.T) {
 // Containers that come and go elsewhere make Podman's name server lose questions.
 func TestAliasResolvesWhileOthersComeAndGo(t *testing.T) {
 	e := newEngine(t)
-	n, other := network(t, e), network(t, e)
+	n, other := newNetwork(t, e), newNetwork(t, e)
 	started(t, e, daemon.ContainerSpec{Init: true, Networks: []daemon.Attachment{{Network: n, Aliases: []string{"db"}}}}, "sleep")
 	asking := create(t, e, daemon.ContainerSpec{Networks: []daemon.Attachment{{Network: n}}}, "ask", "db", "3s")
 	if err := e.StartContainer(t.Context(), asking); err != nil {

@@ -74,6 +74,7 @@ func (e *Engine) Connect(ctx context.Context, name, container string, aliases []
 		err = nil
 	}
 	if err == nil {
+		e.fixBridge(ctx, name)
 		e.publish(ctx, name)
 	}
 	return wrap(err, "connect "+container+" to network "+name)

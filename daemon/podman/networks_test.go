@@ -36,7 +36,7 @@ func within(t *testing.T, limit time.Duration, what string, f func() bool) {
 func TestNetworksAreApart(t *testing.T) {
 	e := newEngine(t)
 	ctx := t.Context()
-	left, right := network(t, e), network(t, e)
+	left, right := newNetwork(t, e), newNetwork(t, e)
 	if err := e.EnsureNetwork(ctx, left, nil); err != nil { // there already
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestNetworksAreApart(t *testing.T) {
 
 func TestNetworkList(t *testing.T) {
 	e := newEngine(t)
-	n := network(t, e)
+	n := newNetwork(t, e)
 	list, err := e.Networks(t.Context())
 	if err != nil {
 		t.Fatal(err)

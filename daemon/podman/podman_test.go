@@ -179,7 +179,7 @@ func output(t *testing.T, e *podman.Engine, container string) (stdout, stderr st
 	return out.String(), errs.String(), code
 }
 
-func network(t *testing.T, e *podman.Engine) string {
+func newNetwork(t *testing.T, e *podman.Engine) string {
 	t.Helper()
 	n := run + "-" + strings.ToLower(rand.Text()[:8])
 	if err := e.EnsureNetwork(t.Context(), n, map[string]string{"towline.app": n}); err != nil {

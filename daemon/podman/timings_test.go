@@ -29,7 +29,7 @@ func TestTimings(t *testing.T) {
 		}
 		took[what] = append(took[what], time.Since(since))
 	}
-	other := network(t, e)
+	other := newNetwork(t, e)
 	for i := range 10 {
 		n, c := fmt.Sprintf("%s-net%d", run, i), fmt.Sprintf("%s-c%d", run, i)
 		measure("network create", func() error { return e.EnsureNetwork(ctx, n, nil) })
