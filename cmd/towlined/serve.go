@@ -58,9 +58,10 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
 	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
 
-	table := command.New(d)
+	table, idle := command.New(d), newIdler()
 	allow := func(uid uint32) bool { return uid == 0 || uid == account.uid }
 	err = socket.Serve(ctx, listener, allow, func(ctx context.Context, c *socket.Call) int {
+		defer idle.work()()
 		return handle(ctx, table, account, c)
 	})
 	_, _ = sd.SdNotify(false, sd.SdNotifyStopping)

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestReleaseProgram(t *testing.T) {
+	before := fileMemory(t)
+	releaseProgram()
+	if after := fileMemory(t); after > before/2 {
+		t.Errorf("%d KiB of files before, %d KiB after", before, after)
+	}
+}
+
+// fileMemory is how much of this process's memory is pages of files, in KiB.
+func fileMemory(t *testing.T) int {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "RssFile:")
+	var n int
+	if _, err := fmt.Sscan(rest, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestIdlerWaitsForAllWork(t *testing.T) {
+	i := newIdler()
+	first, second := i.work(), i.work()
+	first()
+	if i.busy != 1 || i.timer.Stop() {
+		t.Errorf("busy %d: rests while there is work", i.busy)
+	}
+	second()
+	if i.busy != 0 || !i.timer.Stop() {
+		t.Errorf("busy %d: does not rest", i.busy)
+	}
+}
