@@ -31,7 +31,9 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	// Fails when it is prepared or runs already; whatever else may be wrong, the
 	// start says better.
 	if containers.ContainerInit(c, name, nil) == nil {
-		e.settle(ctx, name)
+		if err := e.settle(ctx, name); err != nil {
+			return err
+		}
 	}
 	return wrap(containers.Start(c, name, nil), "start container "+name)
 }

@@ -20,16 +20,19 @@ import (
 // name server remains for the rest, with a patience of one second.
 
 // settle makes every network that the container is in fit for its process to start:
-// its bridge keeps its address, its members know each other's names.
-func (e *Engine) settle(ctx context.Context, container string) {
+// apart from others, its members known to each other by name.
+func (e *Engine) settle(ctx context.Context, container string) error {
 	data, err := e.inspect(ctx, container)
 	if err != nil || data.NetworkSettings == nil {
-		return
+		return err
 	}
 	for network := range data.NetworkSettings.Networks {
-		e.fixBridge(ctx, network)
+		if err := prepareBridge(ctx, network); err != nil {
+			return err
+		}
 		e.publish(ctx, network)
 	}
+	return nil
 }
 
 // publish writes a network's aliases to the hosts files of its containers. It does

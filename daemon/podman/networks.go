@@ -9,19 +9,19 @@ import (
 	"towline/daemon"
 )
 
-// EnsureNetwork implements daemon.Networks. The network is a bridge of its own;
-// the isolate option keeps packets from going between it and the others.
+// EnsureNetwork implements daemon.Networks. The network is a bridge of its own; see
+// bridge.go for what keeps packets from going between it and the others.
 func (e *Engine) EnsureNetwork(ctx context.Context, name string, labels map[string]string) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
 	}
 	_, err = network.Create(c, &types.Network{
-		Name:       name,
-		Driver:     types.BridgeNetworkDriver,
-		DNSEnabled: true,
-		Labels:     e.labelled(labels),
-		Options:    map[string]string{types.IsolateOption: "true"},
+		Name:             name,
+		NetworkInterface: bridgeName(name),
+		Driver:           types.BridgeNetworkDriver,
+		DNSEnabled:       true,
+		Labels:           e.labelled(labels),
 	})
 	if err != nil && contains(err, "already exists", "already used") {
 		return nil
@@ -40,10 +40,10 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	if err == nil && len(reports) > 0 {
 		err = reports[0].Err
 	}
-	if absent(err) {
-		return nil
+	if err != nil && !absent(err) {
+		return wrap(err, "remove network "+name)
 	}
-	return wrap(err, "remove network "+name)
+	return forget(ctx, bridgeName(name))
 }
 
 // Networks implements daemon.Networks.
@@ -69,15 +69,19 @@ func (e *Engine) Connect(ctx context.Context, name, container string, aliases []
 	if err != nil {
 		return err
 	}
+	if err := isolate(ctx, bridgeName(name)); err != nil {
+		return err
+	}
 	err = network.Connect(c, name, container, &types.PerNetworkOptions{Aliases: aliases})
 	if err != nil && contains(err, "already connected") {
 		err = nil
 	}
-	if err == nil {
-		e.fixBridge(ctx, name)
-		e.publish(ctx, name)
+	if err != nil {
+		return wrap(err, "connect "+container+" to network "+name)
 	}
-	return wrap(err, "connect "+container+" to network "+name)
+	fixAddress(bridgeName(name))
+	e.publish(ctx, name)
+	return nil
 }
 
 // Disconnect implements daemon.Networks.

@@ -53,6 +53,11 @@ func TestNetworksAreApart(t *testing.T) {
 		answer, _ := probe(t, e, near, "dial", "db:7000")
 		return answer == "server"
 	})
+	// A third network that comes and goes must not open the other two.
+	third := started(t, e, daemon.ContainerSpec{Networks: []daemon.Attachment{{Network: newNetwork(t, e)}}}, "sleep")
+	if err := e.RemoveContainer(ctx, third); err != nil {
+		t.Fatal(err)
+	}
 	if answer, ok := probe(t, e, far, "dial", address); ok {
 		t.Errorf("other network by address: %q", answer)
 	}
