@@ -2,6 +2,7 @@ package podman
 
 import (
 	"context"
+	"io"
 	"net/url"
 
 	"towline/daemon"
@@ -16,20 +17,28 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 	terminal := data.Config != nil && data.Config.Tty
 	path := "/containers/" + url.PathEscape(name)
 	// Attaching prepares the container and its process waits for the start: no
-	// byte comes before the streams are in place. The keys that detach are none:
-	// every byte is the process's.
-	query := url.Values{"stream": {"true"}, "stdin": {"true"}, "stdout": {"true"}, "stderr": {"true"}, "detachKeys": {""}}
-	s, err := e.hijack(ctx, path+"/attach", query, nil)
+	// byte comes before the streams are in place.
+	s, err := e.attach(ctx, path, url.Values{"stdout": {"true"}, "stderr": {"true"}})
 	if err != nil {
 		return 0, wrap(err, "attach to container "+name)
 	}
 	defer s.conn.Close()
+	// Podman gives an attachment up when it cannot pass input on, as the process has
+	// just ended, whatever output is still to come. So input has one of its own. It
+	// asks for the output too: Podman ends an attachment to a terminal without.
+	input, err := e.attach(ctx, path, url.Values{"stdin": {"true"}, "stdout": {"true"}})
+	if err != nil {
+		return 0, wrap(err, "attach to container "+name)
+	}
+	defer input.conn.Close()
 	if terminal && streams.Size != (daemon.Size{}) {
 		if err := e.resize(ctx, path, streams.Size); err != nil {
 			return 0, wrap(err, "size the terminal of container "+name)
 		}
 	}
-	e.settle(ctx, name)
+	if err := e.settle(ctx, name); err != nil {
+		return 0, err
+	}
 	if err := e.StartContainer(ctx, name); err != nil {
 		return 0, err
 	}
@@ -38,9 +47,19 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 	if terminal && streams.Resize != nil {
 		go e.followSizes(running, path, streams.Resize)
 	}
+	go func() { _, _ = io.Copy(io.Discard, input.reader) }()
+	go input.send(streams.Stdin)
 	copied := make(chan error, 1)
-	go func() { copied <- s.carry(running, streams, terminal) }()
+	go func() { copied <- s.receive(running, streams, terminal) }()
 	return e.finish(ctx, name, s, copied)
+}
+
+// attach makes a stream of a container's. The keys that detach are none: every byte
+// is the process's.
+func (e *Engine) attach(ctx context.Context, path string, query url.Values) (*stream, error) {
+	query.Set("stream", "true")
+	query.Set("detachKeys", "")
+	return e.hijack(ctx, path+"/attach", query, nil)
 }
 
 // finish returns the exit code once the process has ended and its last byte was

@@ -29,3 +29,23 @@ func TestRunAttachedPassesStdinToItsEnd(t *testing.T) {
 		t.Errorf("got %d bytes of %d, code %d, error %v", out.Len(), len(input)+3, code, err)
 	}
 }
+
+// Input that comes as the process ends must not take its last words away.
+func TestRunAttachedKeepsOutputWhileInputComes(t *testing.T) {
+	e := newEngine(t)
+	for _, terminal := range []bool{false, true} {
+		for range 4 { // a terminal shows what is typed as well, after END too
+			c := create(t, e, daemon.ContainerSpec{Stdin: true, Terminal: terminal}, "flood", "2000", "out", "END")
+			var out bytes.Buffer
+			code, err := e.RunAttached(t.Context(), c, daemon.Streams{Stdin: typing{}, Stdout: &out, Terminal: terminal})
+			if err != nil || code != 0 || !strings.Contains(out.String(), "END") {
+				t.Errorf("terminal %v: got %d bytes, code %d, error %v", terminal, out.Len(), code, err)
+			}
+		}
+	}
+}
+
+// typing never ends.
+type typing struct{}
+
+func (typing) Read(b []byte) (int, error) { return copy(b, "y\n"), nil }

@@ -97,9 +97,14 @@ func apiError(response *http.Response) error {
 // carry copies between the streams and the process until the process's side ends.
 // It does not wait for a Read of Stdin in progress, which only its owner can end.
 func (s *stream) carry(ctx context.Context, streams daemon.Streams, terminal bool) error {
+	go s.send(streams.Stdin)
+	return s.receive(ctx, streams, terminal)
+}
+
+// receive copies what the process says until its side ends.
+func (s *stream) receive(ctx context.Context, streams daemon.Streams, terminal bool) error {
 	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
 	defer stop()
-	go s.send(streams.Stdin)
 	var err error
 	if terminal {
 		_, err = io.Copy(writer(streams.Stdout), s.reader)
