@@ -26,7 +26,7 @@ type backupDetail struct {
 	Dump         string    `json:"dump,omitempty"`   // file name of the portable dump
 	Offsite      time.Time `json:"offsite,omitzero"` // when the copy elsewhere was made
 	OffsiteError string    `json:"offsite_error,omitempty"`
-	Credentials  string    `json:"credentials,omitempty"` // a mark of those that were in use
+	Credentials  string    `json:"credentials,omitempty"` // a mark of those that were in use; now Backup.Secrets
 }
 
 // Capture is journey 4: copy the volumes while the service runs, freeze it, copy what
@@ -94,7 +94,7 @@ func (d *Daemon) insist(f func() error) (err error) {
 func newBackup(a Addon, reason string) Backup {
 	return Backup{
 		ID: backupID(a.Name, now()), Addon: a.Name, Service: a.Service, Version: a.Version,
-		Status: BackupRunning, Reason: reason, Created: now(), Detail: encode(backupDetail{Credentials: credentials(a)}),
+		Status: BackupRunning, Reason: reason, Created: now(), Secrets: withMarked(a.Secrets, "", nil),
 	}
 }
 

@@ -24,7 +24,7 @@ func (d *Daemon) proveBackup(ctx context.Context, addon Addon, dirs map[string]s
 	if err != nil {
 		return err
 	}
-	c := d.proofSpec(addon, spec, b.ID, dirs)
+	c := d.proofSpec(addon, spec, b.ID, dirs, d.filesDir(addon))
 	facts, err := d.prove(ctx, c, spec, func(running bool) error { return d.export(ctx, c, spec, b, running) })
 	if err != nil {
 		return Errorf(Failed, "the copy of %s could not be proven: %w", addon.Name, err).
@@ -35,8 +35,8 @@ func (d *Daemon) proveBackup(ctx context.Context, addon Addon, dirs map[string]s
 }
 
 // proofSpec is a throwaway container of the same version and limits on other volumes,
-// without a network.
-func (d *Daemon) proofSpec(addon Addon, spec plugins.Spec, id string, dirs map[string]string) ContainerSpec {
+// without a network. files is where the rendered files are.
+func (d *Daemon) proofSpec(addon Addon, spec plugins.Spec, id string, dirs map[string]string, files string) ContainerSpec {
 	c := d.serviceSpec(addon, spec)
 	c.Name = d.Name + "-proof-" + id
 	c.Labels = map[string]string{labelKind: kindProof, labelAddon: addon.Name}
@@ -46,6 +46,8 @@ func (d *Daemon) proofSpec(addon Addon, spec plugins.Spec, id string, dirs map[s
 		if m.Volume != "" {
 			name, _ := d.volumeOf(addon, m.Volume)
 			c.Mounts[i] = Mount{Source: dirs[name], Target: m.Target}
+		} else {
+			c.Mounts[i].Source = filepath.Join(files, filepath.Base(m.Source))
 		}
 	}
 	return c
@@ -230,14 +232,14 @@ func (d *Daemon) VerifyBackup(ctx context.Context, id, member string, out io.Wri
 	if err := d.room(ctx, "unpacking "+b.ID, d.Dir, 4*part.Size); err != nil {
 		return b, err
 	}
-	addon.Version = b.Version
+	addon.Version, addon.Secrets = b.Version, b.secretsThen(addon)
 	facts, err := d.proveStored(ctx, addon, b, part, out)
 	if errors.Is(context.Cause(ctx), errClosing) {
 		return b, errClosing
 	}
 	b.Proven, b.Facts = now(), facts
 	switch {
-	case err != nil && b.detail().Credentials != credentials(addon):
+	case err != nil && b.Secrets == nil && b.detail().Credentials != credentials(addon.Secrets):
 		return b, Errorf(Conflict, "backup %s is from before the credentials of %s were rotated, and can't be tried with today's: %w", b.ID, b.Addon, err)
 	case isKind(err, Failed) || isKind(err, NotFound):
 		b.Status, b.Proven, b.Error = BackupFailed, time.Time{}, "verify: "+err.Error()
@@ -276,12 +278,25 @@ func (d *Daemon) proveStored(ctx context.Context, addon Addon, b Backup, part Pa
 			return "", err
 		}
 	}
+	files := filepath.Join(tree, ".files") // no volume's name
+	if err := writeFiles(files, spec); err != nil {
+		return "", err
+	}
 	step(out, "Proving it in a throwaway container")
-	return d.prove(ctx, d.proofSpec(addon, spec, b.ID, dirs), spec, nil)
+	return d.prove(ctx, d.proofSpec(addon, spec, b.ID, dirs, files), spec, nil)
 }
 
-// credentials tells apart, and reveals nothing of, the secrets of an add-on.
-func credentials(a Addon) string {
-	sum := sha256.Sum256(encode(a.Secrets)) // maps are encoded in order
+// secretsThen are the secrets that the data of a backup knows, as far as they were
+// kept, and the add-on's present ones where they were not.
+func (b Backup) secretsThen(addon Addon) map[string]string {
+	then := withMarked(addon.Secrets, "", nil)
+	maps.Copy(then, b.Secrets)
+	return then
+}
+
+// credentials tells apart, and reveals nothing of, the secrets of an add-on. Backups
+// from before those were kept have it.
+func credentials(secrets map[string]string) string {
+	sum := sha256.Sum256(encode(secrets)) // maps are encoded in order
 	return hex.EncodeToString(sum[:8])
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"strings"
 	"time"
+
+	"towline/plugins"
 )
 
 // pauseLimit bounds how long requests wait while a service is replaced.
@@ -48,7 +51,7 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 	if err != nil {
 		return addon, err
 	}
-	fill, err := d.source(ctx, req, b, addon)
+	from, err := d.source(ctx, req, b, addon)
 	if err != nil {
 		return addon, err
 	}
@@ -60,7 +63,7 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 	if err != nil {
 		return addon, err
 	}
-	if err := d.replaceData(ctx, op, addon, next, fill, out); err != nil {
+	if err := d.replaceData(ctx, op, addon, next, from, out); err != nil {
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return addon, errClosing
 		}
@@ -69,50 +72,61 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 	return next, d.keepOldData(ctx, op, addon, out)
 }
 
-// filler puts data into the volumes of a generation that nothing uses yet.
-type filler func(ctx context.Context, next Addon, out io.Writer) error
+// source is where restored data comes from.
+type source struct {
+	// fill puts the data into the volumes of a generation that nothing uses yet.
+	fill func(ctx context.Context, next Addon, out io.Writer) error
+	// secrets are those that the data knows; nil: the present ones.
+	secrets map[string]string
+}
 
 // source checks a request, and settles whether the volumes or the dump are restored.
-func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon Addon) (filler, error) {
+func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon Addon) (from source, err error) {
 	spec, err := d.renderAddon(addon)
 	if err != nil {
-		return nil, err
+		return from, err
 	}
 	importable := len(spec.Import.Command) > 0
 	switch {
 	case addon.Status != AddonReady:
-		return nil, Errorf(Conflict, "%s is %s", addon.Name, addon.Status)
+		return from, Errorf(Conflict, "%s is %s", addon.Name, addon.Status)
 	case req.Dump != nil && !importable:
-		return nil, Errorf(Conflict, "%s can't take a dump", addon.Service).WithHint("restore one of its backups: towline backups %s", addon.Name)
+		return from, Errorf(Conflict, "%s can't take a dump", addon.Service).WithHint("restore one of its backups: towline backups %s", addon.Name)
 	case req.Dump != nil:
-		return func(ctx context.Context, next Addon, out io.Writer) error {
+		from.fill = func(ctx context.Context, next Addon, out io.Writer) error {
 			step(out, "Reading the dump into a fresh %s", next.Service)
 			return d.importDump(ctx, next, req.Dump)
-		}, nil
+		}
+		return from, nil
 	case b.Status != BackupGood:
-		return nil, Errorf(Conflict, "backup %s is %s, not good: %s", b.ID, b.Status, b.Error).WithHint("towline backups %s", b.Addon)
+		return from, Errorf(Conflict, "backup %s is %s, not good: %s", b.ID, b.Status, b.Error).WithHint("towline backups %s", b.Addon)
 	case addon.Service != b.Service:
-		return nil, Errorf(Conflict, "backup %s is of %s, but %s is %s", b.ID, b.Service, addon.Name, addon.Service)
+		return from, Errorf(Conflict, "backup %s is of %s, but %s is %s", b.ID, b.Service, addon.Name, addon.Service)
 	}
 	part, err := b.data()
 	if err != nil {
-		return nil, err
+		return from, err
 	}
 	if addon.Name == b.Addon && addon.Version == b.Version {
 		// Stored data is packed, about three to one; and the old data is kept too.
 		if err := d.room(ctx, "restoring "+b.ID, d.Dir, 4*part.Size); err != nil {
-			return nil, err
+			return from, err
 		}
-		return func(ctx context.Context, next Addon, out io.Writer) error {
+		then := b.secretsThen(addon)
+		if len(spec.Rotate.Command) > 0 && !maps.Equal(then, withMarked(addon.Secrets, "", nil)) {
+			from.secrets = then
+		}
+		from.fill = func(ctx context.Context, next Addon, out io.Writer) error {
 			step(out, "Checking %s", b.ID)
 			return d.unpackBackup(ctx, next, b, part)
-		}, nil
+		}
+		return from, nil
 	}
 	dump, _, err := b.dump()
 	if err != nil || !importable {
-		return nil, Errorf(Conflict, "backup %s is of %s %s, and without a portable dump only that can take it", b.ID, b.Addon, b.Version)
+		return from, Errorf(Conflict, "backup %s is of %s %s, and without a portable dump only that can take it", b.ID, b.Addon, b.Version)
 	}
-	return func(ctx context.Context, next Addon, out io.Writer) error {
+	from.fill = func(ctx context.Context, next Addon, out io.Writer) error {
 		step(out, "Checking %s", b.ID)
 		r, err := d.open(ctx, b, dump)
 		if err != nil {
@@ -121,20 +135,21 @@ func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon
 		defer r.Close()
 		step(out, "Reading its dump into a fresh %s %s", next.Service, next.Version)
 		return d.importDump(ctx, next, r)
-	}, nil
+	}
+	return from, nil
 }
 
 // replaceData moves the add-on to the next generation.
-func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Addon, fill filler, out io.Writer) error {
+func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Addon, from source, out io.Writer) error {
 	for _, name := range d.volumeNames(next) {
 		if err := d.Engine.EnsureVolume(ctx, name, addonLabels(next.Name)); err != nil {
 			return err
 		}
 	}
-	if err := fill(ctx, next, out); err != nil {
+	if err := from.fill(ctx, next, out); err != nil {
 		return err
 	}
-	if err := d.proveNext(ctx, next, out); err != nil {
+	if err := d.proveNext(ctx, next, from.secrets, out); err != nil {
 		return err
 	}
 	if err := op.step(ctx, "replace", nil); err != nil {
@@ -162,10 +177,16 @@ func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Add
 }
 
 // proveNext tries the filled volumes while the service still runs on its own: what does
-// not come up, or does not let the add-on's user in, costs no one a request.
-func (d *Daemon) proveNext(ctx context.Context, next Addon, out io.Writer) error {
+// not come up, or does not let the add-on's user in, costs no one a request. Data that
+// knows other secrets than the present ones is started with those, and rotated to the
+// present ones.
+func (d *Daemon) proveNext(ctx context.Context, next Addon, secrets map[string]string, out io.Writer) error {
 	step(out, "Trying it in a throwaway container")
-	spec, err := d.renderAddon(next)
+	then := next
+	if secrets != nil {
+		then.Secrets = secrets
+	}
+	spec, err := d.renderAddon(then)
 	if err != nil {
 		return err
 	}
@@ -173,18 +194,65 @@ func (d *Daemon) proveNext(ctx context.Context, next Addon, out io.Writer) error
 	if err != nil {
 		return err
 	}
-	if err := d.writeFiles(next, spec); err != nil {
+	if err := d.writeFiles(next, spec); err != nil { // again, with the present secrets, when it starts
 		return err
 	}
-	facts, err := d.prove(ctx, d.proofSpec(next, spec, backupID(next.Name, now()), dirs), spec, nil)
+	c := d.proofSpec(next, spec, backupID(next.Name, now()), dirs, d.filesDir(next))
+	facts, err := d.prove(ctx, c, spec, func(running bool) error {
+		if secrets == nil || !running {
+			return nil
+		}
+		step(out, "Giving it the present credentials")
+		return d.moveSecrets(ctx, c.Name, then, next)
+	})
 	if err != nil {
 		return Errorf(Failed, "%s does not run on that data: %w", next.Name, err).
-			WithHint("nothing was changed; were its credentials rotated, or its version changed, since?")
+			WithHint("nothing was changed; was its version changed since, or its credentials by hand?")
 	}
 	if facts != "" {
 		step(out, "Found %s", facts)
 	}
 	return nil
+}
+
+// moveSecrets leads the service in a throwaway container from one set of secrets to
+// another, by the manifest's rotation, and tries the new ones.
+func (d *Daemon) moveSecrets(ctx context.Context, container string, then, next Addon) error {
+	m, err := d.service(next.Service)
+	if err != nil {
+		return err
+	}
+	way := []map[string]string{withMarked(next.Secrets, "", nil)}
+	// A rotation changes all at once. Where one is the same in both, as the user name of
+	// an add-on that was destroyed and made again, there is a stop between.
+	between := m.Rotated(then.Secrets)
+	for name, value := range then.Secrets {
+		if way[0][name] == value && between[name] != value {
+			way = []map[string]string{between, way[0]}
+			break
+		}
+	}
+	for _, to := range way {
+		spec, err := d.renderRotation(then, then.Secrets, to)
+		if err != nil {
+			return err
+		}
+		for _, action := range []plugins.Action{spec.Rotate, spec.Retire} {
+			if len(action.Command) == 0 {
+				continue
+			}
+			if _, err := d.execIn(ctx, container, action); err != nil {
+				return Errorf(Failed, "it does not take the present credentials: %w", err)
+			}
+		}
+		then.Secrets = to
+	}
+	spec, err := d.renderAddon(next)
+	if err != nil {
+		return err
+	}
+	_, err = d.facts(ctx, container, spec)
+	return err
 }
 
 func (d *Daemon) volumeNames(a Addon) (names []string) {
@@ -220,7 +288,7 @@ func (d *Daemon) importDump(ctx context.Context, next Addon, dump io.Reader) (er
 	if err := d.writeFiles(next, spec); err != nil {
 		return err
 	}
-	c := d.proofSpec(next, spec, backupID(next.Name, now()), dirs)
+	c := d.proofSpec(next, spec, backupID(next.Name, now()), dirs, d.filesDir(next))
 	if !spec.Import.Stopped {
 		defer func() {
 			err = errors.Join(err, d.Engine.RemoveContainer(context.WithoutCancel(ctx), c.Name))

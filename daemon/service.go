@@ -75,21 +75,26 @@ func (d *Daemon) serviceSpec(a Addon, spec plugins.Spec) ContainerSpec {
 		c.Mounts = append(c.Mounts, Mount{Volume: d.addonVolume(a, v.Name), Target: v.Path})
 	}
 	for i, f := range spec.Files {
-		path := filepath.Join(d.filesDir(a), fmt.Sprintf("%d-%s", i, filepath.Base(f.Path)))
+		path := filepath.Join(d.filesDir(a), fileName(i, f))
 		c.Mounts = append(c.Mounts, Mount{Source: path, Target: f.Path, ReadOnly: true})
 	}
 	return c
 }
 
+func fileName(i int, f plugins.File) string { return fmt.Sprintf("%d-%s", i, filepath.Base(f.Path)) }
+
 // writeFiles puts the rendered files where serviceSpec mounts them from: below a
 // directory that only root may enter, so that their modes are the container's alone.
 func (d *Daemon) writeFiles(a Addon, spec plugins.Spec) error {
-	dir := d.filesDir(a)
+	return writeFiles(d.filesDir(a), spec)
+}
+
+func writeFiles(dir string, spec plugins.Spec) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	for i, f := range spec.Files {
-		path := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(f.Path)))
+		path := filepath.Join(dir, fileName(i, f))
 		if err := os.WriteFile(path, []byte(f.Content), 0o600); err != nil {
 			return err
 		}

@@ -134,6 +134,9 @@ type Backup struct {
 	Facts    string          `json:"facts,omitempty"` // what the verification counted
 	Error    string          `json:"error,omitempty"`
 	Detail   json.RawMessage `json:"detail,omitempty"` // Stored, as JSON
+	// Secrets are those of the add-on at that time, which its data may know. Nil: the
+	// backup is from before they were kept.
+	Secrets map[string]string `json:"-"`
 }
 
 // Schedule captures backups of an add-on at times given by a cron expression.

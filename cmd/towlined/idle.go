@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
-	"fmt"
+	"debug/elf"
 	"os"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -60,26 +58,22 @@ func (i *idler) rest() {
 // hundreds of packages at the start is not needed again. What is comes back from the
 // page cache at its next use.
 func releaseProgram() {
-	self, err := os.Executable()
+	file, err := elf.Open("/proc/self/exe")
 	if err != nil {
 		return
 	}
-	maps, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return
+	defer file.Close()
+	if file.Type != elf.ET_EXEC {
+		return // not where the file says
 	}
-	defer maps.Close()
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		// start-end permissions offset device inode path, as in proc_pid_maps(5). Only what
-		// cannot be written is the same in the file.
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 6 || fields[5] != self || strings.Contains(fields[1], "w") {
+	page := uint64(os.Getpagesize())
+	for _, p := range file.Progs {
+		// What is never written is the same in the file. (Data that is read-only from some
+		// moment on is in a segment that can be written.)
+		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_W != 0 {
 			continue
 		}
-		var start, end uintptr
-		if _, err := fmt.Sscanf(fields[0], "%x-%x", &start, &end); err != nil {
-			return
-		}
-		_, _, _ = unix.Syscall(unix.SYS_MADVISE, start, end-start, unix.MADV_DONTNEED)
+		start, end := (p.Vaddr+page-1)/page*page, (p.Vaddr+p.Filesz)/page*page
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
 	}
 }

@@ -6,14 +6,27 @@ import (
 	"towline/daemon"
 )
 
-const backupColumns = "id, addon, service, version, status, reason, created, finished, size, stall, proven, facts, error, detail"
+const backupColumns = "id, addon, service, version, status, reason, created, finished, size, stall, proven, facts, error, detail, sealed_secrets"
 
-func readBackup(_ *tx, scan scanner) (b daemon.Backup, err error) {
+func backupSecrets(id string) []byte { return place("backups.secrets", id) }
+
+func (t *tx) sealBackup(b daemon.Backup) []byte {
+	if b.Secrets == nil {
+		return []byte{}
+	}
+	return t.seal.sealMap(b.Secrets, backupSecrets(b.ID))
+}
+
+func readBackup(t *tx, scan scanner) (b daemon.Backup, err error) {
 	var detail string
+	var secrets []byte
 	err = scan(&b.ID, &b.Addon, &b.Service, &b.Version, &b.Status, &b.Reason, at(&b.Created), at(&b.Finished),
-		&b.Size, &b.Stall, at(&b.Proven), &b.Facts, &b.Error, &detail)
+		&b.Size, &b.Stall, at(&b.Proven), &b.Facts, &b.Error, &detail, &secrets)
 	if detail != "" {
 		b.Detail = json.RawMessage(detail)
+	}
+	if err == nil && len(secrets) > 0 {
+		b.Secrets, err = t.seal.openMap(secrets, backupSecrets(b.ID))
 	}
 	return b, err
 }
@@ -32,17 +45,17 @@ func (t *tx) Backup(id string) (daemon.Backup, error) {
 
 func (t *tx) InsertBackup(b daemon.Backup) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "backup %q exists already", b.ID),
-		"INSERT INTO backups ("+backupColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"INSERT INTO backups ("+backupColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		b.ID, b.Addon, b.Service, b.Version, b.Status, b.Reason, at(&b.Created), at(&b.Finished),
-		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail))
+		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail), t.sealBackup(b))
 }
 
 func (t *tx) UpdateBackup(b daemon.Backup) error {
 	return t.change(noBackup(b.ID),
 		"UPDATE backups SET addon = ?, service = ?, version = ?, status = ?, reason = ?, created = ?, finished = ?, "+
-			"size = ?, stall = ?, proven = ?, facts = ?, error = ?, detail = ? WHERE id = ?",
+			"size = ?, stall = ?, proven = ?, facts = ?, error = ?, detail = ?, sealed_secrets = ? WHERE id = ?",
 		b.Addon, b.Service, b.Version, b.Status, b.Reason, at(&b.Created), at(&b.Finished),
-		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail), b.ID)
+		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail), t.sealBackup(b), b.ID)
 }
 
 func (t *tx) DeleteBackup(id string) error {
