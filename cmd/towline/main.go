@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+
+	"golang.org/x/term"
 
 	"towline/cmd/internal/session"
 	"towline/daemon/socket/wire"
@@ -36,6 +39,9 @@ func run(args []string) int {
 		return gitRemote(in)
 	case "__names":
 		return printNames(in, in.words[1:])
+	}
+	if in.verb() == "backups:download" && !in.asksHelp() && term.IsTerminal(1) {
+		return refuse(errors.New("a dump is nothing for a terminal"), "towline backups:download BACKUP > my.dump")
 	}
 	if in.local() {
 		return session.Run(in.socket, wire.Request{Args: in.words, App: in.app})
@@ -134,7 +140,7 @@ func (in invocation) verb() string {
 	}
 	if len(in.words) > 1 {
 		switch v := in.words[0] + ":" + in.words[1]; v {
-		case "git:remote", "addons:console", "ps:exec", "config:edit":
+		case "git:remote", "addons:console", "ps:exec", "config:edit", "backups:download":
 			return v
 		}
 	}
@@ -147,6 +153,11 @@ func (in invocation) isHelp() bool {
 		return true
 	}
 	return false
+}
+
+// asksHelp tells whether the help of a command is asked for.
+func (in invocation) asksHelp() bool {
+	return slices.Contains(in.words, "--help") || slices.Contains(in.words, "-h")
 }
 
 // local tells whether this is the host and its operator, who named no other.

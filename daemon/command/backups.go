@@ -95,12 +95,34 @@ func runBackups(ctx context.Context, call *Call) error {
 			return
 		}
 		table(w, func(row func(...any)) {
-			row("BACKUP", "STATUS", "TAKEN", "SIZE", "STALL", "PROVEN", "FACTS")
+			if call.Daemon.Offsite == nil {
+				row("BACKUP", "STATUS", "TAKEN", "SIZE", "STALL", "PROVEN", "FACTS")
+			} else {
+				row("BACKUP", "STATUS", "TAKEN", "SIZE", "STALL", "PROVEN", "ELSEWHERE", "FACTS")
+			}
 			for _, b := range list {
-				row(b.ID, b.Status, ago(b.Created), size(b.Size), b.Stall.Round(time.Millisecond), ago(b.Proven), b.Facts)
+				cells := []any{b.ID, b.Status, ago(b.Created), size(b.Size), b.Stall.Round(time.Millisecond), ago(b.Proven)}
+				if call.Daemon.Offsite != nil {
+					cells = append(cells, elsewhere(b))
+				}
+				row(append(cells, b.Facts)...)
 			}
 		})
 	})
+}
+
+// elsewhere is where the copy of a backup is on its way.
+func elsewhere(b daemon.Backup) string {
+	at, problem := b.Elsewhere()
+	switch {
+	case !at.IsZero():
+		return ago(at)
+	case problem != "":
+		return "FAILED"
+	case b.Status == daemon.BackupGood:
+		return "waiting"
+	}
+	return "-"
 }
 
 func runBackupCapture(ctx context.Context, call *Call) error {

@@ -76,6 +76,9 @@ func (s *Offsite) Upload(ctx context.Context, id string) error {
 		return err
 	}
 	_, err = s.restic(ctx, "backup", "--quiet", "--host", host, "--tag", id, filepath.Join(s.o.Dir, id))
+	if err != nil {
+		s.ready = false // its lock may be left there
+	}
 	return err
 }
 
@@ -121,6 +124,9 @@ func (s *Offsite) Fetch(ctx context.Context, id string) (err error) {
 func (s *Offsite) Forget(ctx context.Context, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
 	snapshot, err := s.find(ctx, id)
 	if err != nil || snapshot == "" {
 		return err
