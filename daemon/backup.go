@@ -18,6 +18,7 @@ type backupData struct {
 	Backup     string `json:"backup"`
 	Generation int    `json:"generation,omitempty"` // that a restore fills
 	Safety     string `json:"safety,omitempty"`     // backup of what a restore replaced
+	Of         dataOf `json:"of,omitzero"`          // whose data that is
 }
 
 // backupDetail is what the state keeps of a backup beside its columns.
@@ -26,6 +27,7 @@ type backupDetail struct {
 	Dump         string    `json:"dump,omitempty"`   // file name of the portable dump
 	Offsite      time.Time `json:"offsite,omitzero"` // when the copy elsewhere was made
 	OffsiteError string    `json:"offsite_error,omitempty"`
+	Of           dataOf    `json:"of,omitzero"`
 	Credentials  string    `json:"credentials,omitempty"` // a mark of those that were in use; now Backup.Secrets
 }
 
@@ -34,6 +36,10 @@ type backupDetail struct {
 // on it. Clients see a pause, never an error. The backup is good only once proven; one
 // that is not is kept, as failed, for inspection.
 func (d *Daemon) Capture(ctx context.Context, name, member, reason string, out io.Writer) (Backup, error) {
+	return d.captureOf(ctx, name, member, reason, dataOf{}, out)
+}
+
+func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of dataOf, out io.Writer) (Backup, error) {
 	unlock, err := d.lockAddon(ctx, name)
 	if err != nil {
 		return Backup{}, err
@@ -52,6 +58,7 @@ func (d *Daemon) Capture(ctx context.Context, name, member, reason string, out i
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
 	b := newBackup(addon, reason)
+	b.change(func(v *backupDetail) { v.Of = of })
 	op, err := d.begin(ctx, opBackup, name, member, "capture", backupData{Backup: b.ID}, func(tx Tx) error { return tx.InsertBackup(b) })
 	if err != nil {
 		return Backup{}, err

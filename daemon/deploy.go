@@ -81,6 +81,12 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 		}
 		return Release{}, err
 	}
+	if err := d.backUpForRelease(ctx, req.App, req.Member, out); err != nil {
+		if ctx.Err() == nil {
+			err = errors.Join(err, d.Engine.UntagImage(ctx, rel.Image), op.finish(ctx))
+		}
+		return Release{}, err
+	}
 	err = op.step(ctx, "release", nil, func(tx Tx) error { return tx.InsertRelease(&rel) })
 	if err != nil {
 		return Release{}, err

@@ -19,6 +19,7 @@ const (
 	opBackup       = "backup"        // capture, store, prove
 	opRestore      = "restore"       // check, replace, current
 	opBackupDelete = "backup-delete" // delete
+	opRollback     = "rollback"      // data, release: each has operations of its own
 )
 
 // operation is a journal entry that is being carried out.

@@ -27,6 +27,16 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What is made of other operations comes after them.
+	slices.SortStableFunc(ops, func(a, b Operation) int {
+		switch last := b.Kind == opRollback; {
+		case last == (a.Kind == opRollback):
+			return 0
+		case last:
+			return -1
+		}
+		return 1
+	})
 	for _, o := range ops {
 		d.Log.Info("finishing or undoing what was cut short", "kind", o.Kind, "subject", o.Subject, "step", o.Step)
 		if err := d.recover(ctx, &operation{d: d, Operation: o}); err != nil {
@@ -85,6 +95,8 @@ func (d *Daemon) recover(ctx context.Context, op *operation) error {
 		return d.recoverDeprovision(ctx, op)
 	case opBackup, opRestore, opBackupDelete:
 		return d.recoverBackup(ctx, op)
+	case opRollback:
+		return d.recoverRollback(ctx, op)
 	}
 	return d.recoverAddon(ctx, op)
 }

@@ -115,6 +115,9 @@ func (d *Daemon) change(ctx context.Context, app, member string, out io.Writer, 
 		return Release{}, err
 	}
 	defer unlock()
+	if err := d.backUpForRelease(ctx, app, member, out); err != nil {
+		return Release{}, err
+	}
 	return d.changeLocked(ctx, app, member, out, edit)
 }
 
@@ -210,14 +213,13 @@ func (d *Daemon) Rollback(ctx context.Context, app, member string, version int, 
 	if err != nil {
 		return Release{}, err
 	}
-	if _, err := d.Engine.Image(ctx, target.Image); err != nil {
-		if isKind(err, NotFound) {
-			err = Errorf(Conflict, "the image of v%d is no longer kept", target.Version).WithHint("towline releases -a %s", app)
-		}
-		return Release{}, err
-	}
 	step(out, "Rolling back to v%d", target.Version)
-	return d.change(ctx, app, member, out, func(tx Tx, rel *Release) error {
+	return d.change(ctx, app, member, out, rollbackTo(target))
+}
+
+// rollbackTo makes a copy of the current release one of an earlier release.
+func rollbackTo(target Release) func(Tx, *Release) error {
+	return func(tx Tx, rel *Release) error {
 		present := rel.Config
 		rel.Description = fmt.Sprintf("Rollback to v%d", target.Version)
 		rel.Image, rel.Kind, rel.Commit = target.Image, target.Kind, target.Commit
@@ -226,16 +228,29 @@ func (d *Daemon) Rollback(ctx context.Context, app, member string, version int, 
 		attached, err := tx.Attachments()
 		for _, at := range attached {
 			for _, key := range at.Vars {
-				if at.App == app {
+				if at.App == target.App {
 					rel.Config[key] = present[key]
 				}
 			}
 		}
 		return err
-	})
+	}
 }
 
+// rollbackTarget is the release to go back to, whose image is kept.
 func (d *Daemon) rollbackTarget(ctx context.Context, app string, version int) (Release, error) {
+	target, err := d.findTarget(ctx, app, version)
+	if err != nil {
+		return target, err
+	}
+	_, err = d.Engine.Image(ctx, target.Image)
+	if isKind(err, NotFound) {
+		err = Errorf(Conflict, "the image of v%d is no longer kept", target.Version).WithHint("towline releases -a %s", app)
+	}
+	return target, err
+}
+
+func (d *Daemon) findTarget(ctx context.Context, app string, version int) (Release, error) {
 	releases, err := d.Releases(ctx, app)
 	if err != nil {
 		return Release{}, err

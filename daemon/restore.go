@@ -22,6 +22,10 @@ type RestoreRequest struct {
 	Dump   io.Reader // instead of Backup
 	To     string    // add-on; empty: the backup's own
 	Member string
+
+	safety string // ID of the backup of what is replaced; empty: a new one
+	of     dataOf // whose data that is
+	hold   bool   // requests of the attached apps wait on afterwards, until resumeApps
 }
 
 // Restore puts an add-on's data back: check the sums and unpack beside the present
@@ -59,7 +63,8 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 	defer cancel()
 	next := addon
 	next.Generation++
-	op, err := d.begin(ctx, opRestore, addon.Name, req.Member, "check", backupData{Backup: b.ID, Generation: next.Generation})
+	op, err := d.begin(ctx, opRestore, addon.Name, req.Member, "check",
+		backupData{Backup: b.ID, Generation: next.Generation, Safety: req.safety, Of: req.of})
 	if err != nil {
 		return addon, err
 	}
@@ -68,6 +73,11 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 			return addon, errClosing
 		}
 		return addon, errors.Join(d.explainFull(ctx, err), d.undoRestore(context.WithoutCancel(ctx), op))
+	}
+	if !req.hold {
+		if err := d.resumeApps(ctx, addon.Name); err != nil {
+			return next, err
+		}
 	}
 	return next, d.keepOldData(ctx, op, addon, out)
 }
@@ -139,7 +149,8 @@ func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon
 	return from, nil
 }
 
-// replaceData moves the add-on to the next generation.
+// replaceData moves the add-on to the next generation. Requests of its apps wait when it
+// returns.
 func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Addon, from source, out io.Writer) error {
 	for _, name := range d.volumeNames(next) {
 		if err := d.Engine.EnsureVolume(ctx, name, addonLabels(next.Name)); err != nil {
@@ -169,11 +180,10 @@ func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Add
 	if err != nil {
 		return err
 	}
-	data.Safety = backupID(addon.Name, now())
-	if err := op.step(ctx, "current", data, func(tx Tx) error { return tx.UpdateAddon(next) }); err != nil {
-		return err
+	if data.Safety == "" {
+		data.Safety = backupID(addon.Name, now())
 	}
-	return d.resumeApps(ctx, addon.Name)
+	return op.step(ctx, "current", data, func(tx Tx) error { return tx.UpdateAddon(next) })
 }
 
 // proveNext tries the filled volumes while the service still runs on its own: what does
@@ -316,6 +326,7 @@ func (d *Daemon) keepOldData(ctx context.Context, op *operation, old Addon, out 
 	}
 	b := newBackup(old, ReasonSafety)
 	b.ID = data.Safety
+	b.change(func(v *backupDetail) { v.Of = data.Of })
 	dirs, err := d.volumeDirs(ctx, old)
 	if err != nil {
 		return err

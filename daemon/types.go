@@ -18,6 +18,8 @@ type App struct {
 	Current      int    `json:"current"`
 	Maintenance  bool   `json:"maintenance"`
 	DeployBranch string `json:"deploy_branch,omitempty"` // empty: main and master
+	// ReleaseBackups: a backup of each add-on is taken before each release.
+	ReleaseBackups bool `json:"release_backups"`
 }
 
 // Formation maps process types to their number of processes.
@@ -116,6 +118,7 @@ const (
 	ReasonManual   = "manual"   // someone asked for it
 	ReasonSchedule = "schedule" // its time had come
 	ReasonSafety   = "safety"   // its data was about to be replaced
+	ReasonRelease  = "release"  // an app that uses it was about to be released
 )
 
 // Backup is a stored snapshot of one add-on.
@@ -125,7 +128,7 @@ type Backup struct {
 	Service  string          `json:"service"`
 	Version  string          `json:"version"`
 	Status   BackupStatus    `json:"status"`
-	Reason   string          `json:"reason"` // manual, schedule or safety
+	Reason   string          `json:"reason"` // manual, schedule, safety or release
 	Created  time.Time       `json:"created"`
 	Finished time.Time       `json:"finished,omitzero"`
 	Size     int64           `json:"size"`  // bytes stored

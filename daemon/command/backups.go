@@ -50,6 +50,10 @@ func backupCommands() []*Command {
 			Flags: func(f *pflag.FlagSet) { f.StringP("app", "a", "", "only those of add-ons attached to this app") }},
 		{Name: "backups:unschedule", Args: "ADDON", Summary: "take no more backups at set times", Min: 1, Max: 1,
 			Run: runBackupUnschedule, Flags: appNotNeeded},
+		{Name: "backups:on-release", Args: "on|off", Summary: "back an app's add-ons up before each release", Min: 1, Max: 1, App: true, Needs: daemon.Operate,
+			Help: "A release waits until they are proven, and is refused if one fails. The newest ten of each\n" +
+				"add-on are kept. releases:rollback vN --with-data goes back to one. Releases that attaching\n" +
+				"or rotating an add-on makes have none.", Run: runBackupOnRelease},
 		{Name: "backups:check", Args: "[ADDON]", Summary: "exit with 1 if backups fail, are overdue or are missing", Max: 1,
 			Help: "For monitoring, or for a deploy script.", Run: runBackupCheck, Flags: appNotNeeded},
 	}
@@ -230,6 +234,9 @@ func runBackupInfo(ctx context.Context, call *Call) error {
 			row("Add-on:", b.Addon+" ("+b.Service+" "+b.Version+")")
 			row("Status:", b.Status)
 			row("Reason:", b.Reason)
+			if app, version := b.OfRelease(); version > 0 {
+				row("Data of:", fmt.Sprintf("%s v%d", app, version))
+			}
 			row("Taken:", b.Created.Local().Format("2006-01-02 15:04:05 MST"))
 			row("Size:", size(b.Size))
 			row("Stall:", b.Stall.Round(time.Millisecond))
@@ -254,5 +261,21 @@ func runBackupDelete(ctx context.Context, call *Call) error {
 		return err
 	}
 	fmt.Fprintf(call.Stdout, "%s is deleted\n", b.ID)
+	return nil
+}
+
+func runBackupOnRelease(ctx context.Context, call *Call) error {
+	on := call.Args[0] == "on"
+	if !on && call.Args[0] != "off" {
+		return daemon.Errorf(daemon.Invalid, "%q is neither on nor off", clip(call.Args[0])).WithHint("towline backups:on-release on -a %s", call.App)
+	}
+	if err := call.Daemon.SetReleaseBackups(ctx, call.App, call.Member, on); err != nil {
+		return err
+	}
+	if on {
+		fmt.Fprintf(call.Stdout, "The add-ons of %s are backed up before each release\n", call.App)
+	} else {
+		fmt.Fprintf(call.Stdout, "Releases of %s take no backups\n", call.App)
+	}
 	return nil
 }

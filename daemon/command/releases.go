@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"towline/daemon"
 )
 
@@ -23,7 +25,17 @@ func releaseCommands() []*Command {
 				return call.result(r.Output, func(w io.Writer) { fmt.Fprint(w, r.Output) })
 			}},
 		{Name: "releases:rollback", Args: "[vN]", Summary: "go back to an earlier release", Max: 1, App: true, Needs: daemon.Deploy, Run: runRollback,
-			Help: "Makes a new release from the image and the config of vN, or of the one before the current.\nConfig vars of add-ons keep their present values."},
+			Help: "Makes a new release from the image and the config of vN, or of the one before the current.\n" +
+				"Config vars of add-ons keep their present values.\n\n" +
+				"With --with-data the data of the app's add-ons goes back too, to what vN left: see\n" +
+				"backups:on-release. It needs the permission manage. What is replaced is kept as backups.",
+			Confirm: func(call *Call) string {
+				if data, _ := call.Flags.GetBool("with-data"); data {
+					return call.App
+				}
+				return ""
+			},
+			Flags: func(f *pflag.FlagSet) { f.Bool("with-data", false, "the data of the app's add-ons goes back too") }},
 	}
 }
 
@@ -100,7 +112,14 @@ func runRollback(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	rel, err := call.Daemon.Rollback(ctx, call.App, call.Member, version, call.Stderr)
+	rollback := call.Daemon.Rollback
+	if data, _ := call.Flags.GetBool("with-data"); data {
+		if err := call.Daemon.Allowed(ctx, call.Member, call.App, daemon.Manage); err != nil {
+			return err
+		}
+		rollback = call.Daemon.RollbackWithData
+	}
+	rel, err := rollback(ctx, call.App, call.Member, version, call.Stderr)
 	if err != nil {
 		return err
 	}
