@@ -25,7 +25,8 @@ images: setup ## images of the same interface as the public ones, from packages
 	packaging/images/build.sh
 
 demo: setup images build ## push the Rails example and serve it; CHECK=1 checks and cleans up
-	$(GO) run -tags "$(TAGS)" ./e2e/demo
+	$(GO) build -tags "$(TAGS)" -o bin/demo ./e2e/demo
+	bin/demo
 
 test: setup images build lint race e2e ## everything that CI runs
 
