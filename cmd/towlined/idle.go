@@ -10,9 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idleDelay is how long nobody must have asked for anything before memory is given
-// back.
-const idleDelay = 5 * time.Second
+const (
+	// idleDelay is how long nobody must have asked for anything before memory is given
+	// back.
+	idleDelay = 5 * time.Second
+	// restInterval is how often what the daemon does by itself is cleared up after.
+	restInterval = 30 * time.Second
+)
 
 // idler gives memory back to the machine when the daemon has had nothing to do for a
 // while: a deploy takes tens of megabytes, of which the next hours need none.
@@ -52,6 +56,7 @@ func (i *idler) rest() {
 	}
 	debug.FreeOSMemory()
 	releaseProgram()
+	i.timer.Reset(restInterval)
 }
 
 // releaseProgram lets go of the pages of the program itself: the code that set up
