@@ -29,6 +29,8 @@ type idler struct {
 // newIdler begins idle.
 func newIdler() *idler {
 	i := &idler{}
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	i.timer = time.AfterFunc(idleDelay, i.rest)
 	return i
 }
