@@ -111,6 +111,7 @@ func (d *Daemon) capture(ctx context.Context, op *operation, addon Addon, b *Bac
 	if err != nil {
 		return err
 	}
+	defer d.keepUp(ctx, addon)()
 	if err := op.step(ctx, "store", nil); err != nil {
 		return err
 	}
@@ -160,16 +161,8 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 		}
 	}
 	mirror := d.Vault.Mirror(pairs)
-	before := int64(math.MaxInt64)
-	for range maxPasses {
-		pass, err := mirror.Pass(ctx, false)
-		if err != nil {
-			return nil, err
-		}
-		if pass.Read <= fewBytes || pass.Read > before-before/4 {
-			break
-		}
-		before = pass.Read
+	if err := d.copyLive(ctx, addon, mirror); err != nil {
+		return nil, err
 	}
 	container := d.addonContainer(addon)
 	if len(spec.Snapshot.Command) > 0 {
@@ -179,6 +172,9 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 	}
 	begin := time.Now()
 	if err := d.Engine.PauseContainer(ctx, container); err != nil {
+		if c, cerr := d.Engine.Container(ctx, container); cerr == nil && !c.Running && !c.Paused {
+			err = Errorf(Failed, "%s ended with exit code %d while it was copied", addon.Name, c.ExitCode).WithHint("towline addons:logs %s", addon.Name)
+		}
 		return nil, err
 	}
 	d.fault("backup:frozen")
@@ -188,6 +184,50 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 	b.Stall = time.Since(begin)
 	d.fault("backup:frozen:done")
 	return dirs, err
+}
+
+// copyLive copies while the service runs, until little has changed since the pass
+// before.
+func (d *Daemon) copyLive(ctx context.Context, addon Addon, mirror Mirror) error {
+	defer d.keepUp(ctx, addon)()
+	before := int64(math.MaxInt64)
+	for range maxPasses {
+		pass, err := mirror.Pass(ctx, false)
+		if err != nil {
+			return err
+		}
+		if pass.Read <= fewBytes || pass.Read > before-before/4 {
+			break
+		}
+		before = pass.Read
+	}
+	return nil
+}
+
+// keepUp starts the service again when it dies, until stop is called: its supervisor
+// waits for the lock that a backup holds.
+func (d *Daemon) keepUp(ctx context.Context, addon Addon) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return
+			}
+			c, err := d.Engine.Container(ctx, d.addonContainer(addon))
+			if err != nil || c.Running || c.Paused {
+				continue
+			}
+			d.sayAddon(ctx, addon.Name, "%s exited with code %d during a backup; restarting", addon.Name, c.ExitCode)
+			if err := d.Engine.StartContainer(ctx, c.Name); err != nil && ctx.Err() == nil {
+				d.Log.Error("restart", "container", c.Name, "err", err)
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
 }
 
 // volumeDirs are the directories of an add-on's volumes on the host, by name.
