@@ -68,7 +68,16 @@ func (d *Daemon) prove(ctx context.Context, c ContainerSpec, spec plugins.Spec, 
 	if err == nil && then != nil {
 		err = then(true)
 	}
-	if died := d.died(ctx, c.Name); died != nil {
+	// A command in it ends a moment before the container that it dies with.
+	died := d.died(ctx, c.Name)
+	for wait := 0; err != nil && died == nil && wait < 10; wait++ {
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		died = d.died(ctx, c.Name)
+	}
+	if died != nil {
 		return "", died
 	}
 	if err != nil {
@@ -106,7 +115,11 @@ func (d *Daemon) died(ctx context.Context, container string) error {
 	case c.OOMKilled:
 		return Errorf(Failed, "the throwaway container ran out of memory").WithHint("a plan with more memory may help")
 	}
-	return Errorf(Failed, "the throwaway container died with exit code %d; its last output:\n%s", c.ExitCode, d.tail(container))
+	like := ""
+	if c.ExitCode == 137 { // not every engine tells when it was the memory
+		like = ", as one out of memory does"
+	}
+	return Errorf(Failed, "the throwaway container died with exit code %d%s; its last output:\n%s", c.ExitCode, like, d.tail(container))
 }
 
 // facts are what the manifest's verification counts.

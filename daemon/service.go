@@ -170,11 +170,14 @@ func (d *Daemon) runService(ctx context.Context, a Addon, spec plugins.Spec, app
 func (d *Daemon) awaitService(ctx context.Context, container string, spec plugins.Spec) error {
 	ctx, cancel := context.WithTimeout(ctx, spec.Probe.Deadline)
 	defer cancel()
-	wait := spec.Probe.Interval
+	wait, cause := spec.Probe.Interval, "its probe hangs"
 	for {
 		_, err := d.execIn(ctx, container, spec.Probe.Action)
 		if err == nil {
 			return nil
+		}
+		if ctx.Err() == nil { // else that is all that it says
+			cause = err.Error()
 		}
 		c, cerr := d.Engine.Container(ctx, container)
 		if cerr == nil && !c.Running {
@@ -185,7 +188,7 @@ func (d *Daemon) awaitService(ctx context.Context, container string, spec plugin
 		case <-time.After(wait):
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return Errorf(Failed, "the service did not answer within %s: %w", spec.Probe.Deadline, err).
+				return Errorf(Failed, "the service did not answer within %s: %s", spec.Probe.Deadline, cause).
 					WithHint("its last output:\n%s", d.tail(container))
 			}
 			return context.Cause(ctx)
