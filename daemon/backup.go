@@ -83,21 +83,6 @@ func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of 
 	return b, err
 }
 
-// insist tries what must be recorded again for a while: on a disk that was full, what
-// has just been removed is free only some seconds later.
-func (d *Daemon) insist(f func() error) (err error) {
-	for range 40 {
-		if err = f(); err == nil || d.closing.Err() != nil {
-			return err
-		}
-		select {
-		case <-time.After(500 * time.Millisecond):
-		case <-d.closing.Done():
-		}
-	}
-	return err
-}
-
 func newBackup(a Addon, reason string) Backup {
 	return Backup{
 		ID: backupID(a.Name, now()), Addon: a.Name, Service: a.Service, Version: a.Version,
