@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -15,7 +16,8 @@ import (
 // and only few are computed at a time: guessing cannot starve the requests.
 type auth struct {
 	users map[string][]byte
-	known sync.Map // digest -> struct{}; bounded by the number of right answers
+	until time.Time // zero: no end
+	known sync.Map  // digest -> struct{}; bounded by the number of right answers
 }
 
 var hashing = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
@@ -44,6 +46,9 @@ func newAuth(users map[string]string) (*auth, error) {
 }
 
 func (a *auth) allows(h *head) bool {
+	if !a.until.IsZero() && time.Now().After(a.until) {
+		return false
+	}
 	for i := range h.fields {
 		f := &h.fields[i]
 		if kindOf(f.name) != authorization || len(f.value) < 6 || !equalFold(f.value[:6], "basic ") {

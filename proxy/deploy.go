@@ -73,7 +73,7 @@ func (s *service) adopt(old *service) (fresh []*target) {
 			t = newTarget(spec, s.spec.Health)
 			fresh = append(fresh, t)
 		}
-		s.targets = append(s.targets, t)
+		s.take(t)
 	}
 	return fresh
 }

@@ -88,7 +88,7 @@ func (x *exchange) choose(name string, tried []*target) *target {
 		if s != x.service && s.shared == x.service.shared {
 			x.service = s
 		}
-		t := s.pick(tried)
+		t := s.pick(tried, x.req.upgrade != "")
 		if t == nil || slices.Contains(tried, t) {
 			return nil
 		}

@@ -79,6 +79,14 @@ func (t *target) probe(ctx context.Context, client *http.Client) string {
 	timeout := or(t.health.Timeout, probeTimeout)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if t.spec.WebSocket {
+		c, err := t.dial(ctx)
+		if err != nil {
+			return "nothing accepts connections at " + t.spec.Address
+		}
+		c.Close()
+		return ""
+	}
 	path := or(t.health.Path, "/")
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.spec.Address+path, nil)
 	if err != nil {

@@ -152,7 +152,7 @@ func (p *Proxy) restore() {
 		e := p.entry(spec.Name)
 		s.shared = e.shared
 		for _, t := range spec.Targets {
-			s.targets = append(s.targets, newTarget(t, spec.Health))
+			s.take(newTarget(t, spec.Health))
 		}
 		e.current = s
 		p.table.replace(nil, s)

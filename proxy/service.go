@@ -23,7 +23,9 @@ const (
 // versions of the same name.
 type service struct {
 	spec    control.Service
-	targets []*target
+	targets []*target // all; each is in one of the two below
+	pages   []*target // for requests
+	sockets []*target // for those that ask for an upgrade; none: pages take them too
 	next    atomic.Uint32
 
 	maxHeader       int
@@ -85,8 +87,13 @@ func newService(spec control.Service) (*service, error) {
 	if o.HSTS > 0 {
 		s.hsts = fmt.Sprintf("max-age=%d", int64(o.HSTS.Seconds()))
 	}
-	s.auth, err = newAuth(o.Auth)
-	return s, err
+	if s.auth, err = newAuth(o.Auth); err != nil {
+		return nil, err
+	}
+	if s.auth != nil {
+		s.auth.until = o.AuthUntil
+	}
+	return s, nil
 }
 
 func invalid(format string, args ...any) error {
@@ -190,13 +197,27 @@ func within(list []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
+// take adds a target to those of s.
+func (s *service) take(t *target) {
+	s.targets = append(s.targets, t)
+	if t.spec.WebSocket {
+		s.sockets = append(s.sockets, t)
+	} else {
+		s.pages = append(s.pages, t)
+	}
+}
+
 // pick chooses the target with the fewest requests in flight, in turn among
 // equals, not one of tried. Ejected ones count only when no other is left.
-// nil: there is none.
-func (s *service) pick(tried []*target) *target {
-	n := len(s.targets)
+// upgrade tells that the request asks for one. nil: there is none.
+func (s *service) pick(tried []*target, upgrade bool) *target {
+	list := s.pages
+	if upgrade && len(s.sockets) > 0 {
+		list = s.sockets
+	}
+	n := len(list)
 	if n == 1 && len(tried) == 0 {
-		return s.targets[0]
+		return list[0]
 	}
 	if n == 0 {
 		return nil
@@ -205,7 +226,7 @@ func (s *service) pick(tried []*target) *target {
 	least := int64(0)
 	first := int(s.next.Add(1))
 	for i := range n {
-		t := s.targets[(first+i)%n]
+		t := list[(first+i)%n]
 		if slices.Contains(tried, t) {
 			continue
 		}

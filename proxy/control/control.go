@@ -58,6 +58,9 @@ type Target struct {
 	ID      string `json:"id"`            // e.g. "web.1.v12"; unique in the service
 	Address string `json:"address"`       // host:port
 	H2C     bool   `json:"h2c,omitempty"` // speak HTTP/2 without TLS, for gRPC
+	// WebSocket: it takes the requests that ask for an upgrade, and no others; targets
+	// without it then take none of those. It is ready once it accepts connections.
+	WebSocket bool `json:"websocket,omitempty"`
 }
 
 // Health says when a target is ready. Without Path, a connection that answers
@@ -83,6 +86,7 @@ type Options struct {
 	ResponseTimeout time.Duration     `json:"response_timeout,omitempty"` // to the first response byte; default 30s
 	IdleTimeout     time.Duration     `json:"idle_timeout,omitempty"`     // between bytes once streaming; default 55s
 	Auth            map[string]string `json:"auth,omitempty"`             // user -> bcrypt hash
+	AuthUntil       time.Time         `json:"auth_until,omitzero"`        // nobody is let in after that; zero: no end
 	AllowFrom       []string          `json:"allow_from,omitempty"`       // CIDR; empty: all
 	TrustForwarded  []string          `json:"trust_forwarded,omitempty"`  // CIDR of proxies in front
 }
