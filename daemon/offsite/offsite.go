@@ -72,7 +72,7 @@ func (s *Offsite) Upload(ctx context.Context, id string) error {
 		return err
 	}
 	found, err := s.find(ctx, id)
-	if err != nil || found != "" {
+	if err != nil || len(found) > 0 {
 		return err
 	}
 	_, err = s.restic(ctx, "backup", "--quiet", "--host", host, "--tag", id, filepath.Join(s.o.Dir, id))
@@ -86,11 +86,11 @@ func (s *Offsite) Upload(ctx context.Context, id string) error {
 func (s *Offsite) Fetch(ctx context.Context, id string) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snapshot, err := s.find(ctx, id)
+	snapshots, err := s.find(ctx, id)
 	if err != nil {
 		return err
 	}
-	if snapshot == "" {
+	if len(snapshots) == 0 {
 		return daemon.Errorf(daemon.NotFound, "there is no copy of %s at %s", id, s.Place())
 	}
 	// A .partial that a crash leaves is removed at the next start.
@@ -99,7 +99,7 @@ func (s *Offsite) Fetch(ctx context.Context, id string) (err error) {
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
-	if _, err := s.restic(ctx, "restore", "--quiet", "--target", tmp, snapshot); err != nil {
+	if _, err := s.restic(ctx, "restore", "--quiet", "--target", tmp, snapshots[len(snapshots)-1]); err != nil {
 		return err
 	}
 	// The snapshot has the whole path of the vault in which it was taken.
@@ -127,11 +127,11 @@ func (s *Offsite) Forget(ctx context.Context, id string) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	snapshot, err := s.find(ctx, id)
-	if err != nil || snapshot == "" {
+	snapshots, err := s.find(ctx, id)
+	if err != nil || len(snapshots) == 0 {
 		return err
 	}
-	_, err = s.restic(ctx, "forget", "--quiet", "--prune", snapshot)
+	_, err = s.restic(ctx, append([]string{"forget", "--quiet", "--prune"}, snapshots...)...)
 	return err
 }
 
@@ -156,22 +156,23 @@ func (s *Offsite) prepare(ctx context.Context) error {
 	return nil
 }
 
-// find is the snapshot of a backup; empty if there is none.
-func (s *Offsite) find(ctx context.Context, id string) (string, error) {
+// find lists the snapshots of a backup, oldest first. There may be two: an upload can
+// outlive the daemon that began it.
+func (s *Offsite) find(ctx context.Context, id string) (snapshots []string, err error) {
 	out, err := s.restic(ctx, "snapshots", "--json", "--no-lock", "--tag", id)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var list []struct {
 		ID string `json:"id"`
 	}
 	if err := json.Unmarshal(out, &list); err != nil {
-		return "", fmt.Errorf("restic snapshots: %w", err)
+		return nil, fmt.Errorf("restic snapshots: %w", err)
 	}
-	if len(list) == 0 {
-		return "", nil
+	for _, snapshot := range list {
+		snapshots = append(snapshots, snapshot.ID)
 	}
-	return list[len(list)-1].ID, nil
+	return snapshots, nil
 }
 
 // restic runs it by its words, never by a shell. Secrets are in files and in its
