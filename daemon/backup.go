@@ -196,16 +196,18 @@ func (d *Daemon) keepUp(ctx context.Context, addon Addon) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
+		for wait := time.Second; ; {
 			select {
-			case <-time.After(time.Second):
+			case <-time.After(wait):
 			case <-ctx.Done():
 				return
 			}
+			wait = time.Second
 			c, err := d.Engine.Container(ctx, d.addonContainer(addon))
 			if err != nil || c.Running || c.Paused {
 				continue
 			}
+			wait = max(wait, d.supervisor.delay(c.Name)) // before the next, if it dies again
 			d.sayAddon(ctx, addon.Name, "%s exited with code %d during a backup; restarting", addon.Name, c.ExitCode)
 			if err := d.Engine.StartContainer(ctx, c.Name); err != nil && ctx.Err() == nil {
 				d.Log.Error("restart", "container", c.Name, "err", err)
