@@ -45,7 +45,9 @@ type Daemon struct {
 	locks      locks
 	supervisor supervisor
 	scheduler  scheduler
+	tunnels    tunnels
 	offsite    chan struct{} // wakes RunOffsite
+	pages      chan struct{} // wakes RunPages
 	background sync.WaitGroup
 	closing    context.Context
 	close      context.CancelCauseFunc
@@ -57,6 +59,7 @@ func New(o Options) *Daemon {
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
 	d.offsite = make(chan struct{}, 1)
+	d.pages = make(chan struct{}, 1)
 	d.scheduler = scheduler{running: map[string]bool{}, wake: make(chan struct{}, 1)}
 	return d
 }

@@ -273,17 +273,23 @@ type Router interface {
 	Certificates(ctx context.Context) ([]Certificate, error)
 }
 
-// Route is what the proxy serves for one app.
+// Route is what the proxy serves for one app, or for an add-on's page.
 type Route struct {
-	App         string
+	App         string // or what pageName gives
 	Hosts       []string
 	Targets     []Target
 	Health      Health
 	Maintenance bool
+	Auth        map[string]string // user -> bcrypt hash; empty: everyone may
+	AuthUntil   time.Time         // zero: no end
+	IdleTimeout time.Duration     // of a stream; zero: the proxy's default
 }
 
 // Target is one web process. ID is its container's name.
-type Target struct{ ID, Address string }
+type Target struct {
+	ID, Address string
+	WebSocket   bool // it takes the requests that ask for an upgrade, and no others
+}
 
 // Health says when a web process is ready; the zero value: any HTTP answer.
 type Health struct {
@@ -367,6 +373,10 @@ type Tx interface {
 	Schedules() ([]Schedule, error)
 	PutSchedule(Schedule) error // one for each add-on
 	DeleteSchedule(addon string) error
+
+	Openings() ([]Opening, error)
+	PutOpening(Opening) error // one for each add-on
+	DeleteOpening(addon string) error
 
 	Members() ([]Member, error)
 	Member(name string) (Member, error)

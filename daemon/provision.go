@@ -231,6 +231,10 @@ func (d *Daemon) detachAddon(ctx context.Context, at AddonAttachment, member str
 	if err := d.Store.Update(ctx, func(tx Tx) error { return forgetAttachment(tx, at) }); err != nil {
 		return err
 	}
+	// Who opened its page may have no other right to it than by this app.
+	if err := d.closePage(ctx, at.Addon); err != nil {
+		return err
+	}
 	_, err := d.changeLocked(ctx, at.App, member, out, func(_ Tx, rel *Release) error {
 		rel.Description = "Detach " + at.Addon
 		return nil
@@ -244,6 +248,9 @@ func (d *Daemon) detachAddon(ctx context.Context, at AddonAttachment, member str
 // removeAddon removes the service with its data, then its record. Every part may have
 // been done before.
 func (d *Daemon) removeAddon(ctx context.Context, op *operation, name string) error {
+	if err := d.closePage(ctx, name); err != nil {
+		return err
+	}
 	if err := d.removeService(ctx, name); err != nil {
 		return err
 	}

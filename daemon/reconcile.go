@@ -182,7 +182,7 @@ func (d *Daemon) serves(ctx context.Context, op *operation) (bool, error) {
 // removeOrphans removes this installation's containers, networks, volumes and routes
 // that belong to no app and no add-on.
 func (d *Daemon) removeOrphans(ctx context.Context) error {
-	apps, addons := map[string]bool{}, map[string]bool{}
+	apps, addons, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	err := d.Store.View(ctx, func(tx Tx) error {
 		as, err := tx.Apps()
 		if err != nil {
@@ -195,7 +195,11 @@ func (d *Daemon) removeOrphans(ctx context.Context) error {
 		for _, a := range ads {
 			addons[a.Name] = true
 		}
-		return err
+		openings, oerr := tx.Openings()
+		for _, o := range openings {
+			pages[pageName(o.Addon)] = true
+		}
+		return errors.Join(err, oerr)
 	})
 	if err != nil {
 		return err
@@ -220,7 +224,7 @@ func (d *Daemon) removeOrphans(ctx context.Context) error {
 	}
 	routes, rerr := d.Router.Routes(ctx)
 	for _, r := range routes {
-		if !apps[r.App] {
+		if !apps[r.App] && !pages[r.App] {
 			rerr = errors.Join(rerr, d.Router.Remove(ctx, r.App))
 		}
 	}

@@ -236,8 +236,13 @@ func (d *Daemon) startAddonContainer(ctx context.Context, a Addon, out io.Writer
 	for _, at := range attached {
 		apps = append(apps, at.App)
 	}
-	_, err = d.startService(ctx, a, apps, out)
-	return err
+	if _, err = d.startService(ctx, a, apps, out); err != nil {
+		return err
+	}
+	if err := d.syncPage(ctx, a); err != nil && ctx.Err() == nil {
+		d.Log.Error("route to the page of an add-on", "addon", a.Name, "err", err)
+	}
+	return nil
 }
 
 // removeGeneration removes the container, the volumes and the files of one generation.

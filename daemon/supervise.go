@@ -119,6 +119,9 @@ func (d *Daemon) reviveOnce(ctx context.Context, e Event, name string, first boo
 	if err := d.moveTarget(ctx, e); err != nil {
 		d.Log.Error("route to restarted process", "container", e.Container, "err", err)
 	}
+	if addon := e.Labels[labelAddon]; addon != "" {
+		d.goBackground(func(ctx context.Context) { d.followPage(ctx, addon) })
+	}
 	return false, 0
 }
 

@@ -151,6 +151,14 @@ type Schedule struct {
 	Last  time.Time `json:"last,omitzero"` // newest tick that was acted on
 }
 
+// Opening is the web page of an add-on, served for a while to whoever has the password.
+type Opening struct {
+	Addon   string
+	Member  string // who opened it
+	Hash    string // bcrypt, of the password
+	Expires time.Time
+}
+
 // Member is a person, or a machine, with SSH keys.
 type Member struct {
 	Name    string    `json:"name"`

@@ -130,6 +130,7 @@ type Transfer struct {
 // Web is a page of the service's own.
 type Web struct {
 	Port string `toml:"port"` // name of a port
+	// Path of the page. "{host}" in it becomes the host name and port that it is served at.
 	Path string `toml:"path"`
 	// WebSocket names the port that the page's WebSockets lead to. Empty: Port.
 	WebSocket string `toml:"websocket"`

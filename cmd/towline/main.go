@@ -43,6 +43,9 @@ func run(args []string) int {
 	if in.verb() == "backups:download" && !in.asksHelp() && term.IsTerminal(1) {
 		return refuse(errors.New("a dump is nothing for a terminal"), "towline backups:download BACKUP > my.dump")
 	}
+	if in.forwards() {
+		return forward(in)
+	}
 	if in.local() {
 		return session.Run(in.socket, wire.Request{Args: in.words, App: in.app})
 	}
@@ -140,7 +143,7 @@ func (in invocation) verb() string {
 	}
 	if len(in.words) > 1 {
 		switch v := in.words[0] + ":" + in.words[1]; v {
-		case "git:remote", "addons:console", "ps:exec", "config:edit", "backups:download":
+		case "git:remote", "addons:console", "addons:forward", "ps:exec", "config:edit", "backups:download":
 			return v
 		}
 	}

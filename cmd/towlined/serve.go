@@ -55,6 +55,7 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	go d.PruneLogs(ctx)
 	go d.RunSchedules(ctx)
 	go d.RunOffsite(ctx)
+	go d.RunPages(ctx)
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
 	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
 

@@ -84,7 +84,7 @@ func New(d *daemon.Daemon) *Table {
 	t := &Table{daemon: d, commands: map[string]*Command{}}
 	families := [][]*Command{
 		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(),
-		releaseCommands(), domainCommands(), addonCommands(), pluginCommands(), backupCommands(), memberCommands(), gitCommands(),
+		releaseCommands(), domainCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), gitCommands(),
 	}
 	for _, family := range families {
 		for _, c := range family {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"slices"
 	"syscall"
@@ -81,10 +82,12 @@ func service(r daemon.Route) control.Service {
 		Hosts:   slices.Clone(r.Hosts),
 		Targets: make([]control.Target, len(r.Targets)),
 		Health:  control.Health{Path: r.Health.Path, Timeout: r.Health.Timeout, Deadline: r.Health.Deadline},
-		Options: control.Options{Maintenance: r.Maintenance},
+		Options: control.Options{
+			Maintenance: r.Maintenance, Auth: maps.Clone(r.Auth), AuthUntil: r.AuthUntil, IdleTimeout: r.IdleTimeout,
+		},
 	}
 	for i, t := range r.Targets {
-		s.Targets[i] = control.Target{ID: t.ID, Address: t.Address}
+		s.Targets[i] = control.Target{ID: t.ID, Address: t.Address, WebSocket: t.WebSocket}
 	}
 	return s
 }
@@ -96,9 +99,12 @@ func route(s control.Service) daemon.Route {
 		Targets:     make([]daemon.Target, len(s.Targets)),
 		Health:      daemon.Health{Path: s.Health.Path, Timeout: s.Health.Timeout, Deadline: s.Health.Deadline},
 		Maintenance: s.Options.Maintenance,
+		Auth:        maps.Clone(s.Options.Auth),
+		AuthUntil:   s.Options.AuthUntil,
+		IdleTimeout: s.Options.IdleTimeout,
 	}
 	for i, t := range s.Targets {
-		r.Targets[i] = daemon.Target{ID: t.ID, Address: t.Address}
+		r.Targets[i] = daemon.Target{ID: t.ID, Address: t.Address, WebSocket: t.WebSocket}
 	}
 	return r
 }

@@ -163,6 +163,23 @@ func TestBackups(t *testing.T) {
 	equal(t, "backup", view(t, s, func(tx daemon.Tx) (daemon.Backup, error) { return tx.Backup(older.ID) }), changed)
 }
 
+func TestOpenings(t *testing.T) {
+	s := open(t, t.TempDir())
+	graph := filled[daemon.Opening](1)
+	graph.Addon = "graph"
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertAddon(daemon.Addon{Name: "graph"}), tx.InsertAddon(daemon.Addon{Name: "cache"}),
+			tx.PutOpening(daemon.Opening{Addon: "graph"}), tx.PutOpening(graph), tx.PutOpening(daemon.Opening{Addon: "cache"}))
+	})
+	equal(t, "openings", view(t, s, daemon.Tx.Openings), []daemon.Opening{{Addon: "cache"}, graph})
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.PutOpening(daemon.Opening{Addon: "nope"}), daemon.ErrNotFound, `add-on "nope"`)
+		isError(t, tx.DeleteOpening("nope"), daemon.ErrNotFound, "not open")
+		return all(tx.DeleteOpening("graph"), tx.DeleteAddon("cache"))
+	})
+	equal(t, "openings after", view(t, s, daemon.Tx.Openings), []daemon.Opening{})
+}
+
 func TestSchedules(t *testing.T) {
 	s := open(t, t.TempDir())
 	graph := filled[daemon.Schedule](1)
