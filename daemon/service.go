@@ -278,5 +278,5 @@ func (d *Daemon) removeService(ctx context.Context, addon string) error {
 		}
 	}
 	return errors.Join(err, d.Engine.RemoveNetwork(ctx, d.addonNetwork(addon)),
-		os.RemoveAll(filepath.Join(d.Dir, "addons", addon)), d.Logs.Remove("+"+addon))
+		os.RemoveAll(filepath.Join(d.Dir, "addons", addon)), d.Logs.Remove("+"+addon), d.Logs.Remove(pageName(addon)))
 }

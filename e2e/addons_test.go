@@ -60,6 +60,8 @@ func TestAddonDrivers(t *testing.T) {
 	t.Run("redis", func(t *testing.T) { redisDrivers(t, s, config["REDISCLOUD_URL"]) })
 	t.Run("neo4j bolt", func(t *testing.T) { boltDriver(t, s, config) })
 	t.Run("neo4j http", func(t *testing.T) { httpCredentials(t, s, config["GRAPHENEDB_URL"]) })
+	t.Run("open neo4j", func(t *testing.T) { neo4jBrowser(t, s, "neo4j-graphs", config) })
+	t.Run("forward redis", func(t *testing.T) { forwardRedis(t, s, "redis-graphs", config["REDISCLOUD_URL"]) })
 	t.Run("isolation", func(t *testing.T) { isolation(t, s) })
 	t.Run("rotate neo4j", func(t *testing.T) {
 		admin(t, s, "addons:rotate neo4j-graphs")
