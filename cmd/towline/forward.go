@@ -26,7 +26,7 @@ const maxForwards = 32
 // command of its own on the server, so that sshd need allow no forwarding and the daemon
 // alone decides who may. All commands share one connection of ssh's.
 type forwarder struct {
-	argv  func(words ...string) []string
+	argv  func(logLevel string, words ...string) []string
 	words []string // the server's, without what is asked of this program
 	close func()
 }
@@ -78,7 +78,7 @@ func ownPort(words []string) (port int, rest []string, err error) {
 func (in invocation) forwarder(words []string) (*forwarder, error) {
 	if in.local() {
 		self, err := os.Executable()
-		return &forwarder{words: words, close: func() {}, argv: func(words ...string) []string {
+		return &forwarder{words: words, close: func() {}, argv: func(_ string, words ...string) []string {
 			return append([]string{self, "--socket", in.socket}, words...)
 		}}, err
 	}
@@ -90,11 +90,13 @@ func (in invocation) forwarder(words []string) (*forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	control := []string{"-o", "LogLevel=ERROR", "-o", "ControlPath=" + filepath.Join(dir, "ssh")}
+	control := []string{"-o", "ControlPath=" + filepath.Join(dir, "ssh")}
 	return &forwarder{
 		words: words,
-		argv: func(words ...string) []string {
-			return sshArgs(t, words, append([]string{"-T", "-o", "ControlMaster=auto", "-o", "ControlPersist=60"}, control...)...)
+		argv: func(logLevel string, words ...string) []string {
+			return sshArgs(t, words, append([]string{
+				"-T", "-o", "LogLevel=" + logLevel, "-o", "ControlMaster=auto", "-o", "ControlPersist=60",
+			}, control...)...)
 		},
 		close: func() {
 			argv := sshArgs(t, nil, append([]string{"-O", "exit"}, control...)...)
@@ -159,7 +161,7 @@ func (f *forwarder) run(ctx context.Context, port int) int {
 // ask has the server check the add-on, the port and the member's right to it. It prints
 // what is wrong.
 func (f *forwarder) ask(ctx context.Context) (p place, code int) {
-	argv := f.argv(append(slices.Clone(f.words), "--json")...)
+	argv := f.argv("ERROR", append(slices.Clone(f.words), "--json")...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
@@ -199,7 +201,9 @@ func (f *forwarder) lead(ctx context.Context, conn *net.TCPConn) {
 		session.Complain(err, "")
 		return
 	}
-	argv := f.argv(append(slices.Clone(f.words), "--stdio")...)
+	// Sshd takes only so many sessions on one connection. For one beyond that ssh makes
+	// another connection, and would call that an error.
+	argv := f.argv("FATAL", append(slices.Clone(f.words), "--stdio")...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = file, file, os.Stderr
 	err = cmd.Start()
