@@ -108,7 +108,7 @@ func (h *http2) open(id uint32, block []byte) error {
 	s.ended = h.blockEnd
 	h.streams[id] = s
 	h.handling++
-	go s.run()
+	s.dispatch()
 	return nil
 }
 

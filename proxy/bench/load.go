@@ -18,16 +18,22 @@ type result struct {
 	p50, p99 float64 // milliseconds
 }
 
-// load runs h2load against p: 32 requests at a time, on 32 connections with
-// HTTP/1.1, on 8 with h2.
-func (b *bench) load(p *process, s scenario, length time.Duration) (result, error) {
+// load runs h2load against p, as fast as it goes: 32 requests at a time, on 32
+// connections with HTTP/1.1, on 8 with h2. With a pace it sends so many a second.
+func (b *bench) load(p *process, s scenario, length time.Duration, pace int) (result, error) {
 	logFile := b.path("latency")
 	_ = os.Remove(logFile)
 	args := []string{"-t", "1", "-D", strconv.Itoa(int(length.Seconds())), "--connect-to", fmt.Sprint("127.0.0.1:", p.port), "--log-file", logFile}
+	clients := 8
 	if s.protocol == "h1" {
-		args = append(args, "--h1", "-c", "32")
+		clients = 32
+		args = append(args, "--h1")
 	} else {
-		args = append(args, "-c", "8", "-m", "4")
+		args = append(args, "-m", "4")
+	}
+	args = append(args, "-c", strconv.Itoa(clients))
+	if pace > 0 {
+		args = append(args, "--rps", strconv.Itoa(pace/clients))
 	}
 	args = append(args, fmt.Sprintf("https://bench.localhost:%d%s", p.port, s.path))
 	before := p.cpu()
@@ -75,20 +81,23 @@ func read(path string, used, length time.Duration) (result, error) {
 	}, lines.Err()
 }
 
-// median is that of the rounds by CPU.
+// median is that of each figure.
 func median(list []result) result {
 	if len(list) == 0 {
 		return result{}
 	}
-	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b result) int {
-		switch {
-		case a.cpu < b.cpu:
-			return -1
-		case a.cpu > b.cpu:
-			return 1
+	of := func(figure func(result) float64) float64 {
+		values := make([]float64, len(list))
+		for i, r := range list {
+			values[i] = figure(r)
 		}
-		return 0
-	})
-	return list[len(list)/2]
+		slices.Sort(values)
+		return values[len(values)/2]
+	}
+	return result{
+		cpu:  of(func(r result) float64 { return r.cpu }),
+		rate: of(func(r result) float64 { return r.rate }),
+		p50:  of(func(r result) float64 { return r.p50 }),
+		p99:  of(func(r result) float64 { return r.p99 }),
+	}
 }

@@ -47,7 +47,7 @@ func (b *bench) profile(file string) error {
 			length /= 3
 		}
 		if s.logging {
-			if _, err := b.load(&process{port: a.Port, cmd: self()}, s, max(length, time.Second)); err != nil {
+			if _, err := b.load(&process{port: a.Port, cmd: self()}, s, max(length, time.Second), 0); err != nil {
 				return err
 			}
 		}
