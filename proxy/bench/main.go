@@ -39,7 +39,7 @@ func main() {
 	caddy := flag.String("caddy", "", "Caddy `program`; default: built into bin/")
 	only := flag.String("only", "towline,nginx,haproxy,caddy", "proxies to run")
 	rounds := flag.Int("rounds", 3, "rounds of each scenario")
-	length := flag.Duration("length", 3*time.Second, "length of a round")
+	length := flag.Duration("length", 2*time.Second, "length of a round")
 	cases := flag.String("cases", "", "run only scenarios whose name contains this")
 	idle := flag.Int("idle", 10000, "idle connections to hold open for the memory figure; 0: skip")
 	profile := flag.String("profile", "", "write a CPU profile of towline-proxy to `file`, and nothing else")
