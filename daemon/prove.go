@@ -57,7 +57,7 @@ func (d *Daemon) proofSpec(addon Addon, spec plugins.Spec, id string, dirs map[s
 // and stops it cleanly. then is called while it runs, and once more after that.
 func (d *Daemon) prove(ctx context.Context, c ContainerSpec, spec plugins.Spec, then func(running bool) error) (facts string, err error) {
 	defer func() {
-		err = errors.Join(err, d.Engine.RemoveContainer(context.WithoutCancel(ctx), c.Name))
+		err = errors.Join(err, d.removeThrowaway(context.WithoutCancel(ctx), c, spec))
 	}()
 	if err := d.startThrowaway(ctx, c, spec); err != nil {
 		return "", err
@@ -92,7 +92,15 @@ func (d *Daemon) prove(ctx context.Context, c ContainerSpec, spec plugins.Spec, 
 	return facts, err
 }
 
+// startThrowaway gives the container a network, with nothing else in it, only if its
+// probe comes from outside.
 func (d *Daemon) startThrowaway(ctx context.Context, c ContainerSpec, spec plugins.Spec) error {
+	if spec.Probe.Port != 0 {
+		if err := d.Engine.EnsureNetwork(ctx, c.Name, c.Labels); err != nil {
+			return err
+		}
+		c.Networks, c.NoNetwork = []Attachment{{Network: c.Name}}, false
+	}
 	if err := d.createProcess(ctx, c); err != nil {
 		return err
 	}
@@ -102,6 +110,14 @@ func (d *Daemon) startThrowaway(ctx context.Context, c ContainerSpec, spec plugi
 	err := d.awaitService(ctx, c.Name, spec)
 	if died := d.died(ctx, c.Name); died != nil {
 		return died
+	}
+	return err
+}
+
+func (d *Daemon) removeThrowaway(ctx context.Context, c ContainerSpec, spec plugins.Spec) error {
+	err := d.Engine.RemoveContainer(ctx, c.Name)
+	if spec.Probe.Port != 0 {
+		err = errors.Join(err, d.Engine.RemoveNetwork(ctx, c.Name))
 	}
 	return err
 }

@@ -172,24 +172,26 @@ func (d *Daemon) awaitService(ctx context.Context, container string, spec plugin
 	defer cancel()
 	wait, cause := spec.Probe.Interval, "its probe hangs"
 	for {
-		_, err := d.execIn(ctx, container, spec.Probe.Action)
+		c, err := d.Engine.Container(ctx, container)
+		if err == nil && !c.Running {
+			return Errorf(Failed, "the service ended with exit code %d before it answered", c.ExitCode).
+				WithHint("%s", d.lastWords(container, spec))
+		}
+		if err == nil {
+			err = d.probe(ctx, c, spec.Probe)
+		}
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() == nil { // else that is all that it says
 			cause = err.Error()
 		}
-		c, cerr := d.Engine.Container(ctx, container)
-		if cerr == nil && !c.Running {
-			return Errorf(Failed, "the service ended with exit code %d before it answered", c.ExitCode).
-				WithHint("its last output:\n%s", d.tail(container))
-		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return Errorf(Failed, "the service did not answer within %s: %s", spec.Probe.Deadline, cause).
-					WithHint("its last output:\n%s", d.tail(container))
+					WithHint("%s", d.lastWords(container, spec))
 			}
 			return context.Cause(ctx)
 		}
@@ -198,14 +200,22 @@ func (d *Daemon) awaitService(ctx context.Context, container string, spec plugin
 
 // tail is the end of a container's log.
 func (d *Daemon) tail(container string) string {
+	lines := d.lastLines(container, 20)
+	if len(lines) == 0 {
+		return "    (none)"
+	}
+	return "    " + strings.Join(lines, "\n    ")
+}
+
+func (d *Daemon) lastLines(container string, n int) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var b strings.Builder
 	if err := d.Engine.ContainerLog(ctx, container, false, &b, &b); err != nil || b.Len() == 0 {
-		return "    (none)"
+		return nil
 	}
 	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	return "    " + strings.Join(lines[max(0, len(lines)-20):], "\n    ")
+	return lines[max(0, len(lines)-n):]
 }
 
 // startAddons starts every add-on, before the apps that need them.

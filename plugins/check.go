@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -35,16 +36,54 @@ func (m *Manifest) check() (errs []error) {
 	m.checkVars(bad)
 	m.checkEnv(bad)
 	m.checkCommands(bad)
-	if len(m.Probe.Command) == 0 {
-		bad("probe", "probe has no command")
-	}
-	if m.Probe.Interval < 0 || m.Probe.Deadline < 0 {
-		bad("probe", "probe times must be positive")
+	m.checkProbe(bad)
+	for _, h := range m.LogHints {
+		if _, err := regexp.Compile(h.Match); err != nil {
+			bad(h.Match, "log_hints: %v", err)
+		} else if h.Match == "" || h.Say == "" {
+			bad("log_hints", "log_hints: match and say must both be there")
+		}
 	}
 	if len(errs) > 0 {
 		return errs
 	}
 	return m.checkRenders()
+}
+
+func (m *Manifest) checkProbe(bad badFunc) {
+	p, kinds := m.Probe, 0
+	for _, given := range []bool{len(p.Command) > 0, p.TCP != "", p.HTTP != (HTTPProbe{})} {
+		if given {
+			kinds++
+		}
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(m.Ports, func(q Port) bool { return q.Name == name })
+	}
+	switch {
+	case kinds == 0:
+		bad("probe", "probe has no command, tcp or http")
+	case kinds > 1:
+		bad("probe", "probe: give one of command, tcp and http")
+	case p.TCP != "" && !has(p.TCP):
+		bad(p.TCP, "probe: there is no port %q", p.TCP)
+	case p.HTTP != (HTTPProbe{}):
+		if !has(p.HTTP.Port) {
+			bad("http", "probe: there is no port %q", p.HTTP.Port)
+		}
+		if _, err := url.ParseRequestURI(p.HTTP.Path); p.HTTP.Path != "" && (err != nil || p.HTTP.Path[0] != '/') {
+			bad("http", "probe: path %q does not begin with / or is no path", p.HTTP.Path)
+		}
+		if s := p.HTTP.Status; s != 0 && (s < 200 || s > 599) {
+			bad("http", "probe: %d is no status of an answer", s)
+		}
+	}
+	if kinds == 1 && len(p.Command) == 0 && len(p.Env) > 0 {
+		bad("probe", "probe: env is for a command")
+	}
+	if p.Interval < 0 || p.Deadline < 0 {
+		bad("probe", "probe times must be positive")
+	}
 }
 
 type badFunc = func(word, format string, args ...any)

@@ -38,6 +38,7 @@ type Manifest struct {
 	Retire         Action              `toml:"retire"` // the service takes .Old no longer; no app uses it any more
 	Web            Web                 `toml:"web"`
 	Upgrades       map[string][]string `toml:"upgrades"` // version -> versions it can become, data kept
+	LogHints       []LogHint           `toml:"log_hints"`
 
 	path string // of plugin.toml
 	text string
@@ -94,13 +95,29 @@ type FileTemplate struct {
 	Content string `toml:"content"` // template
 }
 
-// ProbeTemplate tells when the service is ready: a command that succeeds in the
-// container. It is repeated until it does; one that waits by itself is cheaper, as
-// every start of a command in a container costs.
+// ProbeTemplate tells when the service is ready, in one way of three: a command that
+// succeeds in the container, a port that takes connections, or a page that answers.
+// It is repeated until it does. A command that waits by itself is cheaper, as every
+// start of one in a container costs.
 type ProbeTemplate struct {
 	Action
-	Interval duration `toml:"interval"` // default 100ms
-	Deadline duration `toml:"deadline"` // default 60s
+	TCP      string    `toml:"tcp"` // name of a port
+	HTTP     HTTPProbe `toml:"http"`
+	Interval duration  `toml:"interval"` // default 100ms; of tcp and http 50ms
+	Deadline duration  `toml:"deadline"` // default 60s
+}
+
+// HTTPProbe is a page that tells that the service is ready.
+type HTTPProbe struct {
+	Port   string `toml:"port"`   // name of a port
+	Path   string `toml:"path"`   // default /
+	Status int    `toml:"status"` // that it answers with; default 200
+}
+
+// LogHint explains lines of the service's log to people.
+type LogHint struct {
+	Match string `toml:"match"` // a regular expression (RE2) for a part of the line
+	Say   string `toml:"say"`   // what it means, and what to do
 }
 
 // VarTemplate is a config var that an app gets.

@@ -43,6 +43,7 @@ type Spec struct {
 	Sample     Action
 	Export     Transfer
 	Import     Transfer
+	LogHints   []LogHint
 
 	vars []VarTemplate
 }
@@ -55,9 +56,13 @@ type File struct {
 	Content  string
 }
 
-// Probe is a command to repeat until it succeeds.
+// Probe is to be repeated until it succeeds: a command in the container or, if it has
+// none, from outside a connection to Port and, with a Path, a request for that.
 type Probe struct {
 	Action
+	Port               int
+	Path               string
+	Status             int
 	Interval, Deadline time.Duration
 }
 
@@ -128,15 +133,10 @@ func (m *Manifest) Render(i Instance) (Spec, error) {
 	s := Spec{
 		Image: version.Image, Entrypoint: r.all(m.Entrypoint), Command: r.all(m.Command), User: m.User,
 		Volumes: m.Volumes, Ports: ports, Memory: memory, CPU: plan.CPU,
-		Probe:    Probe{r.action(m.Probe.Action), time.Duration(m.Probe.Interval), time.Duration(m.Probe.Deadline)},
+		Probe:    m.Probe.render(r.action(m.Probe.Action), ports),
 		Snapshot: r.action(m.Snapshot), Verify: r.action(m.Verify), Console: r.action(m.Console),
 		Rotate: r.action(m.Rotate), Retire: r.action(m.Retire), Sample: r.action(m.Sample), Export: r.transfer(m.Export), Import: r.transfer(m.Import),
-	}
-	if s.Probe.Interval == 0 {
-		s.Probe.Interval = 100 * time.Millisecond
-	}
-	if s.Probe.Deadline == 0 {
-		s.Probe.Deadline = time.Minute
+		LogHints: m.LogHints,
 	}
 	s.Env = r.env(env)
 	for _, f := range m.Files {
@@ -147,6 +147,32 @@ func (m *Manifest) Render(i Instance) (Spec, error) {
 		s.vars = append(s.vars, VarTemplate{v.Name, v.Suffix, r.text(v.Value)})
 	}
 	return s, errors.Join(r.errs...)
+}
+
+func (p ProbeTemplate) render(command Action, ports map[string]int) Probe {
+	out := Probe{Action: command, Interval: time.Duration(p.Interval), Deadline: time.Duration(p.Deadline)}
+	interval := 50 * time.Millisecond
+	switch {
+	case p.HTTP != (HTTPProbe{}):
+		out.Port, out.Path, out.Status = ports[p.HTTP.Port], p.HTTP.Path, p.HTTP.Status
+		if out.Path == "" {
+			out.Path = "/"
+		}
+		if out.Status == 0 {
+			out.Status = 200
+		}
+	case p.TCP != "":
+		out.Port = ports[p.TCP]
+	default:
+		interval = 100 * time.Millisecond // starting a command costs more
+	}
+	if out.Interval == 0 {
+		out.Interval = interval
+	}
+	if out.Deadline == 0 {
+		out.Deadline = time.Minute
+	}
+	return out
 }
 
 func (r *renderer) transfer(t Transfer) Transfer {

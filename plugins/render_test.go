@@ -171,3 +171,30 @@ func TestLoadOverrides(t *testing.T) {
 		t.Errorf("a broken manifest took a good one with it, or was not told: %v", err)
 	}
 }
+
+func TestRenderProbes(t *testing.T) {
+	for probe, want := range map[string]plugins.Probe{
+		`tcp = "main"`:             {Port: 4000},
+		`http = { port = "main" }`: {Port: 4000, Path: "/", Status: 200},
+		`http = { port = "main", path = "/up?x=1", status = 401 }`: {Port: 4000, Path: "/up?x=1", Status: 401},
+	} {
+		m := load(t, strings.Replace(good, "command = [\"demo\", \"ping\"]\ninterval = \"20ms\"", probe, 1))
+		spec, err := m.Render(plugins.Instance{Name: "a", Host: "a", Version: "1", Plan: "small", Secrets: m.NewSecrets()})
+		got := spec.Probe
+		if err != nil || len(got.Command) > 0 || got.Port != want.Port || got.Path != want.Path || got.Status != want.Status {
+			t.Errorf("%s: %+v, %v", probe, got, err)
+		}
+		if got.Interval != 50*time.Millisecond || got.Deadline != 5*time.Second {
+			t.Errorf("%s: every %s for %s", probe, got.Interval, got.Deadline)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	h := plugins.NewHints(load(t, good+"[[log_hints]]\nmatch = '(?i)no space left'\nsay = 'the disk is full'\n").LogHints)
+	for _, tt := range [][2]string{{"ready", ""}, {"write: No space left on device", "the disk is full"}, {"no space left", ""}} {
+		if got := h.Of(tt[0]); got != tt[1] {
+			t.Errorf("%q means %q, want %q", tt[0], got, tt[1])
+		}
+	}
+}

@@ -57,7 +57,21 @@ func runAddonLogs(ctx context.Context, call *Call) error {
 	if err := call.logRange(&q); err != nil {
 		return err
 	}
-	return call.printLogs(ctx, q, call.Daemon.AddonLogs)
+	hints, err := call.Daemon.LogHints(ctx, q.App)
+	if err != nil {
+		return err
+	}
+	return call.printLogs(ctx, q, func(ctx context.Context, q daemon.LogQuery, line func(daemon.LogLine) error) error {
+		return call.Daemon.AddonLogs(ctx, q, func(l daemon.LogLine) error {
+			if err := line(l); err != nil {
+				return err
+			}
+			if meaning := hints.Of(l.Text); meaning != "" {
+				fmt.Fprintf(call.Stderr, " !     %s\n", meaning)
+			}
+			return nil
+		})
+	})
 }
 
 func runAddonConsole(ctx context.Context, call *Call) error {
