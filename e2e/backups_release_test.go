@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -105,5 +106,36 @@ func TestRollbackWithData(t *testing.T) {
 	admin(t, s, "config:set A=1 -a back")
 	if m := len(backupsOf(t, s, "redis-back")); m != n {
 		t.Errorf("off, there are %d backups, not %d", m, n)
+	}
+}
+
+// TestRollbackWithDataAfterRotation: Neo4j's users are in its data, and those that a
+// release left are of before a rotation.
+func TestRollbackWithDataAfterRotation(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("short")
+	}
+	s := ownStack(t, stack.Options{})
+	app := newApp(t, s, "graph")
+	app.deploy(usual("one"))
+	admin(t, s, "addons:create neo4j -a graph")
+	admin(t, s, "backups:on-release on -a graph")
+	db := openDatabase(t, s, "graph", "neo4j", "neo4j-graph")
+	if err := db.Add(1); err != nil {
+		t.Fatal(err)
+	}
+	old := appInfo(t, s, "graph").Current
+	app.deploy(usual("two"))
+	if err := db.Add(2); err != nil {
+		t.Fatal(err)
+	}
+	admin(t, s, "addons:rotate neo4j-graph")
+	admin(t, s, fmt.Sprintf("releases:rollback v%d --with-data --confirm graph -a graph", old))
+	if v, reason := version(t, s, "graph"); v != "one" {
+		t.Errorf("version %q serves: %s", v, reason)
+	}
+	if last, _, err := openDatabase(t, s, "graph", "neo4j", "neo4j-graph").Last(); err != nil || last != 1 {
+		t.Errorf("by the app's config vars the data is %d: %v", last, err)
 	}
 }
