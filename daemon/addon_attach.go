@@ -230,11 +230,7 @@ func (d *Daemon) Detach(ctx context.Context, name, app, member string, out io.Wr
 	if err := d.releaseWithout(ctx, op, addon, at, out); err != nil {
 		return err
 	}
-	d.goBackground(func(ctx context.Context) {
-		if err := d.closeWay(ctx, op); err != nil && ctx.Err() == nil {
-			d.Log.Error("detach", "addon", name, "app", app, "err", err)
-		}
-	})
+	d.persist(op, "taking it out of the network of an app", d.closeWay)
 	return nil
 }
 
@@ -281,8 +277,23 @@ func (d *Daemon) closeWay(ctx context.Context, op *operation) error {
 	if err != nil {
 		return err
 	}
-	if err := d.awaitRetired(ctx, data.App, data.Version); err != nil {
-		return err
+	return d.onceRetired(ctx, op, map[string]int{data.App: data.Version}, func(addon Addon) error {
+		if _, err := d.attachment(ctx, addon.Name, data.App); isKind(err, NotFound) {
+			if err := d.disconnectAddon(ctx, addon, data.App); err != nil {
+				return err
+			}
+		}
+		return op.finish(ctx)
+	})
+}
+
+// onceRetired waits until no app has a process of a release before its version, then
+// calls end with the add-on, locked. One that is gone ends the operation.
+func (d *Daemon) onceRetired(ctx context.Context, op *operation, versions map[string]int, end func(Addon) error) error {
+	for app, version := range versions {
+		if err := d.awaitRetired(ctx, app, version); err != nil {
+			return err
+		}
 	}
 	unlock, err := d.lockAddon(ctx, op.Subject)
 	if err != nil {
@@ -296,12 +307,27 @@ func (d *Daemon) closeWay(ctx context.Context, op *operation) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.attachment(ctx, addon.Name, data.App); isKind(err, NotFound) {
-		if err := d.disconnectAddon(ctx, addon, data.App); err != nil {
-			return err
+	return end(addon)
+}
+
+// persist runs the end of an operation in the background, and again, with longer and
+// longer waits, until it succeeds or the daemon ends. The add-on's apps are told.
+func (d *Daemon) persist(op *operation, what string, end func(context.Context, *operation) error) {
+	d.goBackground(func(ctx context.Context) {
+		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
+			err := end(ctx, op)
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			d.Log.Error(what, "addon", op.Subject, "err", err)
+			d.sayAddon(ctx, op.Subject, "%s failed, and is tried again in %s; see towline addons:logs %s", what, wait, op.Subject)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
 		}
-	}
-	return op.finish(ctx)
+	})
 }
 
 // awaitRetired waits until no process of a release before version is left.
@@ -380,11 +406,7 @@ func (d *Daemon) recoverDetach(ctx context.Context, op *operation) error {
 			return err
 		}
 	}
-	d.goBackground(func(ctx context.Context) {
-		if err := d.closeWay(ctx, op); err != nil && ctx.Err() == nil {
-			d.Log.Error("detach", "addon", op.Subject, "err", err)
-		}
-	})
+	d.persist(op, "taking it out of the network of an app", d.closeWay)
 	return nil
 }
 

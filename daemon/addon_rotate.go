@@ -84,11 +84,7 @@ func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Wr
 		return err
 	}
 	step(out, "The old ones go with the last process that has them")
-	d.goBackground(func(ctx context.Context) {
-		if err := d.retireOld(ctx, op); err != nil && ctx.Err() == nil {
-			d.Log.Error("forget old credentials", "addon", name, "err", err)
-		}
-	})
+	d.persist(op, "forgetting old credentials", d.retireOld)
 	return nil
 }
 
@@ -195,27 +191,18 @@ func (d *Daemon) retireOld(ctx context.Context, op *operation) error {
 	if err != nil {
 		return err
 	}
+	versions := map[string]int{}
 	for _, at := range attached {
 		app, err := d.App(ctx, at.App)
 		if err != nil {
 			return err
 		}
-		if err := d.awaitRetired(ctx, app.Name, app.Current); err != nil {
-			return err
-		}
+		versions[at.App] = app.Current
 	}
-	unlock, err := d.lockAddon(ctx, op.Subject)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	addon, err := d.Addon(ctx, op.Subject)
-	if isKind(err, NotFound) {
-		return op.finish(ctx)
-	}
-	if err != nil {
-		return err
-	}
+	return d.onceRetired(ctx, op, versions, func(addon Addon) error { return d.retireLocked(ctx, op, addon) })
+}
+
+func (d *Daemon) retireLocked(ctx context.Context, op *operation, addon Addon) error {
 	present, old := withMarked(addon.Secrets, "", nil), marked(addon.Secrets, oldSecret)
 	spec, err := d.renderRotation(addon, old, present)
 	if err != nil {
@@ -289,10 +276,6 @@ func (d *Daemon) recoverRotate(ctx context.Context, op *operation) error {
 			return err
 		}
 	}
-	d.goBackground(func(ctx context.Context) {
-		if err := d.retireOld(ctx, op); err != nil && ctx.Err() == nil {
-			d.Log.Error("forget old credentials", "addon", op.Subject, "err", err)
-		}
-	})
+	d.persist(op, "forgetting old credentials", d.retireOld)
 	return nil
 }

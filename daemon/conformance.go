@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -54,12 +55,23 @@ type conformance struct {
 }
 
 func (d *Daemon) conform(ctx context.Context, m *plugins.Manifest, req PluginCheck, out io.Writer) (err error) {
-	c := &conformance{d: d, m: m, member: req.Member, version: req.Version, out: out, app: "plugincheck", addon: "plugincheck-" + m.Name}
+	c := &conformance{d: d, m: m, member: req.Member, version: req.Version, out: out, app: "plugincheck-" + strings.ToLower(rand.Text()[:8])}
+	c.addon = c.app + "-addon"
 	forget := d.Catalog.Try(c.addon, m)
 	defer forget()
-	apps := []string{c.app, c.app + "-2"}
-	defer func() { err = errors.Join(err, c.clean(context.WithoutCancel(ctx), apps)) }()
-	for _, app := range apps {
+	op, err := d.begin(ctx, opConform, c.app, req.Member, "run", nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx := context.WithoutCancel(ctx)
+		cerr := c.clean(ctx)
+		if cerr == nil {
+			cerr = op.finish(ctx)
+		}
+		err = errors.Join(err, cerr)
+	}()
+	for _, app := range c.apps() {
 		if _, err := d.CreateApp(ctx, app, req.Member); err != nil {
 			return err
 		}
@@ -79,6 +91,8 @@ func (d *Daemon) conform(ctx context.Context, m *plugins.Manifest, req PluginChe
 	step(out, "Check: destroy")
 	return c.destroy(ctx)
 }
+
+func (c *conformance) apps() []string { return []string{c.app, c.app + "-2"} }
 
 func (c *conformance) container(ctx context.Context) string {
 	a, err := c.d.Addon(ctx, c.addon)
@@ -218,17 +232,29 @@ func (c *conformance) restore(ctx context.Context) error {
 	return c.same(ctx)
 }
 
-// upgrade moves to another plan, if there is one.
+// upgrade moves to another plan, if there is one, and to the first version that the
+// manifest leads to.
 func (c *conformance) upgrade(ctx context.Context) error {
-	i := slices.IndexFunc(c.m.PlanNames(), func(plan string) bool { return plan != c.m.DefaultPlan })
-	if i < 0 {
-		return nil
-	}
-	req := UpgradeRequest{Addon: c.addon, Member: c.member, Plan: c.m.PlanNames()[i]}
-	if _, err := c.d.UpgradeAddon(ctx, req, c.out); err != nil {
+	a, err := c.d.Addon(ctx, c.addon)
+	if err != nil {
 		return err
 	}
-	return c.same(ctx)
+	var steps []UpgradeRequest
+	if i := slices.IndexFunc(c.m.PlanNames(), func(plan string) bool { return plan != c.m.DefaultPlan }); i >= 0 {
+		steps = append(steps, UpgradeRequest{Addon: c.addon, Member: c.member, Plan: c.m.PlanNames()[i]})
+	}
+	if next := c.m.Upgrades[a.Version]; len(next) > 0 {
+		steps = append(steps, UpgradeRequest{Addon: c.addon, Member: c.member, Version: next[0]})
+	}
+	for _, req := range steps {
+		if _, err := c.d.UpgradeAddon(ctx, req, c.out); err != nil {
+			return err
+		}
+		if err := c.same(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *conformance) destroy(ctx context.Context) error {
@@ -256,7 +282,7 @@ func (c *conformance) destroy(ctx context.Context) error {
 }
 
 // clean removes what is left, backups and apps too.
-func (c *conformance) clean(ctx context.Context, apps []string) error {
+func (c *conformance) clean(ctx context.Context) error {
 	var errs []error
 	if _, err := c.d.Addon(ctx, c.addon); err == nil {
 		errs = append(errs, c.d.Deprovision(ctx, c.addon, c.member, nil))
@@ -266,10 +292,62 @@ func (c *conformance) clean(ctx context.Context, apps []string) error {
 	for _, b := range backups {
 		errs = append(errs, c.d.DeleteBackup(ctx, b.ID, c.member))
 	}
-	for _, app := range apps {
+	for _, app := range c.apps() {
 		if err := c.d.DestroyApp(ctx, app, c.member, nil); err != nil && !isKind(err, NotFound) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// recoverChecks removes what checks left that a crash cut short. It comes before other
+// operations are recovered: those of a check can't be, without its manifest.
+func (d *Daemon) recoverChecks(ctx context.Context) error {
+	ops, err := read(ctx, d, Tx.Operations)
+	if err != nil {
+		return err
+	}
+	for _, o := range ops {
+		if o.Kind == opConform {
+			d.Log.Info("removing what a check of a plugin left", "subject", o.Subject)
+			err = errors.Join(err, d.recoverCheck(ctx, &operation{d: d, Operation: o}, ops))
+		}
+	}
+	return err
+}
+
+func (d *Daemon) recoverCheck(ctx context.Context, op *operation, all []Operation) error {
+	c := &conformance{d: d, member: op.Member, app: op.Subject, addon: op.Subject + "-addon"}
+	attached, err := d.attachments(ctx, c.addon)
+	if err != nil {
+		return err
+	}
+	if err := d.removeService(ctx, c.addon); err != nil {
+		return err
+	}
+	err = d.Store.Update(ctx, func(tx Tx) error {
+		for _, o := range all {
+			if o.Subject == c.addon || slices.Contains(c.apps(), o.Subject) && o.ID != op.ID {
+				if err := tx.DeleteOperation(o.ID); err != nil {
+					return err
+				}
+			}
+		}
+		for _, at := range attached {
+			if err := forgetAttachment(tx, at); err != nil {
+				return err
+			}
+		}
+		if err := tx.DeleteAddon(c.addon); err != nil && !isKind(err, NotFound) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.clean(ctx); err != nil {
+		return err
+	}
+	return op.finish(ctx)
 }

@@ -19,6 +19,7 @@ const (
 	opBackup       = "backup"        // capture, store, prove
 	opRestore      = "restore"       // check, replace, current
 	opBackupDelete = "backup-delete" // delete
+	opConform      = "conform"       // run: has operations of its own
 	opRollback     = "rollback"      // data, release: each has operations of its own
 )
 

@@ -24,6 +24,9 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	if err := d.syncKeys(ctx); err != nil {
 		return err
 	}
+	if err := d.recoverChecks(ctx); err != nil {
+		d.Log.Error("remove what a check of a plugin left", "err", err)
+	}
 	ops, err := read(ctx, d, Tx.Operations)
 	if err != nil {
 		return err
@@ -98,6 +101,8 @@ func (d *Daemon) recover(ctx context.Context, op *operation) error {
 		return d.recoverBackup(ctx, op)
 	case opRollback:
 		return d.recoverRollback(ctx, op)
+	case opConform:
+		return nil // recoverChecks has just failed to; the next start tries again
 	}
 	return d.recoverAddon(ctx, op)
 }
