@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -128,16 +129,60 @@ func IsURL(source string) bool { return anyURL.MatchString(source) || scpURL.Mat
 
 // Fetch clones a Git repository's newest commit into dir, which must not exist. Over
 // https and ssh alone: others would be run here, or be read by anyone on the way.
+// Nothing of it is run: no hooks, no submodules; links become files with their target
+// in them. A repository larger than maxClone ends it.
 func Fetch(ctx context.Context, source, dir string) error {
 	if !gitURL.MatchString(source) && !scpURL.MatchString(source) {
 		return fmt.Errorf("%q is not a Git address over https or ssh", source)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go boundSize(ctx, dir, cancel)
 	cmd := exec.CommandContext(ctx, "git", "-c", "core.hooksPath=/dev/null", "-c", "core.symlinks=false",
 		"clone", "--quiet", "--depth", "1", "--single-branch", "--no-recurse-submodules", "--no-tags", "--template=", "--", source, dir)
 	cmd.Env = append(os.Environ(), "GIT_ALLOW_PROTOCOL=https:ssh", "GIT_TERMINAL_PROMPT=0", "GIT_SSH_COMMAND=ssh -oBatchMode=yes", "LC_ALL=C")
 	cmd.WaitDelay = 5e9 // nanoseconds: a helper of git's may hold its output open
 	if out, err := cmd.CombinedOutput(); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
 		return fmt.Errorf("git clone: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return checkSize(dir)
+}
+
+// maxClone bounds a clone on disk, with what git keeps beside its files.
+const maxClone = 4 * maxBytes
+
+// boundSize cancels the work that fills dir once that is too much.
+func boundSize(ctx context.Context, dir string, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := checkSize(dir); err != nil {
+				cancel(err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func checkSize(dir string) error {
+	size := int64(0)
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil { // files come and go meanwhile
+			return nil
+		}
+		if info, err := e.Info(); err == nil {
+			size += info.Size()
+		}
+		return nil
+	})
+	if size > maxClone {
+		return fmt.Errorf("the repository holds more than %d MB: is it a plugin's?", maxClone>>20)
 	}
 	return nil
 }
