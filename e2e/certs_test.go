@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -129,7 +130,9 @@ func newPebble(t *testing.T, s *stack.Stack, refused string) *pebble {
 	pool.AddCert(authority.GetRootCert(0).Cert)
 	p.client = &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pool},
-		Dial:            func(string, string) (net.Conn, error) { return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.HTTPSPort)) },
+		Dial: func(string, string) (net.Conn, error) {
+			return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.HTTPSPort))
+		},
 	}}
 	return p
 }
