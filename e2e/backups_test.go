@@ -94,12 +94,13 @@ func (w *writes) stop(t *testing.T) {
 // it had ended, with none left out in between.
 func TestAcknowledgedWritesAreInTheBackup(t *testing.T) {
 	t.Parallel()
-	for service, runs := range map[string]int{"redis": 20, "neo4j": 3} {
+	runs := 20
+	if testing.Short() {
+		runs = 2
+	}
+	for _, service := range []string{"redis", "neo4j"} {
 		t.Run(service, func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() {
-				runs = 2
-			}
 			s := ownStack(t, stack.Options{})
 			db := newDatabase(t, s, "load", service)
 			last := int64(0)

@@ -130,7 +130,9 @@ func newPebble(t *testing.T, s *stack.Stack, refused string) *pebble {
 	pool.AddCert(authority.GetRootCert(0).Cert)
 	p.client = &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pool},
-		Dial: func(string, string) (net.Conn, error) {
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", s.HTTPSPort))
+		},
 			return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.HTTPSPort))
 		},
 	}}
