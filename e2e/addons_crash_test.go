@@ -65,6 +65,7 @@ func TestCrashInAddonWork(t *testing.T) {
 			})
 		}
 	}
+	crashInCheck(t, s)
 	for _, point := range []string{"detach:release:done", "detach:disconnect:done"} {
 		t.Run(point, func(t *testing.T) {
 			s.SSH(t.Context(), stack.Admin, nil, "addons:attach redis-crash -a other")
@@ -80,6 +81,37 @@ func TestCrashInAddonWork(t *testing.T) {
 				t.Errorf("config vars are left: %v", config)
 			}
 		})
+	}
+}
+
+// crashInCheck kills the daemon during a plugin's check.
+func crashInCheck(t *testing.T, s *stack.Stack) {
+	root, err := stack.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, point := range []string{"provision:attach:done", "restore:replace:done"} {
+		t.Run("check of a plugin "+point, func(t *testing.T) {
+			check := "plugins:check --run " + root + "/addons/redis"
+			crash(t, s, point, func() { s.SSH(t.Context(), stack.Admin, nil, check) }, func() {})
+			assertNoCheck(t, s)
+			assertServes(t, s)
+		})
+	}
+}
+
+// assertNoCheck: of a plugin's check that was killed nothing is left.
+func assertNoCheck(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	for _, line := range []string{"apps", "addons", "backups"} {
+		if out := admin(t, s, line); strings.Contains(out, "plugincheck") {
+			t.Errorf("%s: %s", line, out)
+		}
+	}
+	for _, args := range [][]string{{"ps", "--all", "--format", "{{.Names}}"}, {"volume", "ls"}, {"network", "ls"}} {
+		if out, err := stack.Podman(args...); err != nil || strings.Contains(out, s.Name+"-addon-plugincheck") || strings.Contains(out, s.Name+"-plugincheck") {
+			t.Errorf("podman %s: %v %s", args[0], err, out)
+		}
 	}
 }
 
