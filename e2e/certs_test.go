@@ -133,8 +133,6 @@ func newPebble(t *testing.T, s *stack.Stack, refused string) *pebble {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", s.HTTPSPort))
 		},
-			return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.HTTPSPort))
-		},
 	}}
 	return p
 }
