@@ -24,10 +24,10 @@ import (
 )
 
 // openPage opens an add-on's page and returns its address and the login to it.
-func openPage(t *testing.T, s *stack.Stack, addon string) (*url.URL, *url.Userinfo) {
+func openPage(t *testing.T, s *stack.Stack, addon string, flags ...string) (*url.URL, *url.Userinfo) {
 	t.Helper()
 	var page struct{ URL, User, Password string }
-	if err := json.Unmarshal([]byte(admin(t, s, "addons:open --json "+addon)), &page); err != nil {
+	if err := json.Unmarshal([]byte(admin(t, s, "addons:open --json "+strings.Join(append(flags, addon), " "))), &page); err != nil {
 		t.Fatal(err)
 	}
 	u, err := url.Parse(page.URL)
@@ -111,6 +111,66 @@ func neo4jBrowser(t *testing.T, s *stack.Stack, addon string, config map[string]
 	}
 	if strings.Contains(s.DaemonLog(), fmt.Sprint(login)) {
 		t.Error("the password is in the daemon's log")
+	}
+}
+
+// TestOpenPageOutlivesTheDaemon: a page is served while the daemon is dead, found again
+// when it is back, and closed at its time.
+func TestOpenPageOutlivesTheDaemon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute: no page is open for less")
+	}
+	s, err := stack.Start(t.Context(), stack.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	admin(t, s, "apps:create shop")
+	admin(t, s, "addons:create neo4j -a shop")
+	began := time.Now()
+	page, login := openPage(t, s, "neo4j-shop", "--for", "1m")
+	serves := func(when string) {
+		t.Helper()
+		if status, _ := getPage(t, s, *page, login); status != http.StatusOK {
+			t.Errorf("%s: %d", when, status)
+		}
+	}
+	serves("open")
+	if err := s.Kill9Daemon(); err != nil {
+		t.Fatal(err)
+	}
+	serves("the daemon is dead")
+	if err := s.StartDaemon(); err != nil {
+		t.Fatal(err)
+	}
+	serves("the daemon is back")
+	// It died while the service did too: the page follows it.
+	if _, err := stack.Podman("kill", s.Name+"-addon-neo4j-shop.1"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		resp, err := fetchPage(s, *page, login)
+		if err != nil {
+			return err.Error()
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return "the service is back: " + resp.Status
+		}
+		return ""
+	})
+	time.Sleep(time.Until(began.Add(time.Minute))) // nothing is to happen before
+	eventually(t, func() string {
+		if resp, err := fetchPage(s, *page, login); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusNotFound {
+				return "its time is over: " + resp.Status
+			}
+		}
+		return ""
+	})
+	if r := s.SSH(t.Context(), stack.Admin, nil, "addons:open --close neo4j-shop"); r.Code != 6 {
+		t.Errorf("closing it again: %s", r)
 	}
 }
 
