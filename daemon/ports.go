@@ -173,6 +173,8 @@ type Limits struct {
 	Memory int64   // bytes
 	CPU    float64 // processors
 	Pids   int64
+	// Background gives way to the others when processors are short.
+	Background bool
 }
 
 // Container is one as the engine reports it.

@@ -25,6 +25,7 @@ func (d *Daemon) proveBackup(ctx context.Context, addon Addon, dirs map[string]s
 		return err
 	}
 	c := d.proofSpec(addon, spec, b.ID, dirs, d.filesDir(addon))
+	c.Limits.Background = true // the service itself is in use
 	facts, err := d.prove(ctx, c, spec, func(running bool) error { return d.export(ctx, c, spec, b, running) })
 	if err != nil {
 		return Errorf(Failed, "the copy of %s could not be proven: %w", addon.Name, err).
@@ -312,7 +313,9 @@ func (d *Daemon) proveStored(ctx context.Context, addon Addon, b Backup, part Pa
 		return "", err
 	}
 	step(out, "Proving it in a throwaway container")
-	return d.prove(ctx, d.proofSpec(addon, spec, b.ID, dirs, files), spec, nil)
+	c := d.proofSpec(addon, spec, b.ID, dirs, files)
+	c.Limits.Background = true
+	return d.prove(ctx, c, spec, nil)
 }
 
 // secretsThen are the secrets that the data of a backup knows, as far as they were

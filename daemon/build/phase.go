@@ -31,6 +31,7 @@ func (j *job) run(ctx context.Context, phase string, spec daemon.ContainerSpec, 
 	spec.IDMap = j.b.options.IDMap
 	spec.Limits.Memory = j.b.options.Memory
 	spec.Limits.Pids = maxProcesses
+	spec.Limits.Background = true
 	if len(spec.Networks) > 0 {
 		if err := engine.EnsureNetwork(ctx, j.b.network(j.req.ID), nil); err != nil {
 			return 0, err

@@ -3,6 +3,7 @@ package podman_test
 import (
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -132,5 +133,9 @@ func TestLimits(t *testing.T) {
 	out, _, code := output(t, e, c)
 	if code != 137 || out != "" {
 		t.Errorf("memory: %q, code %d", out, code)
+	}
+	c = create(t, e, daemon.ContainerSpec{Limits: daemon.Limits{Background: true}}, "out", "x")
+	if out, err := exec.Command("podman", "inspect", "--format", "{{.HostConfig.CpuShares}}", c).CombinedOutput(); err != nil || string(out) != "128\n" {
+		t.Errorf("background: %q, %v", out, err)
 	}
 }

@@ -102,6 +102,9 @@ func setMounts(s *specgen.SpecGenerator, spec daemon.ContainerSpec) {
 	}
 }
 
+// backgroundShares is an eighth of what a container has unless told otherwise.
+const backgroundShares = 128
+
 // resources are nil where nothing is limited. Swap counts as memory, so that a
 // limit is met and not evaded.
 func resources(limits daemon.Limits) *rspec.LinuxResources {
@@ -111,6 +114,12 @@ func resources(limits daemon.Limits) *rspec.LinuxResources {
 	}
 	if limits.CPU > 0 {
 		r.CPU = &rspec.LinuxCPU{Quota: new(int64(limits.CPU * cpuPeriod)), Period: new(uint64(cpuPeriod))}
+	}
+	if limits.Background {
+		if r.CPU == nil {
+			r.CPU = &rspec.LinuxCPU{}
+		}
+		r.CPU.Shares = new(uint64(backgroundShares))
 	}
 	if limits.Pids > 0 {
 		r.Pids = &rspec.LinuxPids{Limit: limits.Pids}
