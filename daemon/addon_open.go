@@ -211,10 +211,14 @@ func (d *Daemon) syncPage(ctx context.Context, a Addon) error {
 	if err != nil {
 		return err
 	}
+	// The page alone: what else the service says over HTTP is for its apps, and would tell
+	// Neo4j Browser of a Bolt port that is not open to it.
+	prefix, _, _ := strings.Cut(m.Web.Path, "?")
 	r := Route{
 		App: pageName(a.Name), Hosts: []string{pageName(a.Name) + "." + d.Domain},
 		Health: Health{Deadline: pagePatience}, IdleTimeout: pageIdle,
 		Auth: map[string]string{pageUser: o.Hash}, AuthUntil: o.Expires,
+		Prefix: "/" + strings.TrimPrefix(prefix, "/"),
 	}
 	for _, p := range m.Ports {
 		t := Target{ID: d.addonContainer(a), Address: net.JoinHostPort(ip, strconv.Itoa(p.Port))}

@@ -284,6 +284,7 @@ type Route struct {
 	Maintenance bool
 	Auth        map[string]string // user -> bcrypt hash; empty: everyone may
 	AuthUntil   time.Time         // zero: no end
+	Prefix      string            // of the paths served, but for WebSockets; empty: all
 	IdleTimeout time.Duration     // of a stream; zero: the proxy's default
 }
 

@@ -79,6 +79,12 @@ func neo4jBrowser(t *testing.T, s *stack.Stack, addon string, config map[string]
 	if status, body := getPage(t, s, *page, login); status != http.StatusOK || !strings.Contains(strings.ToLower(body), "neo4j browser") {
 		t.Errorf("the page: %d %.300s", status, body)
 	}
+	// The browser asks there for the Bolt port, and would be told one that is not open to it.
+	root := *page
+	root.Path, root.RawQuery = "/", ""
+	if status, _ := getPage(t, s, root, login); status != http.StatusNotFound {
+		t.Errorf("what is not the page: %d", status)
+	}
 	if _, err := s.OpenBolt(ctx, page, nil, bolt); err == nil {
 		t.Error("Bolt without the page's login")
 	}

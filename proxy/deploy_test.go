@@ -304,14 +304,13 @@ func TestLeastInFlightAndEjection(t *testing.T) {
 	// b goes away: nobody notices, and it is ejected; then it is back.
 	b.Listener.Close()
 	b.CloseClientConnections()
-	for range 10 {
+	until(t, "b is ejected", func() bool {
 		if got := s.get(shopURL); got.body != "a" {
 			t.Errorf("after b went away: %d %q", got.StatusCode, got.body)
 		}
-	}
-	if list, _ := s.Services(context.Background()); len(list[0].Ejected) != 1 {
-		t.Errorf("ejected: %v", list[0].Ejected)
-	}
+		list, err := s.Services(context.Background())
+		return err == nil && len(list[0].Ejected) == 1
+	})
 	l, err := net.Listen("tcp", addr(b))
 	if err != nil {
 		t.Fatal(err)

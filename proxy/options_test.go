@@ -100,6 +100,10 @@ func TestOptionsOfAService(t *testing.T) {
 	check(get(shopURL, "X-Large", strings.Repeat("x", 2000)), 431, "")
 	check(get(shopURL, "X-Large", strings.Repeat("x", 500)), 200, "ok")
 
+	with(func(o *control.Options) { o.Prefix = "/page/" })()
+	check(get(shopURL), 404, "")
+	check(get(shopURL+"page/one"), 200, "ok")
+
 	service := shop()
 	s.deploy(service)
 	check(get(shopURL), 503, "")

@@ -52,6 +52,9 @@ func (x *exchange) route() error {
 	if s.auth != nil && !s.auth.allows(x.req) {
 		return x.page(401, x.errorPage(401), field{"WWW-Authenticate", `Basic realm="` + s.spec.Name + `", charset="UTF-8"`})
 	}
+	if o.Prefix != "" && x.req.upgrade == "" && !strings.HasPrefix(x.req.target, o.Prefix) {
+		return x.fail(404, "path-not-served")
+	}
 	if o.MaxBody > 0 && x.req.length > o.MaxBody {
 		return x.fail(413, "body-too-large")
 	}

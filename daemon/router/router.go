@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+
 	"maps"
-	"net"
+
 	"slices"
 	"syscall"
 	"time"
@@ -83,7 +83,7 @@ func service(r daemon.Route) control.Service {
 		Targets: make([]control.Target, len(r.Targets)),
 		Health:  control.Health{Path: r.Health.Path, Timeout: r.Health.Timeout, Deadline: r.Health.Deadline},
 		Options: control.Options{
-			Maintenance: r.Maintenance, Auth: maps.Clone(r.Auth), AuthUntil: r.AuthUntil, IdleTimeout: r.IdleTimeout,
+			Maintenance: r.Maintenance, Auth: maps.Clone(r.Auth), AuthUntil: r.AuthUntil, Prefix: r.Prefix, IdleTimeout: r.IdleTimeout,
 		},
 	}
 	for i, t := range r.Targets {
@@ -101,6 +101,7 @@ func route(s control.Service) daemon.Route {
 		Maintenance: s.Options.Maintenance,
 		Auth:        maps.Clone(s.Options.Auth),
 		AuthUntil:   s.Options.AuthUntil,
+		Prefix:      s.Options.Prefix,
 		IdleTimeout: s.Options.IdleTimeout,
 	}
 	for i, t := range s.Targets {
@@ -133,8 +134,6 @@ func translate(err error) error {
 // unreachable tells that no proxy took the question, or that it went away before
 // the answer.
 func unreachable(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial" ||
-		errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	var nobody *control.Unreachable
+	return errors.As(err, &nobody) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

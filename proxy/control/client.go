@@ -111,7 +111,7 @@ func (c *Client) call(ctx context.Context, method string, request, result any) e
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fmt.Errorf("proxy: nothing answers at %s: %w; is towline-proxy running?", c.socket, unwrapURL(err))
+		return &Unreachable{Socket: c.socket, Err: unwrapURL(err)}
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {

@@ -5,6 +5,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -87,6 +88,7 @@ type Options struct {
 	IdleTimeout     time.Duration     `json:"idle_timeout,omitempty"`     // between bytes once streaming; default 55s
 	Auth            map[string]string `json:"auth,omitempty"`             // user -> bcrypt hash
 	AuthUntil       time.Time         `json:"auth_until,omitzero"`        // nobody is let in after that; zero: no end
+	Prefix          string            `json:"prefix,omitempty"`           // of the paths served, but for WebSockets; empty: all
 	AllowFrom       []string          `json:"allow_from,omitempty"`       // CIDR; empty: all
 	TrustForwarded  []string          `json:"trust_forwarded,omitempty"`  // CIDR of proxies in front
 }
@@ -110,6 +112,18 @@ type Certificate struct {
 	Error    string    `json:"error,omitempty"`     // last failure
 	Retry    time.Time `json:"next_retry,omitzero"` // when it is tried again
 }
+
+// Unreachable is the error of a call that nobody answered.
+type Unreachable struct {
+	Socket string
+	Err    error
+}
+
+func (e *Unreachable) Error() string {
+	return fmt.Sprintf("proxy: nothing answers at %s: %v; is towline-proxy running?", e.Socket, e.Err)
+}
+
+func (e *Unreachable) Unwrap() error { return e.Err }
 
 // NotReady is the error of a Deploy whose target did not become ready.
 type NotReady struct {
