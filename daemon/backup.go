@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"towline/plugins"
 )
 
 // backupData is what reconcile must know of a capture, a restore or a deletion that was
@@ -150,6 +152,7 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 		return nil, err
 	}
 	container := d.addonContainer(addon)
+	defer func() { err = errors.Join(err, d.thawed(context.WithoutCancel(ctx), container, spec)) }()
 	if len(spec.Snapshot.Command) > 0 {
 		if _, err := d.execIn(ctx, container, spec.Snapshot); err != nil {
 			return nil, err
@@ -169,6 +172,21 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 	b.Stall = time.Since(begin)
 	d.fault("backup:frozen:done")
 	return dirs, err
+}
+
+// thawed undoes what the manifest's preparation for a snapshot did to a service that
+// runs. One that does not has forgotten it.
+func (d *Daemon) thawed(ctx context.Context, container string, spec plugins.Spec) error {
+	if len(spec.Thawed.Command) == 0 {
+		return nil
+	}
+	if c, err := d.Engine.Container(ctx, container); err != nil || !c.Running {
+		return nil
+	}
+	if _, err := d.execIn(ctx, container, spec.Thawed); err != nil {
+		return Errorf(Failed, "after the copy: %w", err)
+	}
+	return nil
 }
 
 // copyLive copies while the service runs, until little has changed since the pass

@@ -422,6 +422,11 @@ func (d *Daemon) recoverCapture(ctx context.Context, op *operation, addon Addon,
 	if err != nil && !isKind(err, NotFound) {
 		return err
 	}
+	if spec, err := d.renderAddon(addon); err == nil {
+		if err := d.thawed(ctx, c.Name, spec); err != nil {
+			d.Log.Error("undo the preparation of a snapshot", "addon", addon.Name, "err", err)
+		}
+	}
 	err = errors.Join(d.removeProofs(ctx, addon.Name), os.RemoveAll(d.backupTree(id)), d.Vault.Delete(ctx, id))
 	if err != nil {
 		return err

@@ -304,6 +304,16 @@ func TestDamagedBackup(t *testing.T) {
 	}
 }
 
+// assertSync: what a backup changed in Redis for a moment is as it was.
+func assertSync(t *testing.T, s *stack.Stack, app string) {
+	t.Helper()
+	raw := strings.TrimSpace(admin(t, s, "config:get REDISCLOUD_URL -a "+app))
+	out, err := stack.Podman("exec", s.Name+"-addon-redis-"+app+".1", "redis-cli", "-u", raw, "config", "get", "appendfsync")
+	if err != nil || !strings.Contains(out, "everysec") {
+		t.Errorf("after a backup: %q, %v", out, err)
+	}
+}
+
 // TestDumps: the portable dump of one add-on goes into another one, and so does the
 // user's own; rubbish changes nothing.
 func TestDumps(t *testing.T) {
@@ -320,6 +330,9 @@ func TestDumps(t *testing.T) {
 				}
 			}
 			b := capture(t, s, service+"-one")
+			if service == "redis" {
+				assertSync(t, s, "one")
+			}
 			admin(t, s, fmt.Sprintf("backups:restore %s --to %s-two --confirm %s-two", b.ID, service, service))
 			if last, count, err := other.Last(); err != nil || last != 7 || count != 7 {
 				t.Errorf("%s-two has %d up to %d, %v", service, count, last, err)

@@ -84,6 +84,8 @@ func TestCrashInDeploy(t *testing.T) {
 	app.deploy(source("first"))
 	admin(t, s, "ps:scale -a crash worker=1")
 	points := steps(t, s, func() { app.deploy(source("second")) })
+	// The start before it may have finished what ps:scale had still to do.
+	points = slices.DeleteFunc(points, func(p string) bool { return !strings.HasPrefix(p, "deploy:") })
 	for _, want := range []string{"deploy:build", "deploy:release", "deploy:release-phase", "deploy:start", "deploy:swap", "deploy:current"} {
 		if !slices.Contains(points, want) {
 			t.Fatalf("a deploy records %v, not %s", points, want)

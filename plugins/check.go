@@ -254,7 +254,7 @@ type namedAction struct {
 
 func (m *Manifest) actions() []namedAction {
 	return []namedAction{
-		{"probe", m.Probe.Action}, {"snapshot", m.Snapshot}, {"verify", m.Verify}, {"sample", m.Sample},
+		{"probe", m.Probe.Action}, {"snapshot", m.Snapshot}, {"thawed", m.Thawed}, {"verify", m.Verify}, {"sample", m.Sample},
 		{"export", m.Export.Action}, {"import", m.Import.Action}, {"console", m.Console},
 		{"rotate", m.Rotate}, {"retire", m.Retire},
 	}
@@ -336,7 +336,7 @@ func (m *Manifest) checkRendered(s Spec, secrets map[string]string) error {
 	}
 	look(m.Command, s.Command)
 	look(m.Entrypoint, s.Entrypoint)
-	rendered := []Action{s.Probe.Action, s.Snapshot, s.Verify, s.Sample, s.Export.Action, s.Import.Action, s.Console, s.Rotate, s.Retire}
+	rendered := []Action{s.Probe.Action, s.Snapshot, s.Thawed, s.Verify, s.Sample, s.Export.Action, s.Import.Action, s.Console, s.Rotate, s.Retire}
 	for i, a := range m.actions() {
 		look(a.Command, rendered[i].Command)
 	}

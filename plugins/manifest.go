@@ -29,6 +29,7 @@ type Manifest struct {
 	Probe          ProbeTemplate       `toml:"probe"`
 	Vars           []VarTemplate       `toml:"vars"`
 	Snapshot       Action              `toml:"snapshot"` // before the volumes are frozen
+	Thawed         Action              `toml:"thawed"`   // after that, always
 	Verify         Action              `toml:"verify"`   // prints facts, one a line
 	Sample         Action              `toml:"sample"`   // writes what verify counts; for plugins:check
 	Export         Transfer            `toml:"export"`

@@ -36,6 +36,7 @@ type Spec struct {
 	CPU        float64
 	Probe      Probe
 	Snapshot   Action
+	Thawed     Action
 	Verify     Action
 	Console    Action
 	Rotate     Action
@@ -134,7 +135,7 @@ func (m *Manifest) Render(i Instance) (Spec, error) {
 		Image: version.Image, Entrypoint: r.all(m.Entrypoint), Command: r.all(m.Command), User: m.User,
 		Volumes: m.Volumes, Ports: ports, Memory: memory, CPU: plan.CPU,
 		Probe:    m.Probe.render(r.action(m.Probe.Action), ports),
-		Snapshot: r.action(m.Snapshot), Verify: r.action(m.Verify), Console: r.action(m.Console),
+		Snapshot: r.action(m.Snapshot), Thawed: r.action(m.Thawed), Verify: r.action(m.Verify), Console: r.action(m.Console),
 		Rotate: r.action(m.Rotate), Retire: r.action(m.Retire), Sample: r.action(m.Sample), Export: r.transfer(m.Export), Import: r.transfer(m.Import),
 		LogHints: m.LogHints,
 	}
