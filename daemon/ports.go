@@ -297,6 +297,7 @@ type Target struct {
 // Health says when a web process is ready; the zero value: any HTTP answer.
 type Health struct {
 	Path     string
+	Status   []int         // expected; none: 200 to 399
 	Timeout  time.Duration // of one probe
 	Deadline time.Duration // of becoming ready
 }

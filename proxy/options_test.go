@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -382,3 +383,17 @@ type discard struct{ h http.Header }
 func (d *discard) Header() http.Header         { return d.h }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(int)             {}
+
+func TestHealthCheckExpectsItsStatus(t *testing.T) {
+	s := start(t)
+	service := shop(addr(app(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })))
+	service.Health = control.Health{Path: "/", Deadline: 100 * time.Millisecond}
+	var notReady *control.NotReady
+	if err := s.Deploy(t.Context(), service); !errors.As(err, &notReady) || notReady.Reason != "GET / answered 401" {
+		t.Errorf("any good status: %v", err)
+	}
+	service.Health.Status, service.Health.Deadline = []int{200, 401}, time.Minute
+	if err := s.Deploy(t.Context(), service); err != nil {
+		t.Errorf("401 expected: %v", err)
+	}
+}

@@ -81,7 +81,7 @@ func service(r daemon.Route) control.Service {
 		Name:    r.App,
 		Hosts:   slices.Clone(r.Hosts),
 		Targets: make([]control.Target, len(r.Targets)),
-		Health:  control.Health{Path: r.Health.Path, Timeout: r.Health.Timeout, Deadline: r.Health.Deadline},
+		Health:  control.Health{Path: r.Health.Path, Status: slices.Clone(r.Health.Status), Timeout: r.Health.Timeout, Deadline: r.Health.Deadline},
 		Options: control.Options{
 			Maintenance: r.Maintenance, Auth: maps.Clone(r.Auth), AuthUntil: r.AuthUntil, Prefix: r.Prefix, IdleTimeout: r.IdleTimeout,
 		},
@@ -97,7 +97,7 @@ func route(s control.Service) daemon.Route {
 		App:         s.Name,
 		Hosts:       slices.Clone(s.Hosts),
 		Targets:     make([]daemon.Target, len(s.Targets)),
-		Health:      daemon.Health{Path: s.Health.Path, Timeout: s.Health.Timeout, Deadline: s.Health.Deadline},
+		Health:      daemon.Health{Path: s.Health.Path, Status: slices.Clone(s.Health.Status), Timeout: s.Health.Timeout, Deadline: s.Health.Deadline},
 		Maintenance: s.Options.Maintenance,
 		Auth:        maps.Clone(s.Options.Auth),
 		AuthUntil:   s.Options.AuthUntil,
