@@ -73,6 +73,9 @@ func newACME(o *Options) (*acmeCA, error) {
 		Storage:   &certmagic.FileStorage{Path: filepath.Join(o.State, "acme")},
 		OnEvent:   a.event,
 		KeySource: certmagic.StandardKeyGenerator{KeyType: certmagic.P256},
+		// A staple is asked for over the network while a certificate is loaded,
+		// and a start does not wait for others. The large CAs have ended OCSP.
+		OCSP: certmagic.OCSPConfig{DisableStapling: true},
 		Logger:    zap.NewNop(),
 	})
 	template := certmagic.ACMEIssuer{
@@ -132,8 +135,13 @@ func (a *acmeCA) close() {
 	a.cache.Stop()
 }
 
-// manage begins to look after host, unless that is so already.
+// manage begins to look after host, unless that is so already. A certificate on
+// disk is served once manage has returned: at a start the first handshake gets it.
 func (a *acmeCA) manage(host string) {
+	if a.managed(host) {
+		return
+	}
+	_, _ = a.config.CacheManagedCertificate(a.ctx, host) // an error is found again by try
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.names[host] != nil || a.ctx.Err() != nil {
@@ -145,6 +153,12 @@ func (a *acmeCA) manage(host string) {
 	if a.open {
 		a.wg.Go(func() { a.look(host, n) })
 	}
+}
+
+func (a *acmeCA) managed(host string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.names[host] != nil
 }
 
 // forget stops looking after host. Its certificate stays on disk, should the

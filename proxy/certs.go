@@ -64,7 +64,7 @@ func (c *certs) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.local.leaf(name)
 }
 
-// manage begins to look after the certificates of hosts; it does not wait.
+// manage begins to look after the certificates of hosts; it waits for no CA.
 func (c *certs) manage(hosts []string) {
 	if c.acme == nil {
 		return
