@@ -75,8 +75,8 @@ func newACME(o *Options) (*acmeCA, error) {
 		KeySource: certmagic.StandardKeyGenerator{KeyType: certmagic.P256},
 		// A staple is asked for over the network while a certificate is loaded,
 		// and a start does not wait for others. The large CAs have ended OCSP.
-		OCSP: certmagic.OCSPConfig{DisableStapling: true},
-		Logger:    zap.NewNop(),
+		OCSP:   certmagic.OCSPConfig{DisableStapling: true},
+		Logger: zap.NewNop(),
 	})
 	template := certmagic.ACMEIssuer{
 		CA: o.TLS.ACME, TestCA: o.TLS.ACME, Email: o.TLS.Email, Agreed: true,
