@@ -30,6 +30,7 @@ type backupDetail struct {
 	Offsite      time.Time `json:"offsite,omitzero"` // when the copy elsewhere was made
 	OffsiteError string    `json:"offsite_error,omitempty"`
 	Of           dataOf    `json:"of,omitzero"`
+	AsOf         time.Time `json:"as_of,omitzero"` // when the service was frozen: what it had acknowledged is in the copy
 	Credentials  string    `json:"credentials,omitempty"` // a mark of those that were in use; now Backup.Secrets
 }
 
@@ -159,6 +160,7 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 		}
 	}
 	begin := time.Now()
+	b.change(func(v *backupDetail) { v.AsOf = begin.UTC() })
 	if err := d.Engine.PauseContainer(ctx, container); err != nil {
 		if c, cerr := d.Engine.Container(ctx, container); cerr == nil && !c.Running && !c.Paused {
 			err = Errorf(Failed, "%s ended with exit code %d while it was copied", addon.Name, c.ExitCode).WithHint("towline addons:logs %s", addon.Name)
@@ -341,6 +343,10 @@ func (b Backup) detail() (v backupDetail) {
 	_ = json.Unmarshal(b.Detail, &v) // our own; a backup without parts says so where it is used
 	return v
 }
+
+// AsOf is the moment that the data is of: every write acknowledged before it is in the
+// backup. Zero: it never came so far, or the backup is a dump of the user's own.
+func (b Backup) AsOf() time.Time { return b.detail().AsOf }
 
 // change edits what is kept beside the columns.
 func (b *Backup) change(f func(*backupDetail)) {

@@ -238,6 +238,9 @@ func runBackupInfo(ctx context.Context, call *Call) error {
 				row("Data of:", fmt.Sprintf("%s v%d", app, version))
 			}
 			row("Taken:", b.Created.Local().Format("2006-01-02 15:04:05 MST"))
+			if at := b.AsOf(); !at.IsZero() {
+				row("Data as of:", at.Local().Format("2006-01-02 15:04:05.000 MST"))
+			}
 			row("Size:", size(b.Size))
 			row("Stall:", b.Stall.Round(time.Millisecond))
 			row("Proven:", ago(b.Proven))
