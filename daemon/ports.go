@@ -30,9 +30,6 @@ type Images interface {
 	// a step, goes to out, which may be nil.
 	EnsureImage(ctx context.Context, ref string, out io.Writer) (Image, error)
 	Image(ctx context.Context, ref string) (Image, error)
-	// PullInsecure pulls from a registry on loopback that has no TLS. auth may
-	// be the zero value.
-	PullInsecure(ctx context.Context, ref string, auth RegistryAuth) (Image, error)
 	// LoadImage reads an OCI or docker archive that holds one image.
 	LoadImage(ctx context.Context, archive io.Reader) (Image, error)
 	// SaveImage writes the image as a docker archive.
@@ -54,9 +51,6 @@ type Image struct {
 	WorkDir    string
 	Size       int64 // bytes
 }
-
-// RegistryAuth is a user and password for one registry.
-type RegistryAuth struct{ User, Password string }
 
 // Networks are bridges with name resolution; none reaches another.
 type Networks interface {

@@ -28,15 +28,6 @@ func (e *Engine) EnsureImage(ctx context.Context, ref string, out io.Writer) (da
 	return e.pull(ctx, name, new(images.PullOptions).WithProgressWriter(out))
 }
 
-// PullInsecure implements daemon.Images.
-func (e *Engine) PullInsecure(ctx context.Context, ref string, auth daemon.RegistryAuth) (daemon.Image, error) {
-	options := new(images.PullOptions).WithSkipTLSVerify(true).WithQuiet(true)
-	if auth.User != "" {
-		options = options.WithUsername(auth.User).WithPassword(auth.Password)
-	}
-	return e.pull(ctx, ref, options)
-}
-
 func (e *Engine) pull(ctx context.Context, ref string, options *images.PullOptions) (daemon.Image, error) {
 	c, err := e.call(ctx)
 	if err != nil {
