@@ -9,12 +9,16 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -52,17 +56,25 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
 	b := &bench{dir: dir, programs: map[string]string{"towline": *towline, "nginx": "nginx", "haproxy": "haproxy", "caddy": *caddy},
 		names: strings.Split(*only, ","), rounds: *rounds, length: *length, cases: *cases, idle: *idle}
+	work := b.run
 	if *profile != "" {
-		if err := b.profile(*profile); err != nil {
-			log.Fatal(err)
-		}
-		return
+		work = func() error { return b.profile(*profile) }
 	}
-	if err := b.run(); err != nil {
-		b.stop()
+	// nginx and HAProxy have workers that outlive this process unless told.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err = <-done:
+	case <-interrupted:
+		err = errors.New("interrupted")
+	}
+	b.stop()
+	_ = os.RemoveAll(dir)
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -76,6 +88,7 @@ type bench struct {
 	length   time.Duration
 	cases    string
 	idle     int
+	mu       sync.Mutex
 	running  []*process
 	address  string // of the upstream
 }

@@ -31,6 +31,8 @@ type process struct {
 }
 
 func (b *bench) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, p := range b.running {
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		_ = p.cmd.Wait()
@@ -49,11 +51,14 @@ func (b *bench) spawn(port int, output string, name string, args ...string) (*pr
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	b.mu.Lock()
 	if err := cmd.Start(); err != nil {
+		b.mu.Unlock()
 		return nil, err
 	}
 	p := &process{cmd: cmd, port: port}
 	b.running = append(b.running, p)
+	b.mu.Unlock()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
 		if err == nil {
