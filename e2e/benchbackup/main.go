@@ -18,6 +18,9 @@ import (
 	"towline/e2e/stack"
 )
 
+// quiet is how long writes are looked at without a backup.
+const quiet = 20 * time.Second
+
 func main() {
 	sizes := flag.String("sizes", "100,1024", "megabytes of store, in growing order")
 	runs := flag.Int("runs", 3, "backups of each size")
@@ -50,7 +53,8 @@ func bench(ctx context.Context, sizes []string, runs int) (err error) {
 	}
 	r := s.SSH(ctx, stack.Admin, nil, "config:get GRAPHENEDB_URL -a bench")
 	db := database.Open(strings.TrimSpace(r.Stdout), func() (string, error) { return s.Address("neo4j-bench") })
-	fmt.Println("store MB   stall ms   slowest write ms   total s   backup MB   writes")
+	fmt.Println("| store MB | frozen ms; goal 300 | write across that ms | slowest write ms | at s | slowest with no backup ms | frozen at s | total s | backup MB | writes |")
+	fmt.Println("|" + strings.Repeat(" --- |", 10))
 	for _, text := range sizes {
 		want, err := strconv.Atoi(text)
 		if err != nil {
@@ -93,43 +97,89 @@ func storeSize(s *stack.Stack) (megabytes int, err error) {
 	return strconv.Atoi(strings.Fields(string(out))[0])
 }
 
-func one(ctx context.Context, s *stack.Stack, db *database.Database) error {
+// write is one that the client has made.
+type write struct {
+	begun time.Time
+	took  time.Duration
+}
+
+// load writes until stop is called, which returns what was written.
+func load(ctx context.Context, db *database.Database) (stop func() ([]write, error)) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type result struct {
-		slowest time.Duration
-		writes  int
-		err     error
-	}
-	done := make(chan result)
+	var writes []write
+	done := make(chan error)
 	go func() {
-		var r result
-		for ctx.Err() == nil && r.err == nil {
-			start := time.Now()
-			r.err = db.Add(start.UnixNano())
-			r.slowest, r.writes = max(r.slowest, time.Since(start)), r.writes+1
+		var err error
+		for ctx.Err() == nil && err == nil {
+			w := write{begun: time.Now()}
+			err = db.Add(w.begun.UnixNano())
+			w.took = time.Since(w.begun)
+			writes = append(writes, w)
 		}
-		done <- r
+		done <- err
 	}()
+	return func() ([]write, error) {
+		cancel()
+		err := <-done
+		return writes, err
+	}
+}
+
+func slowest(writes []write) (most write) {
+	for _, w := range writes {
+		if w.took > most.took {
+			most = w
+		}
+	}
+	return most
+}
+
+// undisturbed is how long the slowest write takes when there is no backup.
+func undisturbed(ctx context.Context, db *database.Database) (time.Duration, error) {
+	stop := load(ctx, db)
+	select {
+	case <-time.After(quiet):
+	case <-ctx.Done():
+	}
+	writes, err := stop()
+	return slowest(writes).took, err
+}
+
+func one(ctx context.Context, s *stack.Stack, db *database.Database) error {
 	size, err := storeSize(s)
 	if err != nil {
 		return err
 	}
+	alone, err := undisturbed(ctx, db)
+	if err != nil {
+		return err
+	}
+	stop := load(ctx, db)
 	start := time.Now()
 	r := s.SSH(ctx, stack.Admin, nil, "backups:capture neo4j-bench --json")
 	total := time.Since(start)
-	cancel()
-	client := <-done
-	if r.Code != 0 || client.err != nil {
-		return fmt.Errorf("%s, client: %w", r, client.err)
+	writes, err := stop()
+	if r.Code != 0 || err != nil {
+		return fmt.Errorf("%s, client: %w", r, err)
 	}
 	var b struct {
-		Size  int64
-		Stall time.Duration
+		Size   int64
+		Stall  time.Duration
+		Detail struct {
+			AsOf time.Time `json:"as_of"`
+		}
 	}
 	if err := json.Unmarshal([]byte(r.Stdout), &b); err != nil {
 		return err
 	}
-	fmt.Printf("%8d %10d %18d %9.1f %11d %8d\n", size, b.Stall.Milliseconds(), client.slowest.Milliseconds(), total.Seconds(), b.Size>>20, client.writes)
+	var across time.Duration
+	for _, w := range writes {
+		if w.begun.Before(b.Detail.AsOf.Add(b.Stall)) && w.begun.Add(w.took).After(b.Detail.AsOf) {
+			across = max(across, w.took)
+		}
+	}
+	most := slowest(writes)
+	fmt.Printf("| %d | %d | %d | %d | %.1f | %d | %.1f | %.1f | %d | %d |\n", size, b.Stall.Milliseconds(), across.Milliseconds(),
+		most.took.Milliseconds(), most.begun.Sub(start).Seconds(), alone.Milliseconds(), b.Detail.AsOf.Sub(start).Seconds(), total.Seconds(), b.Size>>20, len(writes))
 	return nil
 }

@@ -58,7 +58,8 @@ http {
 		}
 		return fmt.Sprintf(`global
 %[1]s  nbthread 2
-  maxconn 9500
+  maxconn 10500
+  no strict-limits
 defaults
   mode http
   timeout connect 5s
