@@ -127,6 +127,10 @@ const (
 	maxPasses = 6
 	// fewBytes are read in a blink: once no more has changed, it is time to freeze.
 	fewBytes = 32 << 20
+	// A process that waits for its disk cannot be frozen before it has what it waits
+	// for; the kernel gives up sooner than a slow disk.
+	freezeWithin = 15 * time.Second
+	freezeAgain  = 20 * time.Millisecond
 )
 
 // snapshot copies the volumes, each below a folder of its name, and sets how long the
@@ -159,14 +163,11 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 			return nil, err
 		}
 	}
-	begin := time.Now()
-	b.change(func(v *backupDetail) { v.AsOf = begin.UTC() })
-	if err := d.Engine.PauseContainer(ctx, container); err != nil {
-		if c, cerr := d.Engine.Container(ctx, container); cerr == nil && !c.Running && !c.Paused {
-			err = Errorf(Failed, "%s ended with exit code %d while it was copied", addon.Name, c.ExitCode).WithHint("towline addons:logs %s", addon.Name)
-		}
+	begin, err := d.freeze(ctx, addon)
+	if err != nil {
 		return nil, err
 	}
+	b.change(func(v *backupDetail) { v.AsOf = begin.UTC() })
 	d.fault("backup:frozen")
 	_, err = mirror.Pass(ctx, true)
 	// Thaw whatever happened; reconcile does it if we die here.
@@ -174,6 +175,31 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 	b.Stall = time.Since(begin)
 	d.fault("backup:frozen:done")
 	return dirs, err
+}
+
+// freeze stops the service where it is, and says since when.
+func (d *Daemon) freeze(ctx context.Context, addon Addon) (since time.Time, err error) {
+	container := d.addonContainer(addon)
+	for deadline := time.Now().Add(freezeWithin); ; {
+		since = time.Now()
+		if err = d.Engine.PauseContainer(ctx, container); err == nil {
+			return since, nil
+		}
+		c, cerr := d.Engine.Container(ctx, container)
+		switch {
+		case cerr == nil && c.Paused:
+			return since, nil
+		case cerr == nil && !c.Running:
+			return since, Errorf(Failed, "%s ended with exit code %d while it was copied", addon.Name, c.ExitCode).WithHint("towline addons:logs %s", addon.Name)
+		case cerr != nil || time.Now().After(deadline):
+			return since, err
+		}
+		select {
+		case <-time.After(freezeAgain):
+		case <-ctx.Done():
+			return since, ctx.Err()
+		}
+	}
 }
 
 // thawed undoes what the manifest's preparation for a snapshot did to a service that

@@ -160,19 +160,24 @@ command = ["sh", "-c", "echo keys $(redis-cli dbsize)"]
 env = { REDISCLI_AUTH = "{{.Secret.password}}" }
 `
 
+func installPlugin(t *testing.T, s *stack.Stack, name, manifest string) {
+	t.Helper()
+	dir := filepath.Join(s.Dir, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "plugin.toml"), []byte(manifest), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	admin(t, s, "plugins:install "+dir)
+}
+
 // TestProbeNeverComes: a copy that never answers makes the backup failed; restored data
 // on which the service never answers goes, and that of before comes back.
 func TestProbeNeverComes(t *testing.T) {
 	t.Parallel()
 	s := ownStack(t, stack.Options{})
-	dir := filepath.Join(s.Dir, "balky")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "plugin.toml"), []byte(balky), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	admin(t, s, "plugins:install "+dir)
+	installPlugin(t, s, "balky", balky)
 	app := newApp(t, s, "hang")
 	app.deploy(usual("one"))
 	admin(t, s, "addons:create balky -a hang")

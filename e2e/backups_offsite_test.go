@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"towline/e2e/stack"
 )
@@ -132,10 +136,10 @@ func sftp(t *testing.T, s *stack.Stack) (w *wire, repository string, flags []str
 	return w, "sftp:root@127.0.0.1:" + filepath.Join(dir, "repository"), []string{"-o", "sftp.command=" + command}
 }
 
-// setOffsite has the stack copy its backups elsewhere.
-func setOffsite(t *testing.T, s *stack.Stack, repository string, flags []string) (password string) {
+// setOffsite has the stack copy its backups elsewhere; more is TOML.
+func setOffsite(t *testing.T, s *stack.Stack, repository, more string) (password string) {
 	t.Helper()
-	password = filepath.Join(s.Dir, "elsewhere", "password")
+	password = filepath.Join(s.Dir, "offsite-password")
 	if err := os.WriteFile(password, []byte("correct horse"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +148,7 @@ func setOffsite(t *testing.T, s *stack.Stack, repository string, flags []string)
 		t.Fatal(err)
 	}
 	defer config.Close()
-	if _, err := fmt.Fprintf(config, "\n[offsite]\nrepository = %q\npassword_file = %q\nflags = [%q, %q]\n", repository, password, flags[0], flags[1]); err != nil {
+	if _, err := fmt.Fprintf(config, "\n[offsite]\nrepository = %q\npassword_file = %q\n%s\n", repository, password, more); err != nil {
 		t.Fatal(err)
 	}
 	restartDaemon(t, s)
@@ -170,6 +174,68 @@ func offsiteOf(t *testing.T, s *stack.Stack, id string) offsite {
 	return list[i]
 }
 
+// arrives returns once a backup is elsewhere.
+func arrives(t *testing.T, s *stack.Stack, b backup) {
+	t.Helper()
+	eventually(t, func() string {
+		if o := offsiteOf(t, s, b.ID); o.Detail.Offsite.IsZero() || o.Detail.Error != "" {
+			return fmt.Sprintf("%s is not elsewhere: %s", b.ID, o.Detail.Error)
+		}
+		return ""
+	})
+}
+
+// TestOffsiteS3: copies go to S3-compatible storage, encrypted, and a restore fetches
+// one that is gone here.
+func TestOffsiteS3(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{})
+	objects := s3mem.New()
+	server := httptest.NewServer(gofakes3.New(objects).Server())
+	t.Cleanup(server.Close)
+	setOffsite(t, s, "s3:"+server.URL+"/towline", `env = { AWS_ACCESS_KEY_ID = "key", AWS_SECRET_ACCESS_KEY = "s3cr3t-of-the-store" }`)
+	db := newDatabase(t, s, "bucket", "redis")
+	if err := db.Add(1); err != nil {
+		t.Fatal(err)
+	}
+	b := capture(t, s, "redis-bucket")
+	arrives(t, s, b)
+	assertEncrypted(t, objects, b)
+	if err := db.Add(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(s.Dir, "state", "backups", b.ID)); err != nil {
+		t.Fatal(err)
+	}
+	admin(t, s, "backups:restore "+b.ID+" --confirm redis-bucket")
+	if last, count, err := db.Last(); err != nil || last != 1 || count != 1 {
+		t.Errorf("restored are %d records up to %d, %v", count, last, err)
+	}
+	if strings.Contains(s.DaemonLog(), "s3cr3t-of-the-store") {
+		t.Error("the key of the store is in the log")
+	}
+}
+
+// assertEncrypted: what the store holds names nothing of the backup.
+func assertEncrypted(t *testing.T, objects gofakes3.Backend, b backup) {
+	t.Helper()
+	list, err := objects.ListBucket("towline", &gofakes3.Prefix{}, gofakes3.ListBucketPage{})
+	if err != nil || len(list.Contents) == 0 {
+		t.Fatalf("the bucket holds %d objects, %v", len(list.Contents), err)
+	}
+	for _, c := range list.Contents {
+		object, err := objects.GetObject("towline", c.Key, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(object.Contents)
+		object.Contents.Close()
+		if err != nil || strings.Contains(string(text), b.Addon) || strings.Contains(string(text), "data.tar") {
+			t.Errorf("%s can be read: %v", c.Key, err)
+		}
+	}
+}
+
 // TestOffsite: a backup is copied elsewhere; a server that goes half-way through is
 // tried again, then loudly, and gets the backup once it is back; a restore fetches what
 // is gone here; what is deleted here is deleted there.
@@ -180,21 +246,12 @@ func TestOffsite(t *testing.T) {
 	}
 	s := ownStack(t, stack.Options{})
 	way, repository, flags := sftp(t, s)
-	password := setOffsite(t, s, repository, flags)
+	password := setOffsite(t, s, repository, fmt.Sprintf("flags = [%q, %q]", flags[0], flags[1]))
 	db := newDatabase(t, s, "away", "redis")
 	if err := db.Add(1); err != nil {
 		t.Fatal(err)
 	}
-	arrives := func(b backup) {
-		t.Helper()
-		eventually(t, func() string {
-			if o := offsiteOf(t, s, b.ID); o.Detail.Offsite.IsZero() || o.Detail.Error != "" {
-				return fmt.Sprintf("%s is not elsewhere: %s", b.ID, o.Detail.Error)
-			}
-			return ""
-		})
-	}
-	arrives(capture(t, s, "redis-away"))
+	arrives(t, s, capture(t, s, "redis-away"))
 
 	if err := db.Fill(12); err != nil {
 		t.Fatal(err)
@@ -225,7 +282,7 @@ func TestOffsite(t *testing.T) {
 		t.Errorf("backups:check: %s", r)
 	}
 	way.left.Store(unbroken)
-	arrives(b)
+	arrives(t, s, b)
 	admin(t, s, "backups:check redis-away")
 
 	if err := db.Add(9); err != nil {
