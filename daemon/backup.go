@@ -30,7 +30,7 @@ type backupDetail struct {
 	Offsite      time.Time `json:"offsite,omitzero"` // when the copy elsewhere was made
 	OffsiteError string    `json:"offsite_error,omitempty"`
 	Of           dataOf    `json:"of,omitzero"`
-	AsOf         time.Time `json:"as_of,omitzero"` // when the service was frozen: what it had acknowledged is in the copy
+	AsOf         time.Time `json:"as_of,omitzero"`        // when the service was frozen: what it had acknowledged is in the copy
 	Credentials  string    `json:"credentials,omitempty"` // a mark of those that were in use; now Backup.Secrets
 }
 
