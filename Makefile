@@ -39,7 +39,8 @@ race: setup images
 e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 35m ./e2e/...
 
-soak: setup images build ## the stories with their longest loops: an hour or so
+soak: setup images build ## the stories with their longest loops, and a browser: an hour or so
+	packaging/dev/setup.sh --browser
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -tags "$(TAGS)" -timeout 120m ./e2e/...
 
 lint: $(TOOLS)/staticcheck

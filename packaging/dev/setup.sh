@@ -3,8 +3,9 @@
 # account that sshd logs in, Podman's API socket. Run as root, as often as you
 # like: it does what is missing and says each thing it does.
 #
-# usage: setup.sh [--check]
-#   --check  change nothing; say what is missing, exit 1 if anything is
+# usage: setup.sh [--check | --browser]
+#   --check    change nothing; say what is missing, exit 1 if anything is
+#   --browser  have a browser too, for the longest tests
 set -euo pipefail
 
 # Each line: a package, then a file of it. Looking for the file is a hundred
@@ -45,8 +46,9 @@ main() {
 	case ${1:-} in
 	'') ;;
 	--check) check=1 ;;
+	--browser) packages+=$'chromium /usr/bin/chromium\n' ;;
 	*)
-		echo "usage: $0 [--check]" >&2
+		echo "usage: $0 [--check | --browser]" >&2
 		exit 2
 		;;
 	esac
