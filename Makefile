@@ -41,6 +41,7 @@ e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
 
 soak: setup images build ## the stories with their longest loops, and a browser: an hour or so
 	packaging/dev/setup.sh --browser
+	packaging/images/build.sh neo4j-4.4
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -tags "$(TAGS)" -timeout 120m ./e2e/...
 
 lint: $(TOOLS)/staticcheck

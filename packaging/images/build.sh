@@ -4,8 +4,8 @@
 # Each has the interface of the registry's image of the same purpose.
 #
 # usage: build.sh [--pull] [--force] [--list] [IMAGE...]
-#   IMAGE    a folder beside this script, e.g. redis; default: all, in order.
-#            What an image is built from is built first.
+#   IMAGE    a folder beside this script, e.g. redis; default: all that the tests
+#            of every change need, in order. What an image is built from is built first.
 #   --pull   take the registry's own image instead where one answers; it gets
 #            the local name, and counts as up to date while this flag is given
 #   --force  build even if nothing changed, e.g. for Debian's security fixes
@@ -33,20 +33,18 @@ buildah   localhost/towline/buildah:12
 neo4j     localhost/towline/neo4j:5.26-community   docker.io/library/neo4j:5.26-community
 postgres  localhost/towline/postgres:15            docker.io/library/postgres:15
 '
+# Built only when named: the longest tests need them.
+more='
+neo4j-4.4 localhost/towline/neo4j:4.4-community    docker.io/library/neo4j:4.4-community
+'
 declare -a order=()
 declare -A ref=() upstream=() hash=() done_=()
 pull=0 force=0 list=0
 
 main() {
-	local name local_ref registry_ref
-	while read -r name local_ref registry_ref; do
-		[[ -n $name ]] || continue
-		order+=("$name")
-		ref[$name]=$local_ref
-		upstream[$name]=$registry_ref
-	done <<<"$images"
-
-	local wanted=()
+	read_images "$images"
+	local name usual=("${order[@]}") wanted=()
+	read_images "$more"
 	while (($#)); do
 		case $1 in
 		--pull) pull=1 ;;
@@ -60,7 +58,7 @@ main() {
 		esac
 		shift
 	done
-	((${#wanted[@]})) || wanted=("${order[@]}")
+	((${#wanted[@]})) || wanted=("${usual[@]}")
 	for name in "${order[@]}"; do
 		hash[$name]=$(inputs "$name")
 	done
@@ -80,6 +78,16 @@ main() {
 		ensure "$name"
 	done
 	sweep_cache
+}
+
+read_images() {
+	local name local_ref registry_ref
+	while read -r name local_ref registry_ref; do
+		[[ -n $name ]] || continue
+		order+=("$name")
+		ref[$name]=$local_ref
+		upstream[$name]=$registry_ref
+	done <<<"$1"
 }
 
 fail() {

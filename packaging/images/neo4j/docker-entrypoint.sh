@@ -5,6 +5,7 @@
 #                       neo4j/PASSWORD/true: to be changed at the first login
 #   NEO4J_AUTH_PATH     a file that holds the same
 #   NEO4J_server_x__y   a setting, here server.x_y
+#   NEO4J_SERIES        4.4, where settings and tools have other names; default: 5
 #   /conf               its files replace those of the configuration
 set -euo pipefail
 command=${1:-neo4j}
@@ -23,12 +24,16 @@ if [[ $(id -u) == 0 ]]; then
 fi
 
 conf=$NEO4J_HOME/conf/neo4j.conf
+server=server tx_log=db.tx_log admin=(neo4j-admin dbms)
+if [[ ${NEO4J_SERIES:-5} == 4.4 ]]; then
+	server=dbms tx_log=dbms.tx_log admin=(neo4j-admin)
+fi
 
 # set_to NAME VALUE: a setting; it replaces an earlier one, but for Java's flags,
 # which add up.
 set_to() {
 	local name=$1 value=$2
-	if [[ $name != server.jvm.additional ]]; then
+	if [[ $name != "$server.jvm.additional" ]]; then
 		sed -i "/^${name//./\\.}=/d" "$conf"
 	fi
 	printf '%s=%s\n' "$name" "${value//$'\n'/ }" >>"$conf"
@@ -39,16 +44,16 @@ configure() {
 	if [[ -d /conf ]]; then
 		cp -rL /conf/. "$NEO4J_HOME/conf/"
 	fi
-	set_default server.default_listen_address 0.0.0.0
+	set_default $server.default_listen_address 0.0.0.0
 	# Without this a stop waits 10 s for clients that are gone.
 	set_default internal.dbms.bolt.netty_server_shutdown_quiet_period 0
 	set_default dbms.usage_report.enabled false # a private machine's use is its own business
-	set_default server.memory.pagecache.size 512M
-	set_default db.tx_log.rotation.retention_policy '100M size'
-	set_default server.directories.data /data
-	set_default server.directories.logs /logs
-	[[ ! -d /plugins ]] || set_default server.directories.plugins /plugins
-	[[ ! -d /import ]] || set_default server.directories.import /import
+	set_default $server.memory.pagecache.size 512M
+	set_default $tx_log.rotation.retention_policy '100M size'
+	set_default $server.directories.data /data
+	set_default $server.directories.logs /logs
+	[[ ! -d /plugins ]] || set_default $server.directories.plugins /plugins
+	[[ ! -d /import ]] || set_default $server.directories.import /import
 	local pair name
 	while IFS= read -r -d '' pair; do
 		name=${pair%%=*}
@@ -97,7 +102,7 @@ set_first_password() {
 	file=$(mktemp)
 	user=${password//\\/\\\\}
 	printf '"%s"\n' "${user//\"/\\\"}" >"$file"
-	neo4j-admin dbms set-initial-password "${change[@]}" "@$file" >/dev/null || {
+	"${admin[@]}" set-initial-password "${change[@]}" "@$file" >/dev/null || {
 		rm -f "$file"
 		exit 1
 	}
