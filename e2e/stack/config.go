@@ -18,6 +18,7 @@ const images = `
 "docker.io/library/redis:7" = "localhost/towline/redis:7"
 "docker.io/library/neo4j:5-community" = "localhost/towline/neo4j:5.26-community"
 "docker.io/library/neo4j:5.26-community" = "localhost/towline/neo4j:5.26-community"
+"docker.io/library/neo4j:4.4-community" = "localhost/towline/neo4j:4.4-community"
 "docker.io/library/postgres:15" = "localhost/towline/postgres:15"
 `
 
