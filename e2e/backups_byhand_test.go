@@ -62,7 +62,7 @@ func TestByHand(t *testing.T) {
 				"docker.io/library/redis:7", image, "docker.io/library/neo4j:5-community", image,
 			).Replace(byHand(t, service))
 			t.Cleanup(func() {
-				_, err := stack.Podman("rm", "-f", "-t", "0", "--ignore", name)
+				_, err := stack.Podman("rm", "-f", "-v", "-t", "0", "--ignore", name)
 				if err == nil {
 					_, err = stack.Podman("volume", "rm", "-f", name)
 				}
