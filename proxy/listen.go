@@ -112,28 +112,13 @@ func (p *Proxy) listenMetrics() error {
 	return nil
 }
 
-// ListenerFiles duplicates every listener for a process that takes over, with
-// their names: http, https, control, metrics. The caller closes the files.
-func (p *Proxy) ListenerFiles() (files []*os.File, names []string, err error) {
+// Listeners are the open listeners, for a process that takes over, with their
+// names: http, https, control, metrics.
+func (p *Proxy) Listeners() (listeners []net.Listener, names []string) {
 	for _, l := range p.named {
-		f, ok := l.Listener.(interface{ File() (*os.File, error) })
-		if !ok {
-			continue
-		}
-		file, err := f.File()
-		if err != nil {
-			for _, f := range files {
-				f.Close()
-			}
-			return nil, nil, err
-		}
-		if u, ok := l.Listener.(*net.UnixListener); ok {
-			// The socket's file is the next process's now.
-			u.SetUnlinkOnClose(false)
-		}
-		files, names = append(files, file), append(names, l.name)
+		listeners, names = append(listeners, l.Listener), append(names, l.name)
 	}
-	return files, names, nil
+	return listeners, names
 }
 
 // namedListener is one that can be handed over.
@@ -301,8 +286,6 @@ func (p *Proxy) closeConns() {
 
 // closeListeners stops accepting; connections stay.
 func (p *Proxy) closeListeners() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, l := range p.named {
 		l.Close()
 	}

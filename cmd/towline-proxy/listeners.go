@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -37,21 +38,52 @@ func takeListeners(o *proxy.Options) error {
 			return err
 		}
 	}
-	byName, err := activation.ListenersWithNames()
-	if err != nil {
-		return fmt.Errorf("inherited listeners: %w", err)
-	}
-	for name, list := range byName {
-		for _, l := range list {
-			if l == nil {
-				continue
-			}
-			if err := takeListener(o, name, l); err != nil {
-				return err
-			}
+	for _, f := range activation.Files(true) {
+		l, err := inherited(f)
+		if err != nil {
+			return fmt.Errorf("inherited listener %s: %w", f.Name(), err)
+		}
+		if err := takeListener(o, f.Name(), l); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// inherited makes a listener of a file, which it closes.
+func inherited(f *os.File) (net.Listener, error) {
+	defer f.Close()
+	own, err := share(f, f.Name())
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	return net.FileListener(own)
+}
+
+// share duplicates a socket into a file whose number can be asked for safely.
+// os.File.Fd makes a non-blocking descriptor blocking, os/exec and
+// net.FileListener call it, and the mode belongs to the socket: during a
+// hand-over the other process's accept(2) would hang, and its Close with it.
+// A file that was blocking when os first saw it is left as it is, so one is
+// opened and the socket put in its place.
+func share(socket syscall.Conn, name string) (*os.File, error) {
+	fd, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	raw, err := socket.SyscallConn()
+	if err == nil {
+		var dup error
+		err = raw.Control(func(s uintptr) { dup = syscall.Dup3(int(s), fd, syscall.O_CLOEXEC) })
+		err = errors.Join(err, dup)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func takeListener(o *proxy.Options, name string, l net.Listener) error {
@@ -88,6 +120,22 @@ func ready() {
 	_ = os.Unsetenv(readyFD)
 }
 
+// shareAll shares every listener; the caller closes the files, on error as well.
+func shareAll(listeners []net.Listener, names []string) (files []*os.File, err error) {
+	for i, l := range listeners {
+		socket, ok := l.(syscall.Conn)
+		if !ok {
+			return files, fmt.Errorf("the %s listener is not a socket", names[i])
+		}
+		f, err := share(socket, names[i])
+		if err != nil {
+			return files, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
 // handOver starts this program anew with the listeners and returns once it
 // serves. On error the new process is gone and this one has lost nothing.
 func handOver(p *proxy.Proxy, log *slog.Logger) error {
@@ -95,15 +143,16 @@ func handOver(p *proxy.Proxy, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	files, names, err := p.ListenerFiles()
-	if err != nil {
-		return err
-	}
+	listeners, names := p.Listeners()
+	files, err := shareAll(listeners, names)
 	defer func() {
 		for _, f := range files {
 			f.Close()
 		}
 	}()
+	if err != nil {
+		return err
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -127,6 +176,11 @@ func handOver(p *proxy.Proxy, log *slog.Logger) error {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		return errors.Join(errors.New("the new process did not start to serve"), err)
+	}
+	for _, l := range listeners {
+		if u, ok := l.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(false) // its file is the new process's now
+		}
 	}
 	log.Info("handed over", "pid", cmd.Process.Pid)
 	return cmd.Process.Release()

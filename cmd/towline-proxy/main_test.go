@@ -191,61 +191,127 @@ func (s *stand) waitForRequests(n int) {
 	}
 }
 
-// A hand-over drops nothing at all.
+// Hand-overs, one after another, drop nothing at all.
 func TestHandOverUnderLoadFailsNoRequest(t *testing.T) {
 	s := newStand(t)
-	cmd := s.run()
+	first := s.run()
 	s.deploy(target(t))
 	// From here on the program alone holds the listeners.
 	s.http.Close()
 	s.https.Close()
+	t.Cleanup(s.stopAll)
 	stop := s.load(4)
 	s.waitForRequests(10)
-	if err := cmd.Process.Signal(syscall.SIGUSR2); err != nil {
-		t.Fatal(err)
+	pid := first.Process.Pid
+	for range 8 {
+		if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		pid = s.successor(pid)
+		s.waitForRequests(10)
 	}
-	// Not cmd.Wait: the new process has the same standard error.
-	if state, err := cmd.Process.Wait(); err != nil || !state.Success() {
-		t.Errorf("the old process: %v %v", state, err)
+	// Not first.Wait: its successors have the same standard error.
+	if state, err := first.Process.Wait(); err != nil || !state.Success() {
+		t.Errorf("the first process: %v %v", state, err)
 	}
-	s.waitForRequests(10)
 	good, bad := stop()
 	t.Logf("%d requests, %d failed", good, bad)
 	if bad > 0 {
 		t.Errorf("%d of %d requests failed", bad, good)
 	}
-	// The new one answers on the control socket, too; then it is told to go.
+	// The last one answers on the control socket, too.
 	c := control.NewClient(s.dir + "/control.sock")
 	defer c.Close()
 	if list, err := c.Services(context.Background()); err != nil || len(list) != 1 {
 		t.Errorf("control socket: %v %v", list, err)
 	}
-	stopByPort(t, s.https.Addr().String(), cmd.Process.Pid)
 }
 
-// stopByPort ends the process that was handed the listeners: the child of a
-// process that is gone, found by its command line.
-func stopByPort(t *testing.T, address string, old int) {
+// successor waits until the process has handed over and is gone, and finds the
+// one that serves instead of it.
+func (s *stand) successor(old int) int {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if pids := programs(s.t, s.dir); len(pids) == 1 && pids[0] != old {
+			return pids[0]
+		}
+	}
+	s.t.Fatalf("process %d does not give way", old)
+	return 0
+}
+
+// programs lists the processes that run with this directory's configuration;
+// those that ended and were not waited for have no command line.
+func programs(t *testing.T, dir string) (pids []int) {
 	t.Helper()
-	dirs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range dirs {
-		pid, _ := strconv.Atoi(strings.Split(f, "/")[2])
-		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-		if err == nil && pid != old && pid != os.Getpid() && bytes.Contains(env, []byte("TOWLINE_PROXY_TEST_MAIN=1")) {
-			_ = syscall.Kill(pid, syscall.SIGTERM)
+	for _, f := range files {
+		line, err := os.ReadFile(f)
+		if err == nil && bytes.Contains(line, []byte("\x00"+dir+"/towline.toml")) {
+			pid, err := strconv.Atoi(strings.Split(f, "/")[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, pid)
 		}
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		c, err := net.Dial("tcp", address)
+	return pids
+}
+
+// A socket's mode is that of both processes: neither os/exec nor
+// net.FileListener may make it blocking while the other one accepts.
+func TestSharedSocketStaysNonBlocking(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	nonBlocking := func() bool {
+		raw, err := l.(*net.TCPListener).SyscallConn()
 		if err != nil {
-			return
+			t.Fatal(err)
 		}
-		c.Close()
+		var flags uintptr
+		if err := raw.Control(func(fd uintptr) { flags, _, _ = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFL, 0) }); err != nil {
+			t.Fatal(err)
+		}
+		return flags&syscall.O_NONBLOCK != 0
+	}
+	f, err := share(l.(*net.TCPListener), "http")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if fd := f.Fd(); !nonBlocking() { // as os/exec does
+		t.Errorf("blocking once descriptor %d is passed on", fd)
+	}
+	// The other process's own file of it, as package activation makes it.
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := share(os.NewFile(uintptr(fd), "http"), "http")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	if own.Fd(); !nonBlocking() { // as net.FileListener does
+		t.Error("blocking once it is taken over")
+	}
+}
+
+// stopAll ends the processes that nobody is the parent of any more.
+func (s *stand) stopAll() {
+	for _, pid := range programs(s.t, s.dir) {
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+	}
+	for deadline := time.Now().Add(20 * time.Second); len(programs(s.t, s.dir)) > 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the new process does not stop")
+			s.t.Error("the last process does not stop")
+			return
 		}
 	}
 }
