@@ -11,10 +11,12 @@ import (
 
 // Log lines are gathered for flushEvery, or until logBuffer bytes, and then
 // written in one go: a write for each request would cost as much as the rest of
-// the request.
+// the request. No request waits for the disk: while that is slow, up to logQueue
+// bytes are kept, and lines that come after are dropped.
 const (
 	flushEvery = 100 * time.Millisecond
 	logBuffer  = 32 << 10
+	logQueue   = 1 << 20
 )
 
 // accessLog is one service's file. Each line begins as Podman's k8s-file format
@@ -24,12 +26,17 @@ type accessLog struct {
 	limit int64
 	log   *slog.Logger
 
-	mu     sync.Mutex
+	mu     sync.Mutex // held for moments only: every request needs it
+	buf    []byte
+	spare  []byte // the buffer that was written last
+	asked  bool   // for a flush before its time
+	lost   int    // lines dropped since the last flush
+	second int64  // that stamp was made for
+	stamp  [20]byte
+
+	disk   sync.Mutex // held while writing; guards what follows
 	file   *os.File
 	size   int64
-	buf    []byte
-	second int64 // that stamp was made for
-	stamp  [20]byte
 	failed bool
 }
 
@@ -55,6 +62,10 @@ func (l *accessLog) add(x *exchange, took time.Duration) {
 	end := x.start.Add(took)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.buf) >= logQueue {
+		l.lost++
+		return
+	}
 	b := l.appendTime(l.buf, end)
 	if x.fault == "" {
 		b = append(b, " stdout F at=info method="...)
@@ -87,8 +98,9 @@ func (l *accessLog) add(x *exchange, took time.Duration) {
 	b = append(b, " protocol="...)
 	b = append(b, x.protocol...)
 	l.buf = append(b, '\n')
-	if len(l.buf) >= logBuffer {
-		l.flushLocked()
+	if len(l.buf) >= logBuffer && !l.asked {
+		l.asked = true
+		go l.flush()
 	}
 }
 
@@ -128,28 +140,34 @@ func appendQuoted(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
+// flush writes what was gathered. What cannot be written is dropped: a full disk
+// must not stop requests. It says so once.
 func (l *accessLog) flush() {
+	l.disk.Lock()
+	defer l.disk.Unlock()
 	l.mu.Lock()
-	l.flushLocked()
+	batch, lost := l.buf, l.lost
+	l.buf, l.spare, l.lost, l.asked = l.spare[:0], nil, 0, false
 	l.mu.Unlock()
+	if lost > 0 {
+		l.log.Warn("access log: the disk is too slow", "file", l.path, "lines dropped", lost)
+	}
+	if len(batch) > 0 {
+		err := l.write(batch)
+		if err != nil && !l.failed {
+			l.log.Error("access log is not being written", "file", l.path, "error", err)
+		}
+		l.failed = err != nil
+	}
+	if cap(batch) <= 2*logBuffer {
+		l.mu.Lock()
+		l.spare = batch
+		l.mu.Unlock()
+	}
 }
 
-// flushLocked drops the lines when they cannot be written: a full disk must not
-// stop requests. It says so once.
-func (l *accessLog) flushLocked() {
-	if len(l.buf) == 0 {
-		return
-	}
-	err := l.write()
-	l.buf = l.buf[:0]
-	if err != nil && !l.failed {
-		l.log.Error("access log is not being written", "file", l.path, "error", err)
-	}
-	l.failed = err != nil
-}
-
-func (l *accessLog) write() error {
-	if l.file != nil && l.size+int64(len(l.buf)) > l.limit {
+func (l *accessLog) write(batch []byte) error {
+	if l.file != nil && l.size+int64(len(batch)) > l.limit {
 		l.file.Close()
 		l.file = nil
 		if err := os.Rename(l.path, l.path+".1"); err != nil {
@@ -168,15 +186,15 @@ func (l *accessLog) write() error {
 		}
 		l.file, l.size = f, info.Size()
 	}
-	n, err := l.file.Write(l.buf)
+	n, err := l.file.Write(batch)
 	l.size += int64(n)
 	return err
 }
 
 func (l *accessLog) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.flushLocked()
+	l.flush()
+	l.disk.Lock()
+	defer l.disk.Unlock()
 	if l.file != nil {
 		l.file.Close()
 		l.file = nil

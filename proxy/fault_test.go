@@ -3,12 +3,17 @@ package proxy_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -102,7 +107,7 @@ func TestTargetThatStallsMidAnswer(t *testing.T) {
 	both(t, func(t *testing.T, s *stand, c *http.Client) {
 		a := rawAnswer(t, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 		service := shop(a)
-		service.Options.IdleTimeout = 50 * time.Millisecond
+		service.Options.IdleTimeout = 400 * time.Millisecond
 		s.deploy(service)
 		res, err := c.Do(request(t, "GET", shopURL, nil))
 		if err != nil {
@@ -225,4 +230,44 @@ func TestSlowReaderOfALargeBody(t *testing.T) {
 			t.Errorf("then: %d bytes, %v", n, err)
 		}
 	})
+}
+
+// A disk that takes its time, for the state of a deploy or for the access log,
+// holds up no request.
+func TestRequestsDoNotWaitForTheDisk(t *testing.T) {
+	s := start(t)
+	path := filepath.Join(s.options.AccessLog, "shop.log")
+	// Opening a FIFO waits until somebody reads it.
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.deploy(shop(addr(app(t, says("ok")))))
+	long := shopURL + strings.Repeat("x", 8000)
+	s.WhileSaving(func() {
+		for i := range 400 { // three times what the log keeps
+			c := s.client
+			if i%50 == 0 {
+				c = s.newClient(i%100 == 0) // on a connection of its own
+			}
+			if got := s.doWith(c, request(t, "GET", long, nil)); got.body != "ok" {
+				t.Fatalf("request %d: %d %q", i, got.StatusCode, got.body)
+			}
+		}
+	})
+	// Once the disk is back, what was kept is there, in order.
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	text, err := io.ReadAll(f)
+	f.Close()
+	if err := errors.Join(err, <-closed); err != nil {
+		t.Error(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if n := len(lines); n < 100 || n > 300 || !slices.IsSorted(lines) {
+		t.Errorf("%d lines, in order: %v", n, slices.IsSorted(lines))
+	}
 }

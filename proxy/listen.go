@@ -28,13 +28,13 @@ func (p *Proxy) listen() error {
 	}
 	if secure != nil {
 		p.httpsPort, p.addrs.https = portOf(secure.Addr()), secure.Addr().String()
-		p.onStop(p.closeConns)
+		p.onStop(p.conns.close)
 		p.named = append(p.named, namedListener{secure, "https"})
 		p.onStop(func() { secure.Close() })
 	}
 	if plain != nil {
 		p.httpPort, p.addrs.http = portOf(plain.Addr()), plain.Addr().String()
-		p.onStop(p.closeConns)
+		p.onStop(p.conns.close)
 		p.named = append(p.named, namedListener{plain, "http"})
 		p.onStop(func() { plain.Close() })
 	}
@@ -159,13 +159,6 @@ func (p *Proxy) accept(l net.Listener, secure bool) {
 	}
 }
 
-// clientConn is a connection that Close and Shutdown know of.
-type clientConn struct {
-	raw  net.Conn
-	wake func() // closes it if it is idle
-	old  bool   // it has sent a request, or was given up
-}
-
 // settle notes that a connection has had its first request, or ended without.
 func (p *Proxy) settle(c *clientConn) {
 	if !c.old {
@@ -179,10 +172,10 @@ func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
 	defer raw.Close()
 	cc := &clientConn{raw: raw}
 	defer p.settle(cc)
-	if !p.track(cc) {
+	if !p.conns.add(cc) {
 		return
 	}
-	defer p.untrack(cc)
+	defer p.conns.remove(cc)
 	peer := addrOf(raw.RemoteAddr())
 	if len(p.options.ProxyProtocol) > 0 && within(p.options.ProxyProtocol, peer) {
 		_ = raw.SetReadDeadline(time.Now().Add(p.options.HeaderTimeout))
@@ -201,7 +194,7 @@ func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
 	if !secure {
 		h := newHTTP1(p, raw, raw, peer, uint16(port), false)
 		h.settle = func() { p.settle(cc) }
-		p.onWake(cc, h.wake)
+		p.conns.onWake(cc, h.wake)
 		h.serve()
 		return
 	}
@@ -221,13 +214,13 @@ func (p *Proxy) serveTLS(cc *clientConn, raw net.Conn, t *tls.Conn, peer netip.A
 		// GOAWAY tells an HTTP/2 client to go elsewhere with its first request.
 		p.settle(cc)
 		h := newHTTP2(p, raw, t, peer, port)
-		p.onWake(cc, h.wake)
+		p.conns.onWake(cc, h.wake)
 		h.serve()
 		return
 	}
 	h := newHTTP1(p, raw, t, peer, port, true)
 	h.settle = func() { p.settle(cc) }
-	p.onWake(cc, h.wake)
+	p.conns.onWake(cc, h.wake)
 	h.serve()
 }
 
@@ -235,52 +228,6 @@ func (p *Proxy) serveTLS(cc *clientConn, raw net.Conn, t *tls.Conn, peer netip.A
 func (h *http1) wake() {
 	if h.idle.Load() {
 		_ = h.raw.SetReadDeadline(time.Unix(1, 0))
-	}
-}
-
-func (p *Proxy) track(c *clientConn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stop == nil {
-		return false
-	}
-	p.conns[c] = struct{}{}
-	return true
-}
-
-func (p *Proxy) untrack(c *clientConn) {
-	p.mu.Lock()
-	delete(p.conns, c)
-	p.mu.Unlock()
-}
-
-func (p *Proxy) onWake(c *clientConn, f func()) {
-	p.mu.Lock()
-	c.wake = f
-	p.mu.Unlock()
-}
-
-func (p *Proxy) connCount() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.conns)
-}
-
-func (p *Proxy) wakeIdle() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		if c.wake != nil {
-			c.wake()
-		}
-	}
-}
-
-func (p *Proxy) closeConns() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		c.raw.Close()
 	}
 }
 

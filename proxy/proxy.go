@@ -37,11 +37,11 @@ type Proxy struct {
 	httpPort, httpsPort int // 0: no such listener
 	addrs               struct{ http, https, control, metrics string }
 
-	mu       sync.Mutex // guards what follows, and changes of the table
+	mu       sync.Mutex // guards services and stop, and changes of the table
 	services map[string]*entry
-	conns    map[*clientConn]struct{}
 	stop     []func() // undo, last first
 
+	conns    clientConns
 	stopping atomic.Bool
 	running  inflight // requests
 	fresh    inflight // connections that have not sent one
@@ -67,7 +67,6 @@ func Start(o Options) (*Proxy, error) {
 		options:  o,
 		table:    newTable(),
 		services: map[string]*entry{},
-		conns:    map[*clientConn]struct{}{},
 		done:     make(chan struct{}),
 	}
 	if err := p.start(); err != nil {
@@ -246,7 +245,7 @@ const freshWait = time.Second
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.closeListeners()
 	p.stopping.Store(true)
-	p.wakeIdle()
+	p.conns.wake()
 	// Some browsers open connections that they never use: these are not waited
 	// for as long as a request is.
 	soon, cancel := context.WithTimeout(ctx, freshWait)

@@ -82,7 +82,7 @@ func (p *Proxy) writeMetrics(w io.Writer) {
 		}
 	}
 	head("towline_connections", "gauge", "Client connections open.")
-	fmt.Fprintf(w, "towline_connections %d\n", p.connCount())
+	fmt.Fprintf(w, "towline_connections %d\n", p.conns.count())
 	head("towline_refused_requests_total", "counter", "Requests refused as malformed.")
 	fmt.Fprintf(w, "towline_refused_requests_total %d\n", p.refused.Load())
 	head("towline_unrouted_requests_total", "counter", "Requests for hosts that no service has.")

@@ -1,0 +1,76 @@
+package proxy
+
+import (
+	"net"
+	"sync"
+)
+
+// clientConn is a connection that Close and Shutdown know of.
+type clientConn struct {
+	raw  net.Conn
+	wake func() // closes it if it is idle
+	old  bool   // it has sent a request, or was given up
+}
+
+// clientConns are the open connections of clients. They have a lock of their own,
+// held for moments: every new connection needs it, and Proxy.mu is held while a
+// service's state goes to the disk.
+type clientConns struct {
+	mu     sync.Mutex
+	open   map[*clientConn]struct{}
+	closed bool
+}
+
+// add is false once the proxy is closed.
+func (s *clientConns) add(c *clientConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if s.open == nil {
+		s.open = map[*clientConn]struct{}{}
+	}
+	s.open[c] = struct{}{}
+	return true
+}
+
+func (s *clientConns) remove(c *clientConn) {
+	s.mu.Lock()
+	delete(s.open, c)
+	s.mu.Unlock()
+}
+
+func (s *clientConns) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+// onWake sets what ends the connection's wait for a next request.
+func (s *clientConns) onWake(c *clientConn, f func()) {
+	s.mu.Lock()
+	c.wake = f
+	s.mu.Unlock()
+}
+
+// wake ends those that wait for a next request.
+func (s *clientConns) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if c.wake != nil {
+			c.wake()
+		}
+	}
+}
+
+// close cuts all off, and those to come.
+func (s *clientConns) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.open {
+		c.raw.Close()
+	}
+}
