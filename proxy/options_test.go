@@ -135,9 +135,9 @@ func TestLargeHeaders(t *testing.T) {
 }
 
 func TestSlowClientsAreCutOff(t *testing.T) {
-	s := start(t, func(o *proxy.Options) { o.HeaderTimeout = 60 * time.Millisecond; o.KeepAlive = 60 * time.Millisecond })
+	s := start(t, func(o *proxy.Options) { o.HeaderTimeout = 400 * time.Millisecond; o.KeepAlive = 400 * time.Millisecond })
 	service := shop(addr(app(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })))
-	service.Options.IdleTimeout = 60 * time.Millisecond
+	service.Options.IdleTimeout = 400 * time.Millisecond
 	service.Options.PlainHTTP = true
 	s.deploy(service)
 	drip := func(c net.Conn, text string) {
@@ -387,7 +387,7 @@ func (d *discard) WriteHeader(int)             {}
 func TestHealthCheckExpectsItsStatus(t *testing.T) {
 	s := start(t)
 	service := shop(addr(app(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })))
-	service.Health = control.Health{Path: "/", Deadline: 100 * time.Millisecond}
+	service.Health = control.Health{Path: "/", Deadline: time.Second}
 	var notReady *control.NotReady
 	if err := s.Deploy(t.Context(), service); !errors.As(err, &notReady) || notReady.Reason != "GET / answered 401" {
 		t.Errorf("any good status: %v", err)
