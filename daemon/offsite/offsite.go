@@ -32,10 +32,10 @@ type Options struct {
 
 // Offsite is one restic repository.
 type Offsite struct {
-	o  Options
-	mu sync.Mutex // restic locks the repository anyway; waiting here is cheaper
-	// ready: the repository is known to exist.
-	ready bool
+	o       Options
+	writing sync.Mutex   // one upload or removal at a time
+	pruning sync.RWMutex // a removal alone may disturb a fetch; taken after writing
+	ready   bool         // the repository is known to exist; writing guards it
 }
 
 var _ daemon.Offsite = (*Offsite)(nil)
@@ -66,8 +66,8 @@ func (s *Offsite) Place() string { return s.o.Repository }
 
 // Upload implements daemon.Offsite.
 func (s *Offsite) Upload(ctx context.Context, id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -82,10 +82,11 @@ func (s *Offsite) Upload(ctx context.Context, id string) error {
 	return err
 }
 
-// Fetch implements daemon.Offsite.
+// Fetch implements daemon.Offsite. A restore is urgent: it waits for no upload, and a
+// lock that somebody left in the repository does not stop it.
 func (s *Offsite) Fetch(ctx context.Context, id string) (err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.pruning.RLock()
+	defer s.pruning.RUnlock()
 	snapshots, err := s.find(ctx, id)
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func (s *Offsite) Fetch(ctx context.Context, id string) (err error) {
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
-	if _, err := s.restic(ctx, "restore", "--quiet", "--target", tmp, snapshots[len(snapshots)-1]); err != nil {
+	if _, err := s.restic(ctx, "restore", "--quiet", "--no-lock", "--target", tmp, snapshots[len(snapshots)-1]); err != nil {
 		return err
 	}
 	// The snapshot has the whole path of the vault in which it was taken.
@@ -122,8 +123,8 @@ func (s *Offsite) Fetch(ctx context.Context, id string) (err error) {
 
 // Forget implements daemon.Offsite.
 func (s *Offsite) Forget(ctx context.Context, id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -131,6 +132,8 @@ func (s *Offsite) Forget(ctx context.Context, id string) error {
 	if err != nil || len(snapshots) == 0 {
 		return err
 	}
+	s.pruning.Lock()
+	defer s.pruning.Unlock()
 	_, err = s.restic(ctx, append([]string{"forget", "--quiet", "--prune"}, snapshots...)...)
 	return err
 }

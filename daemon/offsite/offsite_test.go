@@ -2,6 +2,7 @@ package offsite
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -99,6 +100,71 @@ func TestS3(t *testing.T) {
 		Repository: "s3:" + server.URL + "/towline", Dir: newVault(t),
 		Env: map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"},
 	})
+}
+
+// A restore waits neither for an upload that takes hours nor for a lock that a
+// killed removal left behind.
+func TestFetchIsNotHeldUp(t *testing.T) {
+	needRestic(t)
+	dir := newVault(t)
+	o := Options{Repository: filepath.Join(t.TempDir(), "repository"), Dir: dir}
+	s := open(t, o)
+	if err := s.Upload(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, id), filepath.Join(dir, "slow")); err != nil {
+		t.Fatal(err)
+	}
+	noise := make([]byte, 4<<20)
+	_, _ = rand.Read(noise)
+	if err := os.WriteFile(filepath.Join(dir, "slow", "data.tar.zst"), noise, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// A pack of data is on its way for a minute; restic's lock is there from the start.
+	s.o.Flags = []string{"--limit-upload", "64"}
+	ctx, cancel := context.WithCancel(t.Context())
+	uploaded := make(chan error, 1)
+	go func() { uploaded <- s.Upload(ctx, "slow") }()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if locks, _ := filepath.Glob(o.Repository + "/locks/*"); len(locks) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the upload does not begin")
+		}
+	}
+	if err := s.Fetch(t.Context(), id); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-uploaded:
+		t.Errorf("the upload ended before: %v", err)
+	default:
+	}
+	cancel()
+	<-uploaded
+
+	// What a removal leaves when it is killed.
+	cmd := exec.Command("restic", "-r", o.Repository, "--password-file", s.o.PasswordFile, "--limit-download", "1", "--no-cache", "prune")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if locks, _ := filepath.Glob(o.Repository + "/locks/*"); len(locks) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no lock")
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if err := os.RemoveAll(filepath.Join(dir, id)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Fetch(t.Context(), id); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestSFTP runs against an sshd of its own.
