@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -185,49 +184,4 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 		return nil, Errorf(Invalid, "can't read %s from the source: it must be a file of at most 1 MiB", name)
 	}
 	return text, nil
-}
-
-// codes are HTTP status codes: one, or a list of them.
-type codes []int
-
-func (c *codes) UnmarshalJSON(text []byte) error {
-	var one int
-	if json.Unmarshal(text, &one) == nil {
-		*c = codes{one}
-	} else if err := json.Unmarshal(text, (*[]int)(c)); err != nil {
-		return errors.New("status must be a number or a list of numbers")
-	}
-	for _, code := range *c {
-		if code < 200 || code > 599 {
-			return fmt.Errorf("status %d is none that an answer can have: 200 to 599", code)
-		}
-	}
-	return nil
-}
-
-// parseAppJSON reads the health checks of an app.json: the first startup check of
-// the web process.
-func parseAppJSON(text []byte) (Health, error) {
-	var manifest struct {
-		Healthchecks map[string][]struct {
-			Type    string  `json:"type"`
-			Path    string  `json:"path"`
-			Timeout float64 `json:"timeout"` // seconds
-			Wait    float64 `json:"wait"`
-			Status  codes   `json:"status"`
-		} `json:"healthchecks"`
-	}
-	if err := json.Unmarshal(text, &manifest); err != nil {
-		return Health{}, Errorf(Invalid, "app.json is not valid: %v", err)
-	}
-	for _, c := range manifest.Healthchecks["web"] {
-		if c.Type != "" && c.Type != "startup" {
-			continue
-		}
-		if c.Path != "" && c.Path[0] != '/' {
-			return Health{}, Errorf(Invalid, "app.json: health check path %q does not begin with a slash", clip(c.Path))
-		}
-		return Health{Path: c.Path, Status: c.Status, Timeout: time.Duration(c.Timeout * float64(time.Second))}, nil
-	}
-	return Health{}, nil
 }

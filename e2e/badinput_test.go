@@ -201,6 +201,7 @@ func badPushes(t *testing.T, s *stack.Stack, good *checkout, check func(name str
 		{"twice", map[string]string{"Procfile": "web: a\nweb: b\n"}, "there twice"},
 		{"bad type", map[string]string{"Procfile": "we b: a\n"}, "is not a process type"},
 		{"bad app.json", map[string]string{"app.json": "{"}, "app.json"},
+		{"endless health check", map[string]string{"app.json": `{"healthchecks":{"web":[{"path":"/","attempts":9999}]}}`}, "attempts"},
 		{"bad health check", map[string]string{"app.json": `{"healthchecks":{"web":[{"path":"up"}]}}`}, "slash"},
 	} {
 		good.commit(c.files)
