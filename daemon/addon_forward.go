@@ -88,8 +88,7 @@ func (d *Daemon) Tunnel(ctx context.Context, f Forward, member string, in io.Rea
 			return err
 		}
 	}
-	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(f.Port)))
+	conn, err := toContainer.DialContext(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(f.Port)))
 	if err != nil {
 		return Errorf(Unavailable, "%s does not answer on its port %s: %w", f.Addon, f.PortName, err).WithHint("towline addons:logs %s", f.Addon)
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"towline/plugins"
@@ -27,14 +28,14 @@ func (d *Daemon) probe(ctx context.Context, c Container, p plugins.Probe) error 
 		return err
 	}
 	networks := slices.Sorted(maps.Keys(c.Addresses)) // this host is in each of them
-	if len(networks) == 0 {
+	if len(networks) == 0 || c.Addresses[networks[0]] == "" {
 		return errors.New("the container has no address")
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	address := net.JoinHostPort(c.Addresses[networks[0]], strconv.Itoa(p.Port))
 	if p.Path == "" {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		conn, err := toContainer.DialContext(ctx, "tcp", address)
 		if err != nil {
 			return err
 		}
@@ -43,13 +44,23 @@ func (d *Daemon) probe(ctx context.Context, c Container, p plugins.Probe) error 
 	return probeHTTP(ctx, "http://"+address+p.Path, p.Status)
 }
 
+// toContainer reaches what is on a network of this machine's alone (SO_DONTROUTE, see
+// socket(7)): the address of a container that is gone may be somebody else's elsewhere.
+var toContainer = &net.Dialer{Timeout: dialTimeout, Control: func(_, _ string, c syscall.RawConn) error {
+	var err error
+	cerr := c.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_DONTROUTE, 1)
+	})
+	return errors.Join(cerr, err)
+}}
+
 // probeHTTP asks for a page. Where that leads on to another, its own status counts.
 func probeHTTP(ctx context.Context, url string, status int) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{DisableKeepAlives: true} // and no proxy of the environment's
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: toContainer.DialContext} // and no proxy of the environment's
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)

@@ -205,7 +205,7 @@ func (d *Daemon) startProcesses(ctx context.Context, specs []ContainerSpec, r *r
 			}
 			t, err := d.target(gctx, r.release.App, spec.Name)
 			targets[i] = t
-			return err
+			return d.withOutput(gctx, err, []ContainerSpec{spec}, spec.Name)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -217,15 +217,15 @@ func (d *Daemon) startProcesses(ctx context.Context, specs []ContainerSpec, r *r
 	return nil
 }
 
-// target is where a web process listens.
+// target is where a web process listens. One that has ended has no address.
 func (d *Daemon) target(ctx context.Context, app, container string) (Target, error) {
 	c, err := d.Engine.Container(ctx, container)
 	if err != nil {
 		return Target{}, err
 	}
 	ip := c.Addresses[d.networkName(app)]
-	if ip == "" { // gone already: the probe will tell how it ended
-		ip = "0.0.0.0"
+	if ip == "" {
+		return Target{}, Errorf(Failed, "%s exited with code %d before it was ready", d.shortName(container), c.ExitCode)
 	}
 	return Target{ID: container, Address: ip + ":" + webPort}, nil
 }
@@ -259,14 +259,19 @@ func (d *Daemon) swap(ctx context.Context, r *rollout, web []ContainerSpec) erro
 		name = notReady.Target
 		err = Errorf(Failed, "%s was not ready: %s", d.shortName(name), notReady.Reason)
 	}
+	return d.withOutput(ctx, err, web, name)
+}
+
+// withOutput adds to the failure of a web process what it wrote last.
+func (d *Daemon) withOutput(ctx context.Context, err error, web []ContainerSpec, name string) error {
 	var e *Error
-	if errors.As(err, &e) && e.Kind == Failed {
-		if tail := d.lastOutput(ctx, web, name); tail != "" {
-			return e.WithHint("it must answer HTTP on $PORT. Its last output:\n%s", tail)
-		}
-		return e.WithHint("it must answer HTTP on $PORT; it wrote nothing")
+	if !errors.As(err, &e) || e.Kind != Failed {
+		return err
 	}
-	return err
+	if tail := d.lastOutput(ctx, web, name); tail != "" {
+		return e.WithHint("it must answer HTTP on $PORT. Its last output:\n%s", tail)
+	}
+	return e.WithHint("it must answer HTTP on $PORT; it wrote nothing")
 }
 
 // whileRunning returns a context that ends, with the reason as its cause, when one of

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"towline/proxy/control"
 )
 
 // rawApp is a target that speaks for itself: f gets every connection.
@@ -270,4 +272,24 @@ func TestRequestsDoNotWaitForTheDisk(t *testing.T) {
 	if n := len(lines); n < 100 || n > 300 || !slices.IsSorted(lines) {
 		t.Errorf("%d lines, in order: %v", n, slices.IsSorted(lines))
 	}
+}
+
+// An app whose last container ended has no bridge any more. What its visitors send must
+// not leave the machine for whoever has that address elsewhere.
+func TestTargetsAreOfThisMachine(t *testing.T) {
+	s := start(t)
+	there := ""
+	for _, address := range []string{"198.51.100.7:80", "203.0.113.7:80"} { // TEST-NET-2 and -3, RFC 5737
+		if c, err := net.DialTimeout("tcp", address, 100*time.Millisecond); err == nil {
+			c.Close()
+			there = address // on this network somebody answers for all addresses
+		}
+		service := shop(address)
+		service.Health.Deadline = 300 * time.Millisecond
+		var notReady *control.NotReady
+		if err := s.Deploy(t.Context(), service); !errors.As(err, &notReady) || notReady.Reason != "nothing accepts connections at "+address {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	t.Logf("could have been reached: %q", there)
 }

@@ -112,7 +112,7 @@ func (t *target) probe(ctx context.Context, client *http.Client) string {
 
 func (t *target) explain(err error, path string, timeout time.Duration) string {
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return "nothing accepts connections at " + t.spec.Address
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("GET %s did not answer within %s", path, timeout)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -113,9 +114,19 @@ func (c *upstream) alive() bool {
 	return err == nil && quiet
 }
 
+// dialer reaches what is on a network of this machine's alone (SO_DONTROUTE, see
+// socket(7)). The bridge of an app whose last container ended is gone; by the
+// default route, what its visitors send would leave for whoever has the address.
+var dialer = net.Dialer{Timeout: dialTimeout, KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
+	var err error
+	cerr := c.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_DONTROUTE, 1)
+	})
+	return errors.Join(cerr, err)
+}}
+
 func (t *target) dial(ctx context.Context) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
-	return d.DialContext(ctx, "tcp", t.spec.Address)
+	return dialer.DialContext(ctx, "tcp", t.spec.Address)
 }
 
 // put keeps c for the next request.
