@@ -48,6 +48,7 @@ type Daemon struct {
 	tunnels    tunnels
 	offsite    chan struct{} // wakes RunOffsite
 	pages      chan struct{} // wakes RunPages
+	started    chan struct{} // closed once all that should run has been started, or tried
 	background sync.WaitGroup
 	closing    context.Context
 	close      context.CancelCauseFunc
@@ -58,6 +59,8 @@ func New(o Options) *Daemon {
 	d := &Daemon{Options: o}
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
+	d.supervisor.reviving = map[string]int{}
+	d.started = make(chan struct{})
 	d.offsite = make(chan struct{}, 1)
 	d.pages = make(chan struct{}, 1)
 	d.scheduler = scheduler{running: map[string]bool{}, wake: make(chan struct{}, 1)}
@@ -74,9 +77,6 @@ func (d *Daemon) Close() {
 	d.close(errClosing)
 	d.background.Wait()
 }
-
-// Settle waits until no background work is left: old processes are drained and gone.
-func (d *Daemon) Settle() { d.background.Wait() }
 
 // detach returns a context that outlives the caller's but not the daemon: started
 // work goes on when the user hangs up.

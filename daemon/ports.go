@@ -187,8 +187,9 @@ type Container struct {
 	Addresses map[string]string // network -> IP; only from Container, not from ContainerList
 }
 
-// Event says that a container started or died.
+// Event says that a container started or died; or, alone, that others were missed.
 type Event struct {
+	Missed    bool // events before this one were not told of
 	Container string
 	Labels    map[string]string
 	Died      bool

@@ -7,9 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Reconcile makes the world agree with the state: at start, before anything else. It
@@ -56,27 +53,6 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	return d.startAll(ctx)
 }
 
-// startPatience is how long Reconcile waits for everything to serve. One app that
-// never becomes ready must not keep the daemon from its users.
-const startPatience = 10 * time.Second
-
-// startAll starts add-ons, then apps, and goes on in the background when that takes
-// long.
-func (d *Daemon) startAll(ctx context.Context) error {
-	done := make(chan error, 1)
-	d.goBackground(func(ctx context.Context) {
-		done <- errors.Join(d.startAddons(ctx), d.startApps(ctx))
-	})
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(startPatience):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // recover brings one operation to its one allowed outcome. It may be cut short too,
 // and is then done again.
 func (d *Daemon) recover(ctx context.Context, op *operation) error {
@@ -84,7 +60,7 @@ func (d *Daemon) recover(ctx context.Context, op *operation) error {
 	case opDeploy, opRelease:
 		return d.recoverRelease(ctx, op)
 	case opRoll:
-		// The formation is in the state once it serves; startApps does the rest.
+		// The formation is in the state once it serves; startAll does the rest.
 		return op.finish(ctx)
 	case opDestroy:
 		return d.removeApp(ctx, op)
@@ -121,7 +97,7 @@ func (d *Daemon) recoverRelease(ctx context.Context, op *operation) error {
 	}
 	rel, err := d.pendingRelease(ctx, op)
 	if isKind(err, NotFound) {
-		return op.finish(ctx) // current already: startApps retires the old processes
+		return op.finish(ctx) // current already: startAll retires the old processes
 	}
 	if err != nil {
 		return err
@@ -234,45 +210,4 @@ func (d *Daemon) removeOrphans(ctx context.Context) error {
 		}
 	}
 	return errors.Join(err, nerr, verr, rerr)
-}
-
-// startApps brings every app to the processes it should have.
-func (d *Daemon) startApps(ctx context.Context) error {
-	apps, err := read(ctx, d, Tx.Apps)
-	if err != nil {
-		return err
-	}
-	var g errgroup.Group
-	g.SetLimit(4)
-	for _, app := range apps {
-		g.Go(func() error {
-			if err := d.converge(ctx, app.Name); err != nil {
-				d.Log.Error("start app", "app", app.Name, "err", err)
-				d.Logs.Write(app.Name, "system", "start", err.Error())
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-// converge starts what is missing of an app's current release and retires the rest.
-func (d *Daemon) converge(ctx context.Context, app string) error {
-	unlock, err := d.lockApp(ctx, app, nil)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	a, err := d.App(ctx, app)
-	if err != nil {
-		return err
-	}
-	rel, err := d.Release(ctx, app, 0)
-	if isKind(err, NotFound) || err == nil && rel.Image == "" {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return d.reroll(ctx, "", &rollout{release: rel, formation: a.Formation, version: rel.Version}, nil)
 }

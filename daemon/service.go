@@ -110,8 +110,18 @@ func writeFiles(dir string, spec plugins.Spec) error {
 	return nil
 }
 
-// startService makes everything that a new add-on is of, and waits for its probe.
+// startService makes everything that an add-on is of, and waits for its probe.
 func (d *Daemon) startService(ctx context.Context, a Addon, apps []string, out io.Writer) (plugins.Spec, error) {
+	spec, err := d.launchService(ctx, a, apps, out)
+	if err != nil {
+		return spec, err
+	}
+	step(out, "Waiting for %s to answer", a.Name)
+	return spec, d.awaitService(ctx, d.addonContainer(a), spec)
+}
+
+// launchService makes what is missing of an add-on, starts it, and does not wait.
+func (d *Daemon) launchService(ctx context.Context, a Addon, apps []string, out io.Writer) (plugins.Spec, error) {
 	spec, err := d.renderAddon(a)
 	if err != nil {
 		return spec, err
@@ -127,12 +137,12 @@ func (d *Daemon) startService(ctx context.Context, a Addon, apps []string, out i
 			return spec, err
 		}
 	}
-	return spec, d.runService(ctx, a, spec, apps, out)
+	return spec, d.runService(ctx, a, spec, apps)
 }
 
 // runService creates the container, or takes the one that is there, joins it to the
-// apps' networks, starts it and waits for its probe.
-func (d *Daemon) runService(ctx context.Context, a Addon, spec plugins.Spec, apps []string, out io.Writer) error {
+// apps' networks and starts it.
+func (d *Daemon) runService(ctx context.Context, a Addon, spec plugins.Spec, apps []string) error {
 	if err := d.writeFiles(a, spec); err != nil {
 		return err
 	}
@@ -156,13 +166,10 @@ func (d *Daemon) runService(ctx context.Context, a Addon, spec plugins.Spec, app
 			return err
 		}
 	}
-	if !have.Running {
-		if err := d.Engine.StartContainer(ctx, c.Name); err != nil {
-			return err
-		}
+	if have.Running {
+		return nil
 	}
-	step(out, "Waiting for %s to answer", a.Name)
-	return d.awaitService(ctx, c.Name, spec)
+	return d.Engine.StartContainer(ctx, c.Name)
 }
 
 // awaitService polls the probe until it succeeds, the container ends, or the
@@ -218,33 +225,12 @@ func (d *Daemon) lastLines(container string, n int) []string {
 	return lines[max(0, len(lines)-n):]
 }
 
-// startAddons starts every add-on, before the apps that need them.
-func (d *Daemon) startAddons(ctx context.Context) error {
-	addons, err := read(ctx, d, Tx.Addons)
-	if err != nil {
-		return err
-	}
-	for _, a := range addons {
-		if a.Status != AddonReady {
-			continue
-		}
-		if err := d.startAddonContainer(ctx, a, nil); err != nil {
-			d.Log.Error("start add-on", "addon", a.Name, "err", err)
-		}
-	}
-	return nil
-}
-
 // startAddonContainer starts an add-on that has been provisioned, in the networks of
 // the apps attached to it. Running already is no error.
 func (d *Daemon) startAddonContainer(ctx context.Context, a Addon, out io.Writer) error {
-	attached, err := d.attachments(ctx, a.Name)
+	apps, err := d.attachedApps(ctx, a.Name)
 	if err != nil {
 		return err
-	}
-	var apps []string
-	for _, at := range attached {
-		apps = append(apps, at.App)
 	}
 	if _, err = d.startService(ctx, a, apps, out); err != nil {
 		return err
@@ -253,6 +239,14 @@ func (d *Daemon) startAddonContainer(ctx context.Context, a Addon, out io.Writer
 		d.Log.Error("route to the page of an add-on", "addon", a.Name, "err", err)
 	}
 	return nil
+}
+
+func (d *Daemon) attachedApps(ctx context.Context, addon string) (apps []string, err error) {
+	attached, err := d.attachments(ctx, addon)
+	for _, at := range attached {
+		apps = append(apps, at.App)
+	}
+	return apps, err
 }
 
 // removeGeneration removes the container, the volumes and the files of one generation.

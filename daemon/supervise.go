@@ -8,10 +8,12 @@ import (
 	"time"
 )
 
-// supervisor remembers how often each container has crashed of late.
+// supervisor remembers how often each container has crashed of late, and which are
+// being revived.
 type supervisor struct {
 	mu       sync.Mutex
 	failures map[string]failure
+	reviving map[string]int
 }
 
 type failure struct {
@@ -42,6 +44,26 @@ func (s *supervisor) delay(container string) time.Duration {
 	return min(time.Second<<min(f.count-2, 16), maxBackoff)
 }
 
+// begin notes that a container is being revived, until end is called.
+func (s *supervisor) begin(container string) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reviving[container]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.reviving[container]--; s.reviving[container] == 0 {
+			delete(s.reviving, container)
+		}
+	}
+}
+
+func (s *supervisor) seesTo(container string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reviving[container] > 0
+}
+
 func (s *supervisor) forget(container string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,18 +76,49 @@ func (d *Daemon) Supervise(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for e := range events {
-		kind := e.Labels[labelKind]
-		if !e.Died || kind != kindProcess && kind != kindAddon {
-			continue
+	// Nobody tells of what died before.
+	d.goBackground(func(ctx context.Context) {
+		select {
+		case <-d.started:
+			d.reviveAll(ctx)
+		case <-ctx.Done():
 		}
-		d.goBackground(func(ctx context.Context) { d.revive(ctx, e) })
+	})
+	for e := range events {
+		switch {
+		case e.Missed:
+			d.goBackground(d.reviveAll)
+		case e.Died && supervised(e.Labels):
+			d.goBackground(func(ctx context.Context) { d.revive(ctx, e) })
+		}
 	}
 	return ctx.Err()
 }
 
+func supervised(labels map[string]string) bool {
+	return labels[labelKind] == kindProcess || labels[labelKind] == kindAddon
+}
+
+// reviveAll restarts every container that died without anybody being told: while
+// Podman's service was being upgraded, say.
+func (d *Daemon) reviveAll(ctx context.Context) {
+	list, err := d.Engine.ContainerList(ctx, nil)
+	if err != nil && ctx.Err() == nil {
+		d.Log.Error("look for what died", "err", err) // and again when Podman is back
+	}
+	for _, c := range list {
+		if c.Running || c.Paused || !supervised(c.Labels) || d.supervisor.seesTo(c.Name) {
+			continue
+		}
+		d.goBackground(func(ctx context.Context) {
+			d.revive(ctx, Event{Container: c.Name, Labels: c.Labels, Died: true, ExitCode: c.ExitCode})
+		})
+	}
+}
+
 // revive restarts a container that died, if it should be running still.
 func (d *Daemon) revive(ctx context.Context, e Event) {
+	defer d.supervisor.begin(e.Container)()
 	app, addon := e.Labels[labelApp], e.Labels[labelAddon]
 	lock := "app:" + app
 	if addon != "" {
@@ -145,7 +198,7 @@ func (d *Daemon) logCrash(ctx context.Context, e Event, text string) {
 func (d *Daemon) wanted(ctx context.Context, e Event) bool {
 	if name := e.Labels[labelAddon]; name != "" {
 		addon, err := read(ctx, d, func(tx Tx) (Addon, error) { return tx.Addon(name) })
-		return err == nil && addon.Status == AddonReady
+		return err == nil && addon.Status == AddonReady && e.Container == d.addonContainer(addon)
 	}
 	app, err := d.App(ctx, e.Labels[labelApp])
 	if err != nil {

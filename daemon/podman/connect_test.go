@@ -83,6 +83,14 @@ func TestPodmanComesAndGoes(t *testing.T) {
 
 	for range 2 { // it comes, and after an absence comes again
 		r.start(t)
+		select {
+		case e := <-events:
+			if !e.Missed {
+				t.Errorf("what happened while it was away is not said to be missed: %+v", e)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("no word that it is back within 20 s")
+		}
 		version, err := e.Ping(t.Context())
 		if err != nil || version == "" {
 			t.Errorf("version %q, %v", version, err)

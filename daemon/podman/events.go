@@ -28,10 +28,10 @@ func (e *Engine) Events(ctx context.Context) (<-chan daemon.Event, error) {
 	go func() {
 		defer close(events)
 		retry := firstRetry
-		for {
+		for first := true; ; first = false {
 			if err == nil {
 				retry = firstRetry
-				copyEvents(ctx, body, events)
+				copyEvents(ctx, body, events, !first)
 			}
 			select {
 			case <-time.After(retry):
@@ -57,10 +57,17 @@ func (e *Engine) openEvents(ctx context.Context) (io.ReadCloser, error) {
 	return e.request(ctx, http.MethodGet, "/events", url.Values{"stream": {"true"}, "filters": {string(filters)}})
 }
 
-// copyEvents returns when the connection or ctx ends.
-func copyEvents(ctx context.Context, body io.ReadCloser, events chan<- daemon.Event) {
+// copyEvents returns when the connection or ctx ends. missed: it was away before.
+func copyEvents(ctx context.Context, body io.ReadCloser, events chan<- daemon.Event, missed bool) {
 	defer body.Close()
 	decoder := json.NewDecoder(body)
+	if missed {
+		select {
+		case events <- daemon.Event{Missed: true}:
+		case <-ctx.Done():
+			return
+		}
+	}
 	for {
 		var message struct {
 			Action string

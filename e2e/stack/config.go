@@ -60,6 +60,9 @@ ca_bundle = %q
 	if registry := npmRegistry(); registry != "" {
 		text += fmt.Sprintf("\n[build.env]\nNPM_REGISTRY = %q\n", registry)
 	}
+	if s.options.Podman != "" {
+		text = fmt.Sprintf("podman = %q\n", "unix://"+s.options.Podman) + text
+	}
 	return os.WriteFile(s.Config(), []byte(text+images), 0o644)
 }
 

@@ -20,6 +20,7 @@ type Options struct {
 	Dir                          string // made, and removed by Close; empty: one of its own below /var/tmp
 	HTTPPort, HTTPSPort, SSHPort int    // ports on loopback; 0 or taken: a free one
 	Faults                       bool   // run the towlined that can be told where to die
+	Podman                       string // path of the socket that towlined is to use; empty: Podman's own
 	Log                          io.Writer
 }
 

@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"towline/e2e/stack"
+)
+
+// podmanSocket is where the machine's Podman listens.
+const podmanSocket = "/run/podman/podman.sock"
+
+// relay is a socket of Podman's that can go away, as in an upgrade.
+type relay struct {
+	path     string
+	mu       sync.Mutex
+	listener net.Listener
+	conns    []net.Conn
+}
+
+func (r *relay) start(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("unix", r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.listener = listener
+	r.mu.Unlock()
+	go func() {
+		for {
+			here, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			there, err := net.Dial("unix", podmanSocket)
+			if err != nil {
+				here.Close()
+				continue
+			}
+			r.mu.Lock()
+			r.conns = append(r.conns, here, there)
+			r.mu.Unlock()
+			go func() { _, _ = io.Copy(there, here); there.Close() }()
+			go func() { _, _ = io.Copy(here, there); here.Close() }()
+		}
+	}()
+}
+
+func (r *relay) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listener.Close()
+	for _, c := range r.conns {
+		c.Close()
+	}
+	r.conns = nil
+}
+
+// running lists the stack's containers that run, by name.
+func running(t *testing.T, s *stack.Stack) []string {
+	t.Helper()
+	out, err := stack.Podman("ps", "--filter", "label=towline="+s.Name, "--format", "{{.Names}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(out)
+}
+
+// TestDeathsThatNobodyTold: what dies while Podman's service is away is restarted once
+// that is back.
+func TestDeathsThatNobodyTold(t *testing.T) {
+	t.Parallel()
+	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock")}
+	r.start(t)
+	s := ownStack(t, stack.Options{Podman: r.path})
+	t.Cleanup(r.stop)
+	app := newApp(t, s, "shop")
+	app.deploy(usual("one"))
+	admin(t, s, "addons:create redis -a shop")
+	admin(t, s, "ps:scale -a shop worker=1")
+	var before []string
+	eventually(t, func() string { // those of earlier releases are going
+		if before = running(t, s); len(before) != 3 {
+			return fmt.Sprintf("%q run", before)
+		}
+		return ""
+	})
+	r.stop()
+	if _, err := stack.Podman(append([]string{"kill"}, before...)...); err != nil {
+		t.Fatal(err)
+	}
+	r.start(t)
+	eventually(t, func() string {
+		if now := running(t, s); len(now) != len(before) {
+			return fmt.Sprintf("%q run, of %q", now, before)
+		}
+		_, reason := version(t, s, "shop")
+		return reason
+	})
+}
+
+// TestStartIsTriedAgain: what cannot start when the daemon does is started as soon as it
+// can, and nobody has to ask.
+func TestStartIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{})
+	app := newApp(t, s, "shop")
+	app.deploy(usual("one"))
+	o, err := s.Objects()
+	if err != nil || len(o.Images) != 1 || len(o.Containers) != 1 {
+		t.Fatal(err, o)
+	}
+	if err := s.StopDaemon(); err != nil {
+		t.Fatal(err)
+	}
+	id, err := stack.Podman("image", "inspect", "--format", "{{.Id}}", o.Images[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"rm", "-f", "-t", "0", o.Containers[0]}, {"untag", o.Images[0]}} {
+		if _, err := stack.Podman(args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startDaemon(t, s)
+	eventually(t, func() string {
+		if log := admin(t, s, "logs -a shop --source system"); !strings.Contains(log, "trying again in") {
+			return "the app's log does not tell: " + log
+		}
+		return ""
+	})
+	if v, _ := version(t, s, "shop"); v != "" {
+		t.Errorf("version %q serves without its image", v)
+	}
+	if _, err := stack.Podman("tag", strings.TrimSpace(id), o.Images[0]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		_, reason := version(t, s, "shop")
+		return reason
+	})
+}
