@@ -151,6 +151,9 @@ func (d *Daemon) revive(ctx context.Context, e Event) {
 // retiring the container. It tells whether, and when, to look again.
 func (d *Daemon) reviveOnce(ctx context.Context, e Event, name string, first bool) (again bool, wait time.Duration) {
 	c, err := d.Engine.Container(ctx, e.Container)
+	if err == nil && c.Running && !first {
+		return d.follow(ctx, e)
+	}
 	if err != nil || c.Running || !d.wanted(ctx, e) {
 		return false, 0
 	}
@@ -169,13 +172,26 @@ func (d *Daemon) reviveOnce(ctx context.Context, e Event, name string, first boo
 		d.Log.Error("restart", "container", e.Container, "err", err)
 		return true, d.supervisor.delay(e.Container)
 	}
-	if err := d.moveTarget(ctx, e); err != nil {
-		d.Log.Error("route to restarted process", "container", e.Container, "err", err)
-	}
 	if addon := e.Labels[labelAddon]; addon != "" {
 		d.goBackground(func(ctx context.Context) { d.followPage(ctx, addon) })
 	}
-	return false, 0
+	return d.follow(ctx, e)
+}
+
+// followAgain is how soon a restarted process that was not ready in time is looked at
+// again. Others get at the app meanwhile.
+const followAgain = 5 * time.Second
+
+// follow sees to it that the proxy knows where a restarted process is.
+func (d *Daemon) follow(ctx context.Context, e Event) (again bool, wait time.Duration) {
+	err := d.moveTarget(ctx, e)
+	if err == nil || ctx.Err() != nil {
+		return false, 0
+	}
+	d.Log.Error("route to restarted process", "container", e.Container, "err", err)
+	// If it has ended, that is an event of its own.
+	c, err := d.Engine.Container(ctx, e.Container)
+	return err == nil && c.Running, followAgain
 }
 
 func (d *Daemon) logCrash(ctx context.Context, e Event, text string) {

@@ -218,7 +218,12 @@ func version(t *testing.T, s *stack.Stack, app string) (v, reason string) {
 // eventually polls until f returns no reason to wait.
 func eventually(t *testing.T, f func() (reason string)) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	within(t, 30*time.Second, f)
+}
+
+func within(t *testing.T, limit time.Duration, f func() (reason string)) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for {
 		reason := f()
 		if reason == "" {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"towline/e2e/stack"
 )
@@ -145,4 +146,37 @@ func TestStartIsTriedAgain(t *testing.T) {
 		_, reason := version(t, s, "shop")
 		return reason
 	})
+}
+
+// TestSlowRestart: a process that died, and takes longer to come back than it may take in
+// a deploy, gets its requests once it does, wherever it is then.
+func TestSlowRestart(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{})
+	app := newApp(t, s, "shop")
+	files := usual("one")
+	files["Procfile"] = "web: if test -e /tmp/again; then sleep 66; fi; touch /tmp/again; exec testapp\n"
+	app.deploy(files)
+	o, err := s.Objects()
+	if err != nil || len(o.Containers) != 1 {
+		t.Fatal(err, o)
+	}
+	address := func() string {
+		out, err := stack.Podman("inspect", o.Containers[0], "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(out)
+	}
+	before := address()
+	if _, err := stack.Podman("kill", o.Containers[0]); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 2*time.Minute, func() string {
+		_, reason := version(t, s, "shop")
+		return reason
+	})
+	if now := address(); now == before {
+		t.Errorf("it is at %s as before: this shows nothing", now)
+	}
 }
