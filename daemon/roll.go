@@ -89,9 +89,18 @@ func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, other
 		}
 	}
 	d.goBackground(func(ctx context.Context) {
-		if err := d.retire(ctx, r.release.App, r.stop); err != nil {
+		// Until it works: two generations of workers would do the same work twice.
+		for wait := time.Second; ; wait = min(2*wait, maxBackoff) {
+			err := d.retire(ctx, r.release.App, r.stop)
+			if err == nil {
+				break
+			}
 			d.Log.Error("retire old processes", "app", r.release.App, "err", err)
-			return
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return // the journal has it
+			}
 		}
 		if err := op.finish(ctx); err != nil {
 			d.Log.Error("finish operation", "app", r.release.App, "err", err)
@@ -325,18 +334,35 @@ func (d *Daemon) route(ctx context.Context, r *rollout) (Route, error) {
 	}, err
 }
 
-// retire drains the old web processes, then stops and removes all of stop. What is
-// gone already is no error.
+// retire stops and removes all of stop: web processes once they are drained, others at
+// once. What is gone already is no error.
 func (d *Daemon) retire(ctx context.Context, app string, stop []Container) error {
-	if len(stop) == 0 {
-		return nil
-	}
-	if err := d.Router.Drain(ctx, app, drainBudget); err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(4)
+	var web, others []Container
 	for _, c := range stop {
+		if c.Labels[labelProcess] == "web" {
+			web = append(web, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	var g errgroup.Group
+	g.Go(func() error { return d.stopAll(ctx, others) })
+	g.Go(func() error {
+		if len(web) == 0 {
+			return nil
+		}
+		if err := d.Router.Drain(ctx, app, drainBudget); err != nil {
+			return err
+		}
+		return d.stopAll(ctx, web)
+	})
+	return g.Wait()
+}
+
+func (d *Daemon) stopAll(ctx context.Context, list []Container) error {
+	var g errgroup.Group
+	g.SetLimit(4)
+	for _, c := range list {
 		g.Go(func() error { return d.stopAndRemove(ctx, c) })
 	}
 	return g.Wait()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -179,4 +180,43 @@ func TestSlowRestart(t *testing.T) {
 	if now := address(); now == before {
 		t.Errorf("it is at %s as before: this shows nothing", now)
 	}
+}
+
+// TestOldProcessesGo: those of the release before end, whatever happens to the proxy that
+// was about to drain them.
+func TestOldProcessesGo(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{})
+	app := newApp(t, s, "shop")
+	app.deploy(usual("one"))
+	admin(t, s, "ps:scale -a shop worker=1")
+	client, err := s.Client(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := client.Get(s.URL("shop", "/stream?n=100&ms=300")) // 30 s
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	app.deploy(usual("two"))
+	if err := s.Kill9Proxy(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err == nil {
+		t.Error("the answer was complete before the proxy was killed: this shows nothing")
+	}
+	web := fmt.Sprintf("%s-shop.web.1.v2.", s.Name)
+	if now := running(t, s); !slices.ContainsFunc(now, func(c string) bool { return strings.HasPrefix(c, web) }) {
+		t.Errorf("only %q run: this shows nothing", now)
+	}
+	if err := s.StartProxy(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		if now := running(t, s); len(now) != 2 || slices.ContainsFunc(now, func(c string) bool { return !strings.Contains(c, ".v3.") }) {
+			return fmt.Sprintf("%q run", now)
+		}
+		return ""
+	})
 }

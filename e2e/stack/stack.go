@@ -148,6 +148,9 @@ func (s *Stack) RestartProxy() error {
 	return s.StartProxy()
 }
 
+// Kill9Proxy ends the proxy as a crash does.
+func (s *Stack) Kill9Proxy() error { return s.proxy.kill() }
+
 // StartDaemon starts towlined and returns once it has reconciled. env is added to its
 // environment, for faults.
 func (s *Stack) StartDaemon(env ...string) (err error) {
