@@ -64,7 +64,9 @@ func (d *Daemon) Attach(ctx context.Context, req AttachRequest, out io.Writer) (
 		return at, errClosing
 	}
 	if err != nil {
-		return at, errors.Join(err, d.undoAttach(context.WithoutCancel(ctx), op, addon, at.App))
+		return at, errors.Join(err, d.undo(ctx, func(ctx context.Context) error {
+			return d.undoAttach(ctx, op, addon, at.App)
+		}))
 	}
 	return at, op.finish(ctx)
 }

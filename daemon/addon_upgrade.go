@@ -57,9 +57,9 @@ func (d *Daemon) UpgradeAddon(ctx context.Context, req UpgradeRequest, out io.Wr
 			return next, errClosing
 		}
 		say(out, " !     Going back to what was before")
-		return next, errors.Join(err, d.undoUpgrade(context.WithoutCancel(ctx), op))
+		return next, errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.undoUpgrade(ctx, op) }))
 	}
-	return next, d.endUpgrade(context.WithoutCancel(ctx), op, next)
+	return next, d.undo(ctx, func(ctx context.Context) error { return d.endUpgrade(ctx, op, next) })
 }
 
 // planUpgrade checks the whole request and returns the add-on as it is to be.
@@ -151,7 +151,10 @@ func (d *Daemon) endUpgrade(ctx context.Context, op *operation, addon Addon) err
 	}
 	old := addon
 	old.Generation--
-	return errors.Join(d.removeGeneration(ctx, old), op.finish(ctx))
+	if err := d.removeGeneration(ctx, old); err != nil {
+		return err
+	}
+	return op.finish(ctx)
 }
 
 // undoUpgrade brings the generation that is current back.
@@ -167,6 +170,9 @@ func (d *Daemon) undoUpgrade(ctx context.Context, op *operation) error {
 	failed := addon
 	failed.Generation = data.Generation
 	err = errors.Join(d.removeGeneration(ctx, failed), d.startAddonContainer(ctx, addon, nil), d.resumeApps(ctx, addon.Name))
+	if isAway(err) {
+		return err
+	}
 	return errors.Join(err, op.finish(ctx))
 }
 

@@ -165,13 +165,12 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 	}
 	begin, err := d.freeze(ctx, addon)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, d.thaw(ctx, addon)) // Podman may have done it and not lived to say so
 	}
 	b.change(func(v *backupDetail) { v.AsOf = begin.UTC() })
 	d.fault("backup:frozen")
 	_, err = mirror.Pass(ctx, true)
-	// Thaw whatever happened; reconcile does it if we die here.
-	err = errors.Join(err, d.Engine.UnpauseContainer(context.WithoutCancel(ctx), container))
+	err = errors.Join(err, d.thaw(ctx, addon))
 	b.Stall = time.Since(begin)
 	d.fault("backup:frozen:done")
 	return dirs, err
@@ -198,6 +197,35 @@ func (d *Daemon) freeze(ctx context.Context, addon Addon) (since time.Time, err 
 		case <-time.After(freezeAgain):
 		case <-ctx.Done():
 			return since, ctx.Err()
+		}
+	}
+}
+
+// thaw lets a service go on, whatever happened: Podman is asked until it does so. If we
+// die here, reconcile does it.
+func (d *Daemon) thaw(ctx context.Context, addon Addon) error {
+	container := d.addonContainer(addon)
+	for wait := freezeAgain; ; wait = min(2*wait, time.Second) {
+		err := d.Engine.UnpauseContainer(context.WithoutCancel(ctx), container)
+		if err == nil {
+			return nil
+		}
+		c, cerr := d.Engine.Container(context.WithoutCancel(ctx), container)
+		switch {
+		case isKind(cerr, NotFound):
+			return err
+		case cerr == nil && !c.Paused && !c.Running:
+			return Errorf(Failed, "%s ended with exit code %d while it was frozen", addon.Name, c.ExitCode).WithHint("towline addons:logs %s", addon.Name)
+		case cerr == nil && !c.Paused:
+			return nil
+		}
+		if wait == freezeAgain {
+			d.sayAddon(ctx, addon.Name, "%s stands still for a backup, and Podman does not let it go on; asking again: %v", addon.Name, err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return err
 		}
 	}
 }

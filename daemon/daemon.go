@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,6 +85,43 @@ func (d *Daemon) detach(ctx context.Context) (context.Context, context.CancelFun
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(d.closing, func() { cancel(context.Cause(d.closing)) })
 	return ctx, func() { stop(); cancel(nil) }
+}
+
+// undoWithin bounds how long something that failed is taken back again and again.
+const undoWithin = 5 * time.Minute
+
+// undo calls f, which ends an operation that cannot go on, or goes back. It is repeated
+// while Podman or the proxy is away: half done, the operation would stay so until the
+// next start, which is when the journal is read.
+func (d *Daemon) undo(ctx context.Context, f func(context.Context) error) error {
+	ctx = context.WithoutCancel(ctx)
+	deadline := time.Now().Add(undoWithin)
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := f(ctx)
+		if !isAway(err) || d.closing.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		d.Log.Warn("taking back what failed; trying again", "err", err, "in", wait)
+		select {
+		case <-time.After(wait):
+		case <-d.closing.Done():
+			return err
+		}
+	}
+}
+
+// isAway tells whether any of the errors in err says that Podman or the proxy is away.
+func isAway(err error) bool {
+	if e, ok := err.(*Error); ok && e.Kind == Unavailable {
+		return true
+	}
+	switch x := err.(type) {
+	case interface{ Unwrap() error }:
+		return isAway(x.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(x.Unwrap(), isAway)
+	}
+	return false
 }
 
 // goBackground runs f under a context that ends with the daemon.

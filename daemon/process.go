@@ -251,10 +251,15 @@ func (d *Daemon) reroll(ctx context.Context, member string, r *rollout, out io.W
 	if errors.Is(context.Cause(ctx), errClosing) {
 		return errClosing
 	}
-	ctx = context.WithoutCancel(ctx)
-	return errors.Join(err, d.removeWhere(ctx, map[string]string{labelApp: r.release.App}, func(c Container) bool {
-		return c.Labels[labelOperation] == fmt.Sprint(op.ID)
-	}), op.finish(ctx))
+	return errors.Join(err, d.undo(ctx, func(ctx context.Context) error {
+		err := d.removeWhere(ctx, map[string]string{labelApp: r.release.App}, func(c Container) bool {
+			return c.Labels[labelOperation] == fmt.Sprint(op.ID)
+		})
+		if isAway(err) {
+			return err
+		}
+		return errors.Join(err, op.finish(ctx))
+	}))
 }
 
 func typeList(types map[string]Process) string {

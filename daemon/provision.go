@@ -58,14 +58,14 @@ func (d *Daemon) Provision(ctx context.Context, req ProvisionRequest, out io.Wri
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return Addon{}, errClosing
 		}
-		return Addon{}, errors.Join(err, d.removeAddon(context.WithoutCancel(ctx), op, addon.Name))
+		return Addon{}, errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.removeAddon(ctx, op, addon.Name) }))
 	}
 
 	vars := spec.Vars(req.Prefix)
 	addon.Status = AddonReady
 	err = op.step(ctx, "attach", nil, func(tx Tx) error { return attach(tx, addon, req, vars) })
 	if err != nil {
-		return Addon{}, errors.Join(err, d.removeAddon(context.WithoutCancel(ctx), op, addon.Name))
+		return Addon{}, errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.removeAddon(ctx, op, addon.Name) }))
 	}
 	return addon, d.releaseAddon(ctx, op, req.App, "Attach "+addon.Name, out)
 }

@@ -23,7 +23,7 @@ func (d *Daemon) release(ctx context.Context, op *operation, rel *Release, out i
 	}
 	d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d failed: %v", rel.Version, err))
 	rel.Error = err.Error()
-	return errors.Join(err, d.failRelease(context.WithoutCancel(ctx), op, *rel))
+	return errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.failRelease(ctx, op, *rel) }))
 }
 
 func (d *Daemon) tryRelease(ctx context.Context, op *operation, rel *Release, out io.Writer) error {
@@ -100,6 +100,9 @@ func (d *Daemon) failRelease(ctx context.Context, op *operation, rel Release) er
 	err := d.removeWhere(ctx, map[string]string{labelApp: rel.App}, func(c Container) bool {
 		return c.Labels[labelOperation] == fmt.Sprint(op.ID)
 	})
+	if isAway(err) {
+		return err
+	}
 	if op.Kind == opDeploy && rel.Image != "" {
 		err = errors.Join(err, d.Engine.UntagImage(ctx, rel.Image))
 		rel.Image = ""

@@ -72,7 +72,7 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return addon, errClosing
 		}
-		return addon, errors.Join(d.explainFull(ctx, err), d.undoRestore(context.WithoutCancel(ctx), op))
+		return addon, errors.Join(d.explainFull(ctx, err), d.undo(ctx, func(ctx context.Context) error { return d.undoRestore(ctx, op) }))
 	}
 	if !req.hold {
 		if err := d.resumeApps(ctx, addon.Name); err != nil {
@@ -370,6 +370,9 @@ func (d *Daemon) undoRestore(ctx context.Context, op *operation) error {
 	failed.Generation = data.Generation
 	err = errors.Join(d.removeProofs(ctx, addon.Name), d.removeGeneration(ctx, failed),
 		d.startAddonContainer(ctx, addon, nil), d.resumeApps(ctx, addon.Name))
+	if isAway(err) {
+		return err
+	}
 	return errors.Join(err, op.finish(ctx))
 }
 

@@ -20,6 +20,8 @@ const podmanSocket = "/run/podman/podman.sock"
 // relay is a socket of Podman's that can go away, as in an upgrade.
 type relay struct {
 	path     string
+	trip     string        // it goes away instead of passing on a request with this in it, once
+	tripped  chan struct{} // closed then
 	mu       sync.Mutex
 	listener net.Listener
 	conns    []net.Conn
@@ -48,11 +50,35 @@ func (r *relay) start(t *testing.T) {
 			r.mu.Lock()
 			r.conns = append(r.conns, here, there)
 			r.mu.Unlock()
-			go func() { _, _ = io.Copy(there, here); there.Close() }()
-			go func() { _, _ = io.Copy(here, there); here.Close() }()
+			// The end of either direction is passed on alone.
+			go func() { _, _ = io.Copy(there, r.watch(here)); _ = there.(*net.UnixConn).CloseWrite() }()
+			go func() { _, _ = io.Copy(here, there); _ = here.(*net.UnixConn).CloseWrite() }()
 		}
 	}()
 }
+
+// watch is the reading end of a connection, which notices the request that trips.
+func (r *relay) watch(c net.Conn) io.Reader {
+	return readFunc(func(b []byte) (int, error) {
+		n, err := c.Read(b)
+		r.mu.Lock()
+		now := r.trip != "" && strings.Contains(string(b[:n]), r.trip)
+		if now {
+			r.trip = ""
+		}
+		r.mu.Unlock()
+		if now {
+			r.stop()
+			close(r.tripped)
+			return 0, net.ErrClosed
+		}
+		return n, err
+	})
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(b []byte) (int, error) { return f(b) }
 
 func (r *relay) stop() {
 	r.mu.Lock()
@@ -219,4 +245,89 @@ func TestOldProcessesGo(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// TestThawIsInsistedOn: Podman's service goes away while a service is frozen. It goes on
+// as soon as that is back, and the backup is good.
+func TestThawIsInsistedOn(t *testing.T) {
+	t.Parallel()
+	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock"), trip: "/unpause", tripped: make(chan struct{})}
+	r.start(t)
+	s := ownStack(t, stack.Options{Podman: r.path})
+	t.Cleanup(r.stop)
+	admin(t, s, "apps:create shop")
+	admin(t, s, "addons:create redis -a shop")
+	captured := make(chan stack.Result, 1)
+	go func() { captured <- s.SSH(t.Context(), stack.Admin, nil, "backups:capture redis-shop") }()
+	select {
+	case <-r.tripped:
+	case result := <-captured:
+		t.Fatalf("it never came to the thaw: %s", result)
+	}
+	out, err := stack.Podman("ps", "--filter", "label=towline="+s.Name, "--filter", "status=paused", "--format", "{{.Names}}")
+	if err != nil || out == "" {
+		t.Fatalf("nothing is frozen: %q, %v", out, err)
+	}
+	eventually(t, func() string {
+		if log := s.DaemonLog(); !strings.Contains(log, "stands still") {
+			return "nobody was told: " + log
+		}
+		return ""
+	})
+	r.start(t)
+	if result := <-captured; result.Code != 0 {
+		t.Errorf("backup: %s", result)
+	}
+	if now := running(t, s); len(now) != 1 {
+		t.Errorf("%q run", now)
+	}
+}
+
+// TestUndoIsInsistedOn: Podman's service goes away in the middle of a restore. Once it is
+// back, the data of before is, too, and nothing is left of the attempt.
+func TestUndoIsInsistedOn(t *testing.T) {
+	t.Parallel()
+	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock"), tripped: make(chan struct{})}
+	r.start(t)
+	s := ownStack(t, stack.Options{Podman: r.path})
+	t.Cleanup(r.stop)
+	admin(t, s, "apps:create shop")
+	admin(t, s, "addons:create redis -a shop")
+	before, err := s.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := decode[backup](t, s, "backups:capture", "redis-shop").ID
+	r.mu.Lock()
+	r.trip = "addon-redis-shop.2/start"
+	r.mu.Unlock()
+	restored := make(chan stack.Result, 1)
+	go func() {
+		restored <- s.SSH(t.Context(), stack.Admin, nil, "backups:restore "+id+" --confirm redis-shop")
+	}()
+	select {
+	case <-r.tripped:
+	case result := <-restored:
+		t.Fatalf("it never came to the start: %s", result)
+	}
+	eventually(t, func() string {
+		if log := s.DaemonLog(); !strings.Contains(log, "taking back what failed") {
+			return "nothing is taken back: " + log
+		}
+		return ""
+	})
+	r.start(t)
+	if result := <-restored; result.Code == 0 {
+		t.Errorf("the restore did not fail: %s", result)
+	}
+	after, err := s.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.String() != before.String() {
+		t.Errorf("before: %s\nafter: %s", before, after)
+	}
+	if now := running(t, s); !slices.Equal(now, before.Containers) {
+		t.Errorf("%q run, before %q", now, before.Containers)
+	}
 }
