@@ -142,17 +142,13 @@ func (d *Daemon) serves(ctx context.Context, op *operation) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	routes, err := d.Router.Routes(ctx)
-	if err != nil {
+	route, err := d.routeOf(ctx, op.Subject)
+	if err != nil || route == nil {
 		return false, err
 	}
 	var serving []string
-	for _, r := range routes {
-		if r.App == op.Subject {
-			for _, t := range r.Targets {
-				serving = append(serving, t.ID)
-			}
-		}
+	for _, t := range route.Targets {
+		serving = append(serving, t.ID)
 	}
 	want := slices.Clone(data.Web)
 	slices.Sort(want)

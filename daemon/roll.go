@@ -48,6 +48,10 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 	if err := d.planRollout(ctx, op, r); err != nil {
 		return err
 	}
+	before, err := d.routeOf(ctx, r.release.App)
+	if err != nil {
+		return err
+	}
 	web, others := splitWeb(r.start)
 	if err := op.step(ctx, "start", rollData{Version: r.version}); err != nil {
 		return err
@@ -66,7 +70,10 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 	if err := op.step(ctx, "swap", data); err != nil {
 		return err
 	}
-	if err := d.swap(ctx, r, web); err != nil {
+	if err := d.swap(ctx, r, web); isAway(err) {
+		// The proxy may have switched, and not lived to say so.
+		return errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.routeBack(ctx, r.release.App, before) }))
+	} else if err != nil {
 		return err
 	}
 	if err := op.step(ctx, "current", nil, commit); err != nil {
@@ -320,6 +327,23 @@ func (d *Daemon) shortName(container string) string {
 	_, rest, _ := strings.Cut(container, ".")
 	parts := strings.Split(rest, ".")
 	return strings.Join(parts[:min(2, len(parts))], ".")
+}
+
+// routeOf is what the proxy serves for an app now; nil: nothing.
+func (d *Daemon) routeOf(ctx context.Context, app string) (*Route, error) {
+	routes, err := d.Router.Routes(ctx)
+	if i := slices.IndexFunc(routes, func(r Route) bool { return r.App == app }); i >= 0 {
+		return &routes[i], err
+	}
+	return nil, err
+}
+
+// routeBack makes what the proxy served before what it serves.
+func (d *Daemon) routeBack(ctx context.Context, app string, before *Route) error {
+	if before == nil {
+		return d.Router.Remove(ctx, app)
+	}
+	return d.Router.Deploy(ctx, *before)
 }
 
 // route is what the proxy should serve for the rollout.

@@ -17,10 +17,13 @@ import (
 // podmanSocket is where the machine's Podman listens.
 const podmanSocket = "/run/podman/podman.sock"
 
-// relay is a socket of Podman's that can go away, as in an upgrade.
+// relay is a way to a socket that can go away, as in an upgrade.
 type relay struct {
 	path     string
-	trip     string        // it goes away instead of passing on a request with this in it, once
+	to       string // the socket itself
+	trip     string // it goes away instead of passing on a request with this in it, once
+	answered bool   // instead, it goes away when that is answered
+	armed    bool
 	tripped  chan struct{} // closed then
 	mu       sync.Mutex
 	listener net.Listener
@@ -42,7 +45,7 @@ func (r *relay) start(t *testing.T) {
 			if err != nil {
 				return
 			}
-			there, err := net.Dial("unix", podmanSocket)
+			there, err := net.Dial("unix", r.to)
 			if err != nil {
 				here.Close()
 				continue
@@ -51,20 +54,24 @@ func (r *relay) start(t *testing.T) {
 			r.conns = append(r.conns, here, there)
 			r.mu.Unlock()
 			// The end of either direction is passed on alone.
-			go func() { _, _ = io.Copy(there, r.watch(here)); _ = there.(*net.UnixConn).CloseWrite() }()
-			go func() { _, _ = io.Copy(here, there); _ = here.(*net.UnixConn).CloseWrite() }()
+			go func() { _, _ = io.Copy(there, r.watch(here, false)); _ = there.(*net.UnixConn).CloseWrite() }()
+			go func() { _, _ = io.Copy(here, r.watch(there, true)); _ = here.(*net.UnixConn).CloseWrite() }()
 		}
 	}()
 }
 
-// watch is the reading end of a connection, which notices the request that trips.
-func (r *relay) watch(c net.Conn) io.Reader {
+// watch is the reading end of a connection, which notices what trips.
+func (r *relay) watch(c net.Conn, answers bool) io.Reader {
 	return readFunc(func(b []byte) (int, error) {
 		n, err := c.Read(b)
 		r.mu.Lock()
-		now := r.trip != "" && strings.Contains(string(b[:n]), r.trip)
+		here := r.trip != "" && !answers && strings.Contains(string(b[:n]), r.trip)
+		if here && r.answered {
+			r.armed, here = true, false
+		}
+		now := here || answers && r.armed && n > 0
 		if now {
-			r.trip = ""
+			r.trip, r.armed = "", false
 		}
 		r.mu.Unlock()
 		if now {
@@ -104,7 +111,7 @@ func running(t *testing.T, s *stack.Stack) []string {
 // that is back.
 func TestDeathsThatNobodyTold(t *testing.T) {
 	t.Parallel()
-	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock")}
+	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock"), to: podmanSocket}
 	r.start(t)
 	s := ownStack(t, stack.Options{Podman: r.path})
 	t.Cleanup(r.stop)
@@ -251,7 +258,7 @@ func TestOldProcessesGo(t *testing.T) {
 // as soon as that is back, and the backup is good.
 func TestThawIsInsistedOn(t *testing.T) {
 	t.Parallel()
-	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock"), trip: "/unpause", tripped: make(chan struct{})}
+	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock"), to: podmanSocket, trip: "/unpause", tripped: make(chan struct{})}
 	r.start(t)
 	s := ownStack(t, stack.Options{Podman: r.path})
 	t.Cleanup(r.stop)
@@ -287,7 +294,7 @@ func TestThawIsInsistedOn(t *testing.T) {
 // back, the data of before is, too, and nothing is left of the attempt.
 func TestUndoIsInsistedOn(t *testing.T) {
 	t.Parallel()
-	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock"), tripped: make(chan struct{})}
+	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock"), to: podmanSocket, tripped: make(chan struct{})}
 	r.start(t)
 	s := ownStack(t, stack.Options{Podman: r.path})
 	t.Cleanup(r.stop)
@@ -329,5 +336,53 @@ func TestUndoIsInsistedOn(t *testing.T) {
 	}
 	if now := running(t, s); !slices.Equal(now, before.Containers) {
 		t.Errorf("%q run, before %q", now, before.Containers)
+	}
+}
+
+// TestSwitchThatNobodyTold: the proxy switches to a new release, and the word of that is
+// lost. The push fails, and the old release serves, with requests running all the while.
+func TestSwitchThatNobodyTold(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "control.sock")
+	r := &relay{path: socket + ".relay", to: socket, answered: true, tripped: make(chan struct{})}
+	r.start(t)
+	t.Cleanup(r.stop)
+	s := ownStack(t, stack.Options{Control: socket})
+	app := newApp(t, s, "shop")
+	app.deploy(usual("one"))
+	before := running(t, s)
+	load, err := s.StartLoad("shop", "/", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.commit(usual("two"))
+	r.mu.Lock()
+	r.trip = "/v1/deploy"
+	r.mu.Unlock()
+	pushed := make(chan stack.Result, 1)
+	go func() { pushed <- app.push() }()
+	select {
+	case <-r.tripped:
+	case result := <-pushed:
+		t.Fatalf("it never came to the switch: %s", result)
+	}
+	eventually(t, func() string {
+		if v, reason := version(t, s, "shop"); v != "two" {
+			return fmt.Sprintf("version %q serves: this shows nothing %s", v, reason)
+		}
+		return ""
+	})
+	r.start(t)
+	if result := <-pushed; result.Code == 0 {
+		t.Errorf("pushed: %s", result)
+	}
+	if v, reason := version(t, s, "shop"); v != "one" {
+		t.Errorf("version %q serves: %s", v, reason)
+	}
+	if report := load.Stop(); report.Failed > 0 {
+		t.Errorf("%d of %d requests failed: %q", report.Failed, report.Total, report.Failures)
+	}
+	if now := running(t, s); !slices.Equal(now, before) {
+		t.Errorf("%q run, before %q", now, before)
 	}
 }

@@ -26,6 +26,14 @@ const images = `
 // among them. Builds trust the same.
 const caBundle = "/etc/ssl/certs/ca-certificates.crt"
 
+// controlSocket is where the proxy listens to towlined.
+func (s *Stack) controlSocket() string {
+	if s.options.Control != "" {
+		return s.options.Control
+	}
+	return s.path("run", "control.sock")
+}
+
 // writeConfig writes the one file that configures the stack.
 func (s *Stack) writeConfig() error {
 	root, err := Root()
@@ -56,12 +64,18 @@ acme = "" # the local CA signs every name
 [build]
 ca_bundle = %q
 `, s.Name, s.path("state"), s.path("run"), filepath.Join(root, "addons"), s.SSHPort,
-		loopback(s.HTTPPort), loopback(s.HTTPSPort), s.path("run", "control.sock"), s.path("proxy"), s.path("log", "access"), caBundle)
+		loopback(s.HTTPPort), loopback(s.HTTPSPort), s.controlSocket(), s.path("proxy"), s.path("log", "access"), caBundle)
 	if registry := npmRegistry(); registry != "" {
 		text += fmt.Sprintf("\n[build.env]\nNPM_REGISTRY = %q\n", registry)
 	}
 	if s.options.Podman != "" {
 		text = fmt.Sprintf("podman = %q\n", "unix://"+s.options.Podman) + text
+	}
+	if s.options.Control != "" {
+		own := strings.Replace(text, s.options.Control, s.options.Control+".relay", 1)
+		if err := os.WriteFile(s.path("towlined.toml"), []byte(own+images), 0o644); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(s.Config(), []byte(text+images), 0o644)
 }

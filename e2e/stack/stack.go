@@ -21,6 +21,7 @@ type Options struct {
 	HTTPPort, HTTPSPort, SSHPort int    // ports on loopback; 0 or taken: a free one
 	Faults                       bool   // run the towlined that can be told where to die
 	Podman                       string // path of the socket that towlined is to use; empty: Podman's own
+	Control                      string // where the proxy listens to towlined, which calls at Control+".relay"; empty: both at one
 	Log                          io.Writer
 }
 
@@ -136,7 +137,7 @@ func (s *Stack) StartProxy() (err error) {
 		return err
 	}
 	return s.proxy.waitUntil(func() error {
-		return errors.Join(dialOnce("unix", s.path("run", "control.sock")), dialOnce("tcp", loopback(s.HTTPSPort)))
+		return errors.Join(dialOnce("unix", s.controlSocket()), dialOnce("tcp", loopback(s.HTTPSPort)))
 	})
 }
 
@@ -154,7 +155,11 @@ func (s *Stack) Kill9Proxy() error { return s.proxy.kill() }
 // StartDaemon starts towlined and returns once it has reconciled. env is added to its
 // environment, for faults.
 func (s *Stack) StartDaemon(env ...string) (err error) {
-	if s.daemon, err = s.start("towlined", env, s.path("bin", "towlined"), "--config", s.Config()); err != nil {
+	config := s.Config()
+	if s.options.Control != "" {
+		config = s.path("towlined.toml")
+	}
+	if s.daemon, err = s.start("towlined", env, s.path("bin", "towlined"), "--config", config); err != nil {
 		return err
 	}
 	return s.daemon.waitUntil(func() error {
