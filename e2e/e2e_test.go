@@ -218,7 +218,7 @@ func version(t *testing.T, s *stack.Stack, app string) (v, reason string) {
 // eventually polls until f returns no reason to wait.
 func eventually(t *testing.T, f func() (reason string)) {
 	t.Helper()
-	within(t, 30*time.Second, f)
+	within(t, time.Minute, f)
 }
 
 func within(t *testing.T, limit time.Duration, f func() (reason string)) {

@@ -45,7 +45,7 @@ type Stack struct {
 const Admin = "admin"
 
 // readyTimeout bounds every wait for a program to answer.
-const readyTimeout = 60 * time.Second
+const readyTimeout = 2 * time.Minute
 
 // Start starts a stack from the programs that Build has built. On error nothing is
 // left of it.
