@@ -58,7 +58,7 @@ func (d *Daemon) proofSpec(addon Addon, spec plugins.Spec, id string, dirs map[s
 // and stops it cleanly. then is called while it runs, and once more after that.
 func (d *Daemon) prove(ctx context.Context, c ContainerSpec, spec plugins.Spec, then func(running bool) error) (facts string, err error) {
 	defer func() {
-		err = errors.Join(err, d.removeThrowaway(context.WithoutCancel(ctx), c, spec))
+		err = errors.Join(err, d.removeThrowaway(ctx, c, spec))
 	}()
 	if err := d.startThrowaway(ctx, c, spec); err != nil {
 		return "", err
@@ -116,11 +116,13 @@ func (d *Daemon) startThrowaway(ctx context.Context, c ContainerSpec, spec plugi
 }
 
 func (d *Daemon) removeThrowaway(ctx context.Context, c ContainerSpec, spec plugins.Spec) error {
-	err := d.Engine.RemoveContainer(ctx, c.Name)
-	if spec.Probe.Port != 0 {
-		err = errors.Join(err, d.Engine.RemoveNetwork(ctx, c.Name))
-	}
-	return err
+	return d.undo(ctx, func(ctx context.Context) error {
+		err := d.Engine.RemoveContainer(ctx, c.Name)
+		if spec.Probe.Port != 0 {
+			err = errors.Join(err, d.Engine.RemoveNetwork(ctx, c.Name))
+		}
+		return err
+	})
 }
 
 // died tells that a container has ended by itself, and how.
@@ -191,7 +193,7 @@ func (d *Daemon) transfer(ctx context.Context, c ContainerSpec, t plugins.Transf
 		// What it writes is data, not a log.
 		c.LogPath, c.LogSize = "", 0
 		defer func() {
-			err = errors.Join(err, d.Engine.RemoveContainer(context.WithoutCancel(ctx), c.Name))
+			err = errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.Engine.RemoveContainer(ctx, c.Name) }))
 		}()
 		if err := d.createProcess(ctx, c); err != nil {
 			return err

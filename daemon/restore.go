@@ -301,7 +301,7 @@ func (d *Daemon) importDump(ctx context.Context, next Addon, dump io.Reader) (er
 	c := d.proofSpec(next, spec, backupID(next.Name, now()), dirs, d.filesDir(next))
 	if !spec.Import.Stopped {
 		defer func() {
-			err = errors.Join(err, d.removeThrowaway(context.WithoutCancel(ctx), c, spec))
+			err = errors.Join(err, d.removeThrowaway(ctx, c, spec))
 		}()
 		if err := d.startThrowaway(ctx, c, spec); err != nil {
 			return err

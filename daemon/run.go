@@ -43,24 +43,38 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 		spec.Env[k] = v
 	}
 	spec.Terminal, spec.Stdin = req.Streams.Terminal, req.Streams.Stdin != nil
-	clean := func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		if err := d.Engine.RemoveContainer(ctx, spec.Name); err != nil {
-			d.Log.Error("remove one-off", "container", spec.Name, "err", err)
-			return // the journal keeps it for the next start
-		}
-		if err := op.finish(ctx); err != nil {
-			d.Log.Error("finish one-off", "container", spec.Name, "err", err)
-		}
-	}
-	defer clean()
+	defer d.removeRun(context.WithoutCancel(ctx), op, spec.Name)
 	if err := d.createProcess(ctx, spec); err != nil {
 		return 0, err
 	}
 	d.Logs.Write(req.App, "system", spec.Labels[labelProcess]+"."+spec.Labels[labelIndex],
 		fmt.Sprintf("Starting one-off for %s: %s", who(req.Member), command))
 	return d.Engine.RunAttached(ctx, spec.Name, req.Streams)
+}
+
+// removeRun removes a one-off. While Podman is away it goes on trying, but not with the
+// user waiting; the journal has it for the next start.
+func (d *Daemon) removeRun(ctx context.Context, op *operation, container string) {
+	remove := func(ctx context.Context) error {
+		if err := d.Engine.RemoveContainer(ctx, container); err != nil {
+			return err
+		}
+		return op.finish(ctx)
+	}
+	first, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := remove(first)
+	if err == nil {
+		return
+	}
+	d.Log.Error("remove one-off", "container", container, "err", err)
+	if isAway(err) {
+		d.goBackground(func(ctx context.Context) {
+			if err := d.undo(ctx, remove); err != nil {
+				d.Log.Error("remove one-off", "container", container, "err", err)
+			}
+		})
+	}
 }
 
 // runSpec is a process of no type: run.N, with the command in the same shell that a

@@ -386,3 +386,49 @@ func TestSwitchThatNobodyTold(t *testing.T) {
 		t.Errorf("%q run, before %q", now, before)
 	}
 }
+
+// TestWhatWasForOnceGoes: a one-off, and the throwaway of a backup's proof, that cannot be
+// removed because Podman's service is away, are once it is back. What they were for has
+// succeeded all the same.
+func TestWhatWasForOnceGoes(t *testing.T) {
+	t.Parallel()
+	r := &relay{path: filepath.Join(t.TempDir(), "podman.sock"), to: podmanSocket}
+	r.start(t)
+	s := ownStack(t, stack.Options{Podman: r.path})
+	t.Cleanup(r.stop)
+	newApp(t, s, "shop").deploy(usual("one"))
+	admin(t, s, "addons:create redis -a shop")
+	for _, line := range []string{"run -a shop true", "backups:capture redis-shop"} {
+		settled(t, s)
+		before, err := s.Objects()
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := strings.Count(s.DaemonLog(), "taking back what failed")
+		tripped := make(chan struct{})
+		r.mu.Lock()
+		r.trip, r.tripped = "DELETE ", tripped
+		r.mu.Unlock()
+		result := make(chan stack.Result, 1)
+		go func() { result <- s.SSH(t.Context(), stack.Admin, nil, line) }()
+		select {
+		case <-tripped:
+		case ended := <-result:
+			t.Fatalf("%s: nothing was removed: %s", line, ended)
+		}
+		eventually(t, func() string {
+			if log := s.DaemonLog(); strings.Count(log, "taking back what failed") == told {
+				return "nothing is taken back: " + log
+			}
+			return ""
+		})
+		r.start(t)
+		if ended := <-result; ended.Code != 0 {
+			t.Errorf("%s: %s", line, ended)
+		}
+		settled(t, s)
+		if after, err := s.Objects(); err != nil || after.String() != before.String() {
+			t.Errorf("%s: before: %s\nafter: %s, %v", line, before, after, err)
+		}
+	}
+}
