@@ -64,7 +64,7 @@ func (d *Daemon) Attach(ctx context.Context, req AttachRequest, out io.Writer) (
 		return at, errClosing
 	}
 	if err != nil {
-		return at, errors.Join(err, d.undo(ctx, func(ctx context.Context) error {
+		return at, errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error {
 			return d.undoAttach(ctx, op, addon, at.App)
 		}))
 	}
@@ -187,17 +187,17 @@ func (d *Daemon) undoAttach(ctx context.Context, op *operation, addon Addon, app
 	if err != nil {
 		return err
 	}
-	if err := d.disconnectAddon(ctx, addon, app); err != nil {
+	if err = d.disconnectAddon(ctx, addon, app); isAway(err) {
 		return err
 	}
-	return op.finish(ctx, func(tx Tx) error {
+	return errors.Join(err, op.finish(ctx, func(tx Tx) error {
 		for _, at := range attached {
 			if at.App == app {
 				return forgetAttachment(tx, at)
 			}
 		}
 		return nil
-	})
+	}))
 }
 
 // Detach takes an add-on from an app: a release without its config vars, and once

@@ -12,7 +12,7 @@ const (
 	opAttach  = "attach"  // connect, release
 	opDetach  = "detach"  // release, disconnect
 	opBounce  = "bounce"  // restart
-	opRotate  = "rotate"  // accept, release, retire
+	opRotate  = "rotate"  // accept, release, retire; or undo
 	opUpgrade = "upgrade" // prepare, replace, current
 )
 
@@ -65,8 +65,11 @@ func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.W
 	if errors.Is(context.Cause(ctx), errClosing) {
 		return errClosing
 	}
-	ctx = context.WithoutCancel(ctx)
-	return errors.Join(err, d.resumeApps(ctx, name), op.finish(ctx, func(tx Tx) error {
+	if isAway(err) {
+		err = errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.startAddonContainer(ctx, addon, out) }))
+	}
+	err = errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.resumeApps(ctx, name) }))
+	return errors.Join(err, op.finish(context.WithoutCancel(ctx), func(tx Tx) error {
 		return tx.RecordActivity(Activity{Time: now(), Member: member, Text: "restarted the add-on " + name})
 	}))
 }

@@ -78,7 +78,7 @@ func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Wr
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return errClosing
 		}
-		return errors.Join(err, d.undoRotate(context.WithoutCancel(ctx), op, out))
+		return errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.undoRotate(ctx, op, out) }))
 	}
 	if err := op.step(ctx, "retire", nil); err != nil {
 		return err
@@ -134,6 +134,9 @@ func (d *Daemon) acceptNext(ctx context.Context, op *operation, addon Addon, out
 		return Errorf(Failed, "%s did not take new credentials: %w", addon.Name, err).WithHint("towline addons:logs %s", addon.Name)
 	}
 	addon.Secrets = withMarked(next, oldSecret, present)
+	if err := d.switchSecrets(ctx, op, "release", addon); err != nil {
+		return err
+	}
 	return d.releaseSecrets(ctx, op, addon, out)
 }
 
@@ -148,8 +151,28 @@ func (d *Daemon) renderRotation(addon Addon, from, to map[string]string) (plugin
 	return m.Render(i)
 }
 
-// releaseSecrets records the add-on's secrets, at the step "release", writes its files
-// anew for the next start of its container, and releases its apps.
+// switchSecrets records the next step together with the add-on's secrets, which from then
+// on are in its apps' config vars.
+func (d *Daemon) switchSecrets(ctx context.Context, op *operation, step string, addon Addon) error {
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return err
+	}
+	attached, err := d.attachments(ctx, addon.Name)
+	if err != nil {
+		return err
+	}
+	return op.step(ctx, step, nil, func(tx Tx) error {
+		err := tx.UpdateAddon(addon)
+		for _, at := range attached {
+			err = errors.Join(err, setVars(tx, at.App, spec.Vars(at.Prefix)))
+		}
+		return err
+	})
+}
+
+// releaseSecrets writes the add-on's files anew, for the next start of its container, and
+// releases its apps.
 func (d *Daemon) releaseSecrets(ctx context.Context, op *operation, addon Addon, out io.Writer) error {
 	spec, err := d.renderAddon(addon)
 	if err != nil {
@@ -159,20 +182,6 @@ func (d *Daemon) releaseSecrets(ctx context.Context, op *operation, addon Addon,
 	if err != nil {
 		return err
 	}
-	err = op.step(ctx, "release", nil, func(tx Tx) error {
-		err := tx.UpdateAddon(addon)
-		for _, at := range attached {
-			err = errors.Join(err, setVars(tx, at.App, spec.Vars(at.Prefix)))
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return d.releaseAll(ctx, op, addon, spec, attached, out)
-}
-
-func (d *Daemon) releaseAll(ctx context.Context, op *operation, addon Addon, spec plugins.Spec, attached []AddonAttachment, out io.Writer) error {
 	if err := d.writeFiles(addon, spec); err != nil {
 		return err
 	}
@@ -220,8 +229,8 @@ func (d *Daemon) retireLocked(ctx context.Context, op *operation, addon Addon) e
 	})
 }
 
-// undoRotate brings the credentials of before back: to the apps that have others, and
-// to the service, which may have taken the new ones or not.
+// undoRotate brings the credentials of before back: to the apps that have others, at the
+// step "undo", and to the service, which may have taken the new ones or not.
 func (d *Daemon) undoRotate(ctx context.Context, op *operation, out io.Writer) error {
 	addon, err := d.Addon(ctx, op.Subject)
 	if err != nil {
@@ -231,7 +240,14 @@ func (d *Daemon) undoRotate(ctx context.Context, op *operation, out io.Writer) e
 	if len(old) > 0 { // switched already
 		present, next = old, present
 		addon.Secrets = withMarked(present, nextSecret, next)
-		err = d.releaseSecrets(ctx, op, addon, out)
+		if err := d.switchSecrets(ctx, op, "undo", addon); err != nil {
+			return err
+		}
+	}
+	if op.Step == "undo" {
+		if err = d.releaseSecrets(ctx, op, addon, out); isAway(err) {
+			return err
+		}
 	}
 	spec, rerr := d.renderRotation(addon, next, present)
 	if rerr != nil {
@@ -241,7 +257,9 @@ func (d *Daemon) undoRotate(ctx context.Context, op *operation, out io.Writer) e
 	if len(action.Command) == 0 {
 		action = spec.Rotate
 	}
-	if _, xerr := d.execIn(ctx, d.addonContainer(addon), action); xerr != nil {
+	if _, xerr := d.execIn(ctx, d.addonContainer(addon), action); isAway(xerr) {
+		return errors.Join(err, xerr)
+	} else if xerr != nil {
 		d.Log.Warn("take new credentials back", "addon", addon.Name, "err", xerr)
 	}
 	addon.Secrets = present
@@ -257,19 +275,11 @@ func (d *Daemon) recoverRotate(ctx context.Context, op *operation) error {
 	if err := d.startAddonContainer(ctx, addon, nil); err != nil {
 		return err
 	}
-	if op.Step == "accept" {
+	if op.Step == "accept" || op.Step == "undo" {
 		return d.undoRotate(ctx, op, nil)
 	}
 	if op.Step == "release" {
-		spec, err := d.renderAddon(addon)
-		if err != nil {
-			return err
-		}
-		attached, err := d.attachments(ctx, addon.Name)
-		if err != nil {
-			return err
-		}
-		if err := d.releaseAll(ctx, op, addon, spec, attached, nil); err != nil {
+		if err := d.releaseSecrets(ctx, op, addon, nil); err != nil {
 			return errors.Join(err, d.undoRotate(ctx, op, nil))
 		}
 		if err := op.step(ctx, "retire", nil); err != nil {

@@ -57,9 +57,9 @@ func (d *Daemon) UpgradeAddon(ctx context.Context, req UpgradeRequest, out io.Wr
 			return next, errClosing
 		}
 		say(out, " !     Going back to what was before")
-		return next, errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.undoUpgrade(ctx, op) }))
+		return next, errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.undoUpgrade(ctx, op) }))
 	}
-	return next, d.undo(ctx, func(ctx context.Context) error { return d.endUpgrade(ctx, op, next) })
+	return next, d.outlast(ctx, out, func(ctx context.Context) error { return d.endUpgrade(ctx, op, next) })
 }
 
 // planUpgrade checks the whole request and returns the add-on as it is to be.
@@ -102,6 +102,10 @@ func (d *Daemon) moveOn(ctx context.Context, op *operation, next Addon, out io.W
 	addon.Generation--
 	spec, err := d.renderAddon(next)
 	if err != nil {
+		return err
+	}
+	// An attempt before this one may not have been taken back whole.
+	if err := d.removeGeneration(ctx, next); err != nil {
 		return err
 	}
 	step(out, "Copying the data of %s", next.Name)

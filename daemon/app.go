@@ -115,7 +115,7 @@ func (d *Daemon) DestroyApp(ctx context.Context, name, member string, out io.Wri
 	if err != nil {
 		return err
 	}
-	return d.removeApp(ctx, op)
+	return d.outlast(ctx, out, func(ctx context.Context) error { return d.removeApp(ctx, op) })
 }
 
 // removeApp does all of a destroy but its first record. Every part may have been
@@ -146,6 +146,9 @@ func (d *Daemon) removeApp(ctx context.Context, op *operation) error {
 	}
 	return op.finish(ctx, func(tx Tx) error {
 		if err := tx.DeleteApp(name); err != nil && !isKind(err, NotFound) {
+			return err
+		}
+		if err := op.endOthers(tx, ofApp); err != nil {
 			return err
 		}
 		return tx.RecordActivity(Activity{Time: now(), Member: op.Member, App: name, Text: "destroyed the app"})

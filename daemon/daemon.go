@@ -87,21 +87,23 @@ func (d *Daemon) detach(ctx context.Context) (context.Context, context.CancelFun
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// undoWithin bounds how long something that failed is taken back again and again.
-const undoWithin = 5 * time.Minute
-
-// undo calls f, which ends an operation that cannot go on, or goes back. It is repeated
-// while Podman or the proxy is away: half done, the operation would stay so until the
-// next start, which is when the journal is read.
-func (d *Daemon) undo(ctx context.Context, f func(context.Context) error) error {
+// outlast calls f, which ends an operation or goes back to what was before it, until
+// neither Podman nor the proxy is away. Given up half done, the operation would stay so
+// until the next start, which is when the journal is read; and by then others may have
+// built on what it is to take back. The caller holds the subject's lock meanwhile.
+func (d *Daemon) outlast(ctx context.Context, out io.Writer, f func(context.Context) error) error {
 	ctx = context.WithoutCancel(ctx)
-	deadline := time.Now().Add(undoWithin)
+	told := false
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := f(ctx)
-		if !isAway(err) || d.closing.Err() != nil || time.Now().After(deadline) {
+		if !isAway(err) || d.closing.Err() != nil {
 			return err
 		}
-		d.Log.Warn("taking back what failed; trying again", "err", err, "in", wait)
+		if wait > time.Second && !told {
+			told = true
+			say(out, " !     Podman or the proxy is away; this ends as soon as it is back")
+		}
+		d.Log.Warn("half done while Podman or the proxy is away; trying again", "err", err, "in", wait)
 		select {
 		case <-time.After(wait):
 		case <-d.closing.Done():

@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"slices"
 )
 
 // The kinds of operation, each with its steps in order. A step is recorded before
@@ -20,7 +22,7 @@ const (
 	opRestore      = "restore"       // check, replace, current
 	opBackupDelete = "backup-delete" // delete
 	opConform      = "conform"       // run: has operations of its own
-	opRollback     = "rollback"      // data, release: each has operations of its own
+	opRollback     = "rollback"      // data, release: each has operations of its own; resume
 )
 
 // operation is a journal entry that is being carried out.
@@ -29,12 +31,27 @@ type operation struct {
 	d *Daemon
 }
 
+// What is done to an app, and to an add-on, and means nothing without it.
+var (
+	ofApp   = []string{opDeploy, opRelease, opRoll, opDestroy, opRun, opRollback}
+	ofAddon = []string{opProvision, opDeprovision, opAttach, opDetach, opBounce, opRotate, opUpgrade, opRestore}
+)
+
 // begin records a new operation at its first step, together with what else must
-// be in the same transaction.
+// be in the same transaction. An app whose destruction could not be ended takes no other.
 func (d *Daemon) begin(ctx context.Context, kind, subject, member, step string, data any, also ...func(Tx) error) (*operation, error) {
 	op := &operation{d: d, Operation: Operation{Kind: kind, Subject: subject, Member: member, Step: step, Started: now()}}
 	op.Data = encode(data)
 	err := d.Store.Update(ctx, func(tx Tx) error {
+		ops, err := tx.Operations()
+		if err != nil {
+			return err
+		}
+		destroying := func(o Operation) bool { return o.Kind == opDestroy && o.Subject == subject }
+		if kind != opDestroy && slices.Contains(ofApp, kind) && slices.ContainsFunc(ops, destroying) {
+			return Errorf(Conflict, "%s is being destroyed, and that could not be ended", subject).
+				WithHint("towline apps:destroy -a %s --confirm %s", subject, subject)
+		}
 		for _, f := range also {
 			if err := f(tx); err != nil {
 				return err
@@ -73,7 +90,8 @@ func (op *operation) step(ctx context.Context, step string, data any, also ...fu
 	return nil
 }
 
-// finish takes the operation out of the journal: it is done, or undone.
+// finish takes the operation out of the journal: it is done, or undone. One that has
+// ended with its subject is no error.
 func (op *operation) finish(ctx context.Context, also ...func(Tx) error) error {
 	op.d.fault(op.Kind + ":" + op.Step + ":done")
 	return op.d.Store.Update(ctx, func(tx Tx) error {
@@ -82,8 +100,24 @@ func (op *operation) finish(ctx context.Context, also ...func(Tx) error) error {
 				return err
 			}
 		}
-		return tx.DeleteOperation(op.ID)
+		if err := tx.DeleteOperation(op.ID); err != nil && !isKind(err, NotFound) {
+			return err
+		}
+		return nil
 	})
+}
+
+// endOthers takes all other operations of these kinds on the same subject out of the
+// journal, as the subject is gone. Left there, the next start would carry them out on
+// whatever has its name by then.
+func (op *operation) endOthers(tx Tx, kinds []string) error {
+	ops, err := tx.Operations()
+	for _, o := range ops {
+		if o.ID != op.ID && o.Subject == op.Subject && slices.Contains(kinds, o.Kind) {
+			err = errors.Join(err, tx.DeleteOperation(o.ID))
+		}
+	}
+	return err
 }
 
 func (d *Daemon) fault(point string) {

@@ -251,7 +251,7 @@ func (d *Daemon) reroll(ctx context.Context, member string, r *rollout, out io.W
 	if errors.Is(context.Cause(ctx), errClosing) {
 		return errClosing
 	}
-	return errors.Join(err, d.undo(ctx, func(ctx context.Context) error {
+	return errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error {
 		err := d.removeWhere(ctx, map[string]string{labelApp: r.release.App}, func(c Container) bool {
 			return c.Labels[labelOperation] == fmt.Sprint(op.ID)
 		})

@@ -116,7 +116,7 @@ func (d *Daemon) startThrowaway(ctx context.Context, c ContainerSpec, spec plugi
 }
 
 func (d *Daemon) removeThrowaway(ctx context.Context, c ContainerSpec, spec plugins.Spec) error {
-	return d.undo(ctx, func(ctx context.Context) error {
+	return d.outlast(ctx, nil, func(ctx context.Context) error {
 		err := d.Engine.RemoveContainer(ctx, c.Name)
 		if spec.Probe.Port != 0 {
 			err = errors.Join(err, d.Engine.RemoveNetwork(ctx, c.Name))
@@ -193,7 +193,7 @@ func (d *Daemon) transfer(ctx context.Context, c ContainerSpec, t plugins.Transf
 		// What it writes is data, not a log.
 		c.LogPath, c.LogSize = "", 0
 		defer func() {
-			err = errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.Engine.RemoveContainer(ctx, c.Name) }))
+			err = errors.Join(err, d.outlast(ctx, nil, func(ctx context.Context) error { return d.Engine.RemoveContainer(ctx, c.Name) }))
 		}()
 		if err := d.createProcess(ctx, c); err != nil {
 			return err

@@ -58,14 +58,14 @@ func (d *Daemon) Provision(ctx context.Context, req ProvisionRequest, out io.Wri
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return Addon{}, errClosing
 		}
-		return Addon{}, errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.removeAddon(ctx, op, addon.Name) }))
+		return Addon{}, errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.removeAddon(ctx, op, addon.Name) }))
 	}
 
 	vars := spec.Vars(req.Prefix)
 	addon.Status = AddonReady
 	err = op.step(ctx, "attach", nil, func(tx Tx) error { return attach(tx, addon, req, vars) })
 	if err != nil {
-		return Addon{}, errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.removeAddon(ctx, op, addon.Name) }))
+		return Addon{}, errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.removeAddon(ctx, op, addon.Name) }))
 	}
 	return addon, d.releaseAddon(ctx, op, req.App, "Attach "+addon.Name, out)
 }
@@ -222,7 +222,7 @@ func (d *Daemon) Deprovision(ctx context.Context, name, member string, out io.Wr
 		return err
 	}
 	step(out, "Removing %s and its data", name)
-	return d.removeAddon(ctx, op, name)
+	return d.outlast(ctx, out, func(ctx context.Context) error { return d.removeAddon(ctx, op, name) })
 }
 
 // detachAddon takes an add-on's config vars from one app. They go even if the app
@@ -258,7 +258,7 @@ func (d *Daemon) removeAddon(ctx context.Context, op *operation, name string) er
 		if err := tx.DeleteAddon(name); err != nil && !isKind(err, NotFound) {
 			return err
 		}
-		return nil
+		return op.endOthers(tx, ofAddon)
 	})
 }
 

@@ -23,7 +23,7 @@ func (d *Daemon) release(ctx context.Context, op *operation, rel *Release, out i
 	}
 	d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d failed: %v", rel.Version, err))
 	rel.Error = err.Error()
-	return errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.failRelease(ctx, op, *rel) }))
+	return errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.failRelease(ctx, op, *rel) }))
 }
 
 func (d *Daemon) tryRelease(ctx context.Context, op *operation, rel *Release, out io.Writer) error {

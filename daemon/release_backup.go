@@ -162,7 +162,7 @@ func (d *Daemon) RollbackWithData(ctx context.Context, app, member string, versi
 		say(out, " !     Going back to the data of before")
 		return rel, errors.Join(err, d.undoRollback(ctx, op, data, out))
 	}
-	return rel, d.endRollback(ctx, op)
+	return rel, d.endRollback(ctx, op, out)
 }
 
 func (d *Daemon) rollBack(ctx context.Context, op *operation, data rollbackData, target Release, out io.Writer) (Release, error) {
@@ -261,12 +261,17 @@ func (d *Daemon) undoRollback(ctx context.Context, op *operation, data rollbackD
 	if err != nil {
 		d.Logs.Write(op.Subject, "system", "release", err.Error())
 	}
-	return errors.Join(err, d.endRollback(ctx, op))
+	return errors.Join(err, d.endRollback(ctx, op, out))
 }
 
-// endRollback lets the requests go.
-func (d *Daemon) endRollback(ctx context.Context, op *operation) error {
-	if err := d.Router.Resume(ctx, op.Subject); err != nil && !isKind(err, NotFound) {
+// endRollback lets the requests go. That is a step of its own: once they write, the data
+// must not be put back again.
+func (d *Daemon) endRollback(ctx context.Context, op *operation, out io.Writer) error {
+	if err := op.step(ctx, "resume", nil); err != nil {
+		return err
+	}
+	err := d.outlast(ctx, out, func(ctx context.Context) error { return d.Router.Resume(ctx, op.Subject) })
+	if err != nil && !isKind(err, NotFound) {
 		return err
 	}
 	return op.finish(ctx)
@@ -286,8 +291,8 @@ func (d *Daemon) recoverRollback(ctx context.Context, op *operation) error {
 	if err != nil {
 		return err
 	}
-	if app.Current != data.From {
-		return d.endRollback(ctx, op)
+	if app.Current != data.From || op.Step == "resume" {
+		return d.endRollback(ctx, op, nil)
 	}
 	return d.undoRollback(ctx, op, data, nil)
 }

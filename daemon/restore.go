@@ -72,10 +72,10 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return addon, errClosing
 		}
-		return addon, errors.Join(d.explainFull(ctx, err), d.undo(ctx, func(ctx context.Context) error { return d.undoRestore(ctx, op) }))
+		return addon, errors.Join(d.explainFull(ctx, err), d.outlast(ctx, out, func(ctx context.Context) error { return d.undoRestore(ctx, op) }))
 	}
 	if !req.hold {
-		if err := d.resumeApps(ctx, addon.Name); err != nil {
+		if err := d.outlast(ctx, out, func(ctx context.Context) error { return d.resumeApps(ctx, addon.Name) }); err != nil {
 			return next, err
 		}
 	}
@@ -152,6 +152,10 @@ func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon
 // replaceData moves the add-on to the next generation. Requests of its apps wait when it
 // returns.
 func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Addon, from source, out io.Writer) error {
+	// An attempt before this one may not have been taken back whole.
+	if err := d.removeGeneration(ctx, next); err != nil {
+		return err
+	}
 	for _, name := range d.volumeNames(next) {
 		if err := d.Engine.EnsureVolume(ctx, name, addonLabels(next.Name)); err != nil {
 			return err
@@ -319,6 +323,9 @@ func (d *Daemon) importDump(ctx context.Context, next Addon, dump io.Reader) (er
 // keepOldData makes a backup of what the restore replaced, then removes it. It holds
 // the state of the very moment at which the service was stopped.
 func (d *Daemon) keepOldData(ctx context.Context, op *operation, old Addon, out io.Writer) error {
+	if err := d.notCurrent(ctx, old); err != nil {
+		return err
+	}
 	step(out, "Keeping the data of before as a backup")
 	data, err := decode[backupData](op.Operation)
 	if err != nil {
@@ -396,11 +403,12 @@ func (d *Daemon) recoverBackup(ctx context.Context, op *operation) error {
 		return d.removeBackup(ctx, op, b)
 	}
 	addon, err := d.Addon(ctx, op.Subject)
+	if op.Kind == opBackup && (err == nil || isKind(err, NotFound)) {
+		addon.Name = op.Subject // backups outlive their add-on
+		return d.recoverCapture(ctx, op, addon, data.Backup)
+	}
 	if err != nil {
 		return err
-	}
-	if op.Kind == opBackup {
-		return d.recoverCapture(ctx, op, addon, data.Backup)
 	}
 	if op.Step != "current" {
 		return d.undoRestore(ctx, op)

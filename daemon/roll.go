@@ -72,7 +72,7 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 	}
 	if err := d.swap(ctx, r, web); isAway(err) {
 		// The proxy may have switched, and not lived to say so.
-		return errors.Join(err, d.undo(ctx, func(ctx context.Context) error { return d.routeBack(ctx, r.release.App, before) }))
+		return errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.routeBack(ctx, r.release.App, before) }))
 	} else if err != nil {
 		return err
 	}
@@ -343,7 +343,11 @@ func (d *Daemon) routeBack(ctx context.Context, app string, before *Route) error
 	if before == nil {
 		return d.Router.Remove(ctx, app)
 	}
-	return d.Router.Deploy(ctx, *before)
+	if err := d.Router.Deploy(ctx, *before); err != nil {
+		return err
+	}
+	// What it served meanwhile has requests to answer, and is about to go.
+	return d.Router.Drain(ctx, app, drainBudget)
 }
 
 // route is what the proxy should serve for the rollout.

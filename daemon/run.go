@@ -70,7 +70,7 @@ func (d *Daemon) removeRun(ctx context.Context, op *operation, container string)
 	d.Log.Error("remove one-off", "container", container, "err", err)
 	if isAway(err) {
 		d.goBackground(func(ctx context.Context) {
-			if err := d.undo(ctx, remove); err != nil {
+			if err := d.outlast(ctx, nil, remove); err != nil {
 				d.Log.Error("remove one-off", "container", container, "err", err)
 			}
 		})

@@ -249,8 +249,12 @@ func (d *Daemon) attachedApps(ctx context.Context, addon string) (apps []string,
 	return apps, err
 }
 
-// removeGeneration removes the container, the volumes and the files of one generation.
+// removeGeneration removes the container, the volumes and the files of one generation,
+// which must not be the current one.
 func (d *Daemon) removeGeneration(ctx context.Context, a Addon) error {
+	if err := d.notCurrent(ctx, a); err != nil {
+		return err
+	}
 	d.supervisor.forget(d.addonContainer(a))
 	if err := d.Engine.RemoveContainer(ctx, d.addonContainer(a)); err != nil {
 		return err
@@ -265,6 +269,16 @@ func (d *Daemon) removeGeneration(ctx context.Context, a Addon) error {
 		}
 	}
 	return errors.Join(err, os.RemoveAll(d.filesDir(a)))
+}
+
+// notCurrent refuses the generation that has the add-on's data: whoever is about to remove
+// that is mistaken.
+func (d *Daemon) notCurrent(ctx context.Context, a Addon) error {
+	now, err := d.Addon(ctx, a.Name)
+	if err == nil && now.Generation == a.Generation {
+		return Errorf(Conflict, "%s runs on its generation %d, which stays", a.Name, a.Generation)
+	}
+	return err
 }
 
 // removeService removes all that an add-on is of, data included.

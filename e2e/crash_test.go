@@ -169,6 +169,10 @@ func TestCrashInReconcile(t *testing.T) {
 				}
 			}
 			startDaemon(t, s)
+			eventually(t, func() string { // the start waits for no app for ever
+				_, reason := version(t, s, "crash")
+				return reason
+			})
 			assertApp(t, s, "crash", "one")
 		})
 	}
@@ -247,7 +251,7 @@ func TestCrashInProvision(t *testing.T) {
 			t.Fatal(r)
 		}
 	})
-	assertAddon(t, s)
+	assertAddon(t, s, "one")
 	destroy()
 	t.Logf("a provision records %v", points)
 	attached := slices.Index(points, "provision:attach")
@@ -267,7 +271,7 @@ func TestCrashInProvision(t *testing.T) {
 					t.Fatal(r)
 				}
 			}
-			assertAddon(t, s)
+			assertAddon(t, s, "one")
 			destroy()
 		})
 	}
@@ -298,9 +302,9 @@ func assertNoAddon(t *testing.T, s *stack.Stack) {
 }
 
 // assertAddon: it runs, and what serves has its address.
-func assertAddon(t *testing.T, s *stack.Stack) {
+func assertAddon(t *testing.T, s *stack.Stack, version string) {
 	t.Helper()
-	assertApp(t, s, "crash", "one")
+	assertApp(t, s, "crash", version)
 	list := decode[[]addon](t, s, "addons", "-a", "crash")
 	if len(list) != 1 || list[0].Name != "redis-crash" || list[0].Status != "ready" {
 		t.Errorf("add-ons %v", list)

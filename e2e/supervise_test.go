@@ -100,7 +100,7 @@ func (r *relay) stop() {
 // running lists the stack's containers that run, by name.
 func running(t *testing.T, s *stack.Stack) []string {
 	t.Helper()
-	out, err := stack.Podman("ps", "--filter", "label=towline="+s.Name, "--format", "{{.Names}}")
+	out, err := stack.Listing("ps", "--filter", "label=towline="+s.Name, "--format", "{{.Names}}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,8 @@ func TestOldProcessesGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := client.Get(s.URL("shop", "/stream?n=100&ms=300")) // 30 s
+	client.Timeout = 0
+	res, err := client.Get(s.URL("shop", "/stream?n=1000&ms=300")) // 5 min
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +272,7 @@ func TestThawIsInsistedOn(t *testing.T) {
 	case result := <-captured:
 		t.Fatalf("it never came to the thaw: %s", result)
 	}
-	out, err := stack.Podman("ps", "--filter", "label=towline="+s.Name, "--filter", "status=paused", "--format", "{{.Names}}")
+	out, err := stack.Listing("ps", "--filter", "label=towline="+s.Name, "--filter", "status=paused", "--format", "{{.Names}}")
 	if err != nil || out == "" {
 		t.Fatalf("nothing is frozen: %q, %v", out, err)
 	}
@@ -318,7 +319,7 @@ func TestUndoIsInsistedOn(t *testing.T) {
 		t.Fatalf("it never came to the start: %s", result)
 	}
 	eventually(t, func() string {
-		if log := s.DaemonLog(); !strings.Contains(log, "taking back what failed") {
+		if log := s.DaemonLog(); !strings.Contains(log, "trying again") {
 			return "nothing is taken back: " + log
 		}
 		return ""
@@ -404,7 +405,7 @@ func TestWhatWasForOnceGoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told := strings.Count(s.DaemonLog(), "taking back what failed")
+		told := strings.Count(s.DaemonLog(), "trying again")
 		tripped := make(chan struct{})
 		r.mu.Lock()
 		r.trip, r.tripped = "DELETE ", tripped
@@ -417,7 +418,7 @@ func TestWhatWasForOnceGoes(t *testing.T) {
 			t.Fatalf("%s: nothing was removed: %s", line, ended)
 		}
 		eventually(t, func() string {
-			if log := s.DaemonLog(); strings.Count(log, "taking back what failed") == told {
+			if log := s.DaemonLog(); strings.Count(log, "trying again") == told {
 				return "nothing is taken back: " + log
 			}
 			return ""

@@ -93,6 +93,6 @@ func nft(ctx context.Context, script string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return daemon.Errorf(daemon.Unavailable, "keep networks apart: %w: %s", err, bytes.TrimSpace(out)).
+	return daemon.Errorf(daemon.Failed, "keep networks apart: %w: %s", err, bytes.TrimSpace(out)).
 		WithHint("Towline needs nft, of the package nftables, and a kernel with nf_tables")
 }

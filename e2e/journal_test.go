@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"towline/e2e/stack"
+)
+
+// guest is a container of nobody's in a network of the stack's, which then can't be
+// removed. leave takes it away.
+func guest(t *testing.T, network string) (leave func()) {
+	t.Helper()
+	out, err := stack.Podman("run", "--detach", "--network", network, "--entrypoint", "sleep", testImage, "1000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave = func() {
+		if _, err := stack.Podman("rm", "--force", "--time", "0", "--ignore", strings.TrimSpace(out)); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(leave)
+	return leave
+}
+
+// TestNamesakes: what was left to do when something could not be destroyed is never done
+// to what has its name later.
+func TestNamesakes(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{})
+	app := newApp(t, s, "crash")
+	app.deploy(usual("one"))
+	admin(t, s, "addons:create redis -a crash")
+
+	leave := guest(t, s.Name+"-addon-redis-crash")
+	if r := s.SSH(t.Context(), stack.Admin, nil, "addons:destroy redis-crash --confirm redis-crash"); r.Code == 0 {
+		t.Fatalf("its network has a guest: %s", r)
+	}
+	if r := s.SSH(t.Context(), stack.Admin, nil, "addons:restart redis-crash"); r.Code != 6 {
+		t.Errorf("half destroyed, it is restarted: %s", r)
+	}
+	leave()
+	admin(t, s, "addons:destroy redis-crash --confirm redis-crash")
+
+	leave = guest(t, s.Name+"-crash")
+	if r := s.SSH(t.Context(), stack.Admin, nil, "apps:destroy -a crash --confirm crash"); r.Code == 0 {
+		t.Fatalf("its network has a guest: %s", r)
+	}
+	app.commit(usual("two"))
+	if r := app.push(); r.Code == 0 || !strings.Contains(r.Stderr, "crash is being destroyed") {
+		t.Errorf("half destroyed, it is deployed to: %s", r)
+	}
+	leave()
+	admin(t, s, "apps:destroy -a crash --confirm crash")
+
+	app = newApp(t, s, "crash")
+	app.deploy(usual("three"))
+	admin(t, s, "addons:create redis -a crash")
+	withRedis(t, s, func(c *redis.Client) error { return c.Set(t.Context(), "kept", "yes", 0).Err() })
+	restartDaemon(t, s)
+	assertAddon(t, s, "three")
+	withRedis(t, s, func(c *redis.Client) error { return c.Get(t.Context(), "kept").Err() })
+}
+
+// TestRotationIsTakenBack: Podman's service goes away when the service has new
+// credentials, and while an app gets them. Once it is back both have those of before, and
+// no others.
+func TestRotationIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for _, at := range []*relay{{trip: "/exec/", answered: true}, {trip: "/containers/create"}} {
+		t.Run(strings.ReplaceAll(at.trip, "/", " "), func(t *testing.T) {
+			t.Parallel()
+			rotationIsTakenBack(t, at)
+		})
+	}
+}
+
+func rotationIsTakenBack(t *testing.T, r *relay) {
+	trip := r.trip
+	r.path, r.to, r.trip, r.tripped = filepath.Join(t.TempDir(), "podman.sock"), podmanSocket, "", make(chan struct{})
+	r.start(t)
+	s := ownStack(t, stack.Options{Podman: r.path})
+	t.Cleanup(r.stop)
+	newApp(t, s, "crash").deploy(usual("one"))
+	admin(t, s, "addons:create redis -a crash")
+	before := appConfig(t, s, "crash")["REDISCLOUD_URL"]
+	r.mu.Lock()
+	r.trip = trip
+	r.mu.Unlock()
+	rotated := make(chan stack.Result, 1)
+	go func() { rotated <- s.SSH(t.Context(), stack.Admin, nil, "addons:rotate redis-crash") }()
+	select {
+	case <-r.tripped:
+	case result := <-rotated:
+		t.Fatalf("it never came to the app: %s", result)
+	}
+	eventually(t, func() string {
+		if log := s.DaemonLog(); !strings.Contains(log, "trying again") {
+			return "nothing is tried again: " + log
+		}
+		return ""
+	})
+	r.start(t)
+	if result := <-rotated; result.Code == 0 {
+		t.Errorf("the rotation did not fail: %s", result)
+	}
+	settled(t, s)
+	if after := appConfig(t, s, "crash")["REDISCLOUD_URL"]; after != before {
+		t.Errorf("REDISCLOUD_URL was %s, is %s", before, after)
+	}
+	assertAddon(t, s, "one")
+	withRedis(t, s, func(c *redis.Client) error {
+		user, err := c.Do(t.Context(), "ACL", "GETUSER", "rediscloud").Result()
+		if passwords, _ := user.(map[any]any)["passwords"].([]any); len(passwords) != 1 {
+			t.Errorf("the service takes %d passwords", len(passwords))
+		}
+		return err
+	})
+}
