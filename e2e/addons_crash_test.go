@@ -109,7 +109,7 @@ func assertNoCheck(t *testing.T, s *stack.Stack) {
 		}
 	}
 	for _, args := range [][]string{{"ps", "--all", "--format", "{{.Names}}"}, {"volume", "ls"}, {"network", "ls"}} {
-		if out, err := stack.Podman(args...); err != nil || strings.Contains(out, s.Name+"-addon-plugincheck") || strings.Contains(out, s.Name+"-plugincheck") {
+		if out, err := stack.Listing(args...); err != nil || strings.Contains(out, s.Name+"-addon-plugincheck") || strings.Contains(out, s.Name+"-plugincheck") {
 			t.Errorf("podman %s: %v %s", args[0], err, out)
 		}
 	}

@@ -63,7 +63,7 @@ func getPage(t *testing.T, s *stack.Stack, page url.URL, login *url.Userinfo) (s
 // neo4jBrowser opens Neo4j's own page, with Bolt on the same host, and closes it again.
 func neo4jBrowser(t *testing.T, s *stack.Stack, addon string, config map[string]string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	bolt := url.UserPassword(config["GRAPHENEDB_BOLT_USER"], config["GRAPHENEDB_BOLT_PASSWORD"])
 	_, stale := openPage(t, s, addon)
@@ -206,7 +206,7 @@ func forwardRedis(t *testing.T, s *stack.Stack, addon, raw string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.Addr, options.MaxRetries, options.PoolSize = place.Address, -1, 12
+	options.Addr, options.MaxRetries, options.PoolSize, options.ReadTimeout = place.Address, -1, 12, time.Minute
 	client := redis.NewClient(options)
 	// More at a time than sshd allows sessions of one connection.
 	var clients sync.WaitGroup

@@ -37,7 +37,7 @@ func fromHere(t *testing.T, s *stack.Stack, addon, raw string) string {
 
 func addressOf(t *testing.T, s *stack.Stack, addon string) string {
 	t.Helper()
-	names, err := stack.Podman("ps", "--filter", "label=towline="+s.Name, "--filter", "name="+s.Name+"-addon-"+addon+".", "--format", "{{.Names}}")
+	names, err := stack.Listing("ps", "--filter", "label=towline="+s.Name, "--filter", "name="+s.Name+"-addon-"+addon+".", "--format", "{{.Names}}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,9 +179,12 @@ func isolation(t *testing.T, s *stack.Stack) {
 		}
 	}
 	admin(t, s, "addons:attach redis-graphs -a stranger")
-	if got := reach("redis-graphs 6379"); got != "reached" {
-		t.Errorf("attached: %q", got)
-	}
+	eventually(t, func() string { // a second is not long on a busy machine
+		if got := reach("redis-graphs 6379"); got != "reached" {
+			return fmt.Sprintf("attached: %q", got)
+		}
+		return ""
+	})
 	admin(t, s, "addons:detach redis-graphs -a stranger")
 	eventually(t, func() string {
 		if got := reach("redis-graphs 6379"); got != "not reached" {
@@ -203,7 +206,19 @@ func TestRotateUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	here := fromHere(t, s, "redis-turning", before)
+	// The service may forget the old password as soon as the old processes are gone: this
+	// keeps one until the command has ended.
+	client, err := s.Client(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Timeout = 0
+	stream, err := client.Get(s.URL("turning", "/stream?n=1000&ms=100"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	logins, failed := whileLoggingIn(t, here, func() { admin(t, s, "addons:rotate redis-turning") })
+	stream.Body.Close()
 	report := load.Stop()
 	if failed != nil || logins == 0 {
 		t.Errorf("after %d logins: %v", logins, failed)
@@ -242,8 +257,6 @@ func whileLoggingIn(t *testing.T, target string, f func()) (logins int, failed e
 			if failed = login(t.Context(), target); failed == nil {
 				logins++
 			}
-			// The service may forget the old password as soon as the old processes
-			// are gone, which is after the command's last line.
 			select {
 			case <-ctx.Done():
 			case <-time.After(5 * time.Millisecond):

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -102,13 +103,12 @@ func sftp(t *testing.T, s *stack.Stack) (w *wire, repository string, flags []str
 			t.Fatal(err)
 		}
 	}
-	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := stack.FreePorts(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := probe.Addr().String()
-	probe.Close()
-	_, port, _ := net.SplitHostPort(address)
+	port := strconv.Itoa(free[0])
+	address := net.JoinHostPort("127.0.0.1", port)
 	config := fmt.Sprintf("Port %s\nListenAddress 127.0.0.1\nHostKey %s\nPidFile none\nAuthorizedKeysFile %s.pub\nStrictModes no\n"+
 		"PermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nUseDNS no\nSubsystem sftp internal-sftp\n",
 		port, s.KeyFile("elsewhere-host"), s.KeyFile("elsewhere-user"))
@@ -261,7 +261,7 @@ func TestOffsite(t *testing.T) {
 	if b.Status != "good" {
 		t.Fatalf("%+v", b)
 	}
-	eventually(t, func() string {
+	within(t, 3*time.Minute, func() string {
 		if list := admin(t, s, "backups redis-away"); !strings.Contains(list, "FAILED") || !strings.Contains(list, "ELSEWHERE") {
 			return "no failure is listed:\n" + list
 		}

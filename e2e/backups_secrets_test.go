@@ -65,7 +65,7 @@ func TestRestorePostgresAfterRotation(t *testing.T) {
 	psql := func(query string) string {
 		t.Helper()
 		url := strings.Replace(appConfig(t, s, "turn")["DATABASE_URL"], "postgres-turn", addressOf(t, s, "postgres-turn"), 1)
-		names, err := stack.Podman("ps", "--filter", "name="+s.Name+"-addon-postgres-turn", "--format", "{{.Names}}")
+		names, err := stack.Listing("ps", "--filter", "name="+s.Name+"-addon-postgres-turn", "--format", "{{.Names}}")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -288,7 +288,7 @@ func assertBackups(t *testing.T, s *stack.Stack, addon string) {
 	if count(o.Containers) != 1 || count(o.Volumes) != 1 {
 		t.Errorf("of %s there are: %s", addon, o)
 	}
-	out, err := stack.Podman("ps", "--filter", "label=towline="+s.Name, "--format", "{{.Names}} {{.Status}}")
+	out, err := stack.Listing("ps", "--filter", "label=towline="+s.Name, "--format", "{{.Names}} {{.Status}}")
 	if err != nil || !strings.Contains(out, " Up ") {
 		t.Errorf("runs: %q %v", out, err)
 	}

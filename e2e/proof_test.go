@@ -20,7 +20,7 @@ func TestProofDies(t *testing.T) {
 	done := make(chan stack.Result)
 	go func() { done <- s.SSH(t.Context(), stack.Admin, nil, "backups:capture neo4j-dies") }()
 	eventually(t, func() string {
-		out, err := stack.Podman("ps", "--filter", "name="+s.Name+"-proof-", "--format", "{{.Names}}")
+		out, err := stack.Listing("ps", "--filter", "name="+s.Name+"-proof-", "--format", "{{.Names}}")
 		if err == nil && strings.TrimSpace(out) != "" {
 			_, err = stack.Podman("kill", "--signal", "KILL", strings.TrimSpace(out))
 			if err == nil {

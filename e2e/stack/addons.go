@@ -7,7 +7,7 @@ import (
 
 // Address is an IP address at which the host reaches the container of an add-on.
 func (s *Stack) Address(addon string) (string, error) {
-	out, err := Podman("ps", "--filter", "label=towline="+s.Name, "--format", "{{.Names}}")
+	out, err := Listing("ps", "--filter", "label=towline="+s.Name, "--format", "{{.Names}}")
 	if err != nil {
 		return "", err
 	}

@@ -36,7 +36,7 @@ func (s *Stack) Client(keepAlive bool) (*http.Client, error) {
 	}
 	dialer := net.Dialer{Timeout: 10 * time.Second}
 	return &http.Client{
-		Timeout: time.Minute,
+		Timeout: 3 * time.Minute, // longer than any request is made to wait
 		Transport: &http.Transport{
 			TLSClientConfig:   config,
 			DisableKeepAlives: !keepAlive,

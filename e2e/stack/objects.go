@@ -28,7 +28,7 @@ func objects(name string) (o Objects, err error) {
 		{&o.Images, []string{"images", "--format", "{{.Repository}}:{{.Tag}}"}},
 	}
 	for _, l := range lists {
-		out, err := listing(l.args...)
+		out, err := Listing(l.args...)
 		if err != nil {
 			return o, err
 		}
@@ -39,9 +39,9 @@ func objects(name string) (o Objects, err error) {
 	return o, nil
 }
 
-// listing asks again where Podman fails over an object that another test has just
+// Listing runs Podman, and asks again where Podman fails over an object that another test has just
 // removed: it looks at each after it has listed them all.
-func listing(args ...string) (out string, err error) {
+func Listing(args ...string) (out string, err error) {
 	for range 20 {
 		if out, err = Podman(args...); err == nil {
 			break

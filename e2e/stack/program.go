@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -116,16 +117,26 @@ func dialOnce(network, address string) error {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freePort is the wanted port, or any other that nobody has.
-func freePort(want int) (int, error) {
-	l, err := net.Listen("tcp", loopback(want))
-	if err != nil && want != 0 {
-		l, err = net.Listen("tcp", loopback(0))
+// FreePorts are the wanted ports, or others that nobody has. They are all held until the
+// last is found, or it could be the first, and lie below those that the kernel gives to
+// whoever wants any: they stay free until they are listened on.
+func FreePorts(wants ...int) (ports []int, err error) {
+	other := func() int { return 20000 + rand.IntN(12000) }
+	for _, port := range wants {
+		if port == 0 {
+			port = other()
+		}
+		l, err := net.Listen("tcp", loopback(port))
+		for try := 0; err != nil && try < 100; try++ {
+			l, err = net.Listen("tcp", loopback(other()))
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+	return ports, nil
 }
 
 // Root is the directory of the sources.

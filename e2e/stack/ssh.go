@@ -44,11 +44,12 @@ func (s *Stack) startSSHD() error {
 // StartPlainSSHD starts another sshd, where the administrator's key has no forced
 // command: what it costs to run nothing at all. It ends with the stack.
 func (s *Stack) StartPlainSSHD() (port int, err error) {
-	if port, err = freePort(0); err != nil {
+	ports, err := FreePorts(0)
+	if err != nil {
 		return 0, err
 	}
-	s.plain, err = s.runSSHD("plain-sshd", port, s.KeyFile(Admin)+".pub")
-	return port, err
+	s.plain, err = s.runSSHD("plain-sshd", ports[0], s.KeyFile(Admin)+".pub")
+	return ports[0], err
 }
 
 // runSSHD starts an sshd that reads nothing of the system's configuration.

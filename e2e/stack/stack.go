@@ -66,14 +66,11 @@ func Start(ctx context.Context, o Options) (s *Stack, err error) {
 	if err := s.makeDir(); err != nil {
 		return s, err
 	}
-	for _, port := range []struct {
-		want int
-		got  *int
-	}{{o.HTTPPort, &s.HTTPPort}, {o.HTTPSPort, &s.HTTPSPort}, {o.SSHPort, &s.SSHPort}} {
-		if *port.got, err = freePort(port.want); err != nil {
-			return s, err
-		}
+	ports, err := FreePorts(o.HTTPPort, o.HTTPSPort, o.SSHPort)
+	if err != nil {
+		return s, err
 	}
+	s.HTTPPort, s.HTTPSPort, s.SSHPort = ports[0], ports[1], ports[2]
 	if err := s.installPrograms(); err != nil {
 		return s, err
 	}
