@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"io"
 	"slices"
 )
 
@@ -98,6 +99,55 @@ func (d *Daemon) AddonInfo(ctx context.Context, name string) (AddonInfo, error) 
 func (d *Daemon) attachments(ctx context.Context, addon string) ([]AddonAttachment, error) {
 	all, err := read(ctx, d, Tx.Attachments)
 	return slices.DeleteFunc(all, func(at AddonAttachment) bool { return at.Addon != addon }), err
+}
+
+// lockAttached locks the apps that an add-on is attached to, in order of their names, then
+// the add-on: with that, no other app can be attached to it.
+func (d *Daemon) lockAttached(ctx context.Context, name string, out io.Writer) (unlock func(), _ error) {
+	for {
+		apps, err := d.attachedApps(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		slices.Sort(apps)
+		unlock, err := d.lockAll(ctx, apps, name, out)
+		if err != nil {
+			return nil, err
+		}
+		now, err := d.attachedApps(ctx, name)
+		slices.Sort(now)
+		if err == nil && slices.Equal(apps, now) {
+			return unlock, nil
+		}
+		unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (d *Daemon) lockAll(ctx context.Context, apps []string, addon string, out io.Writer) (unlock func(), err error) {
+	var unlocks []func()
+	unlock = func() {
+		for _, u := range slices.Backward(unlocks) {
+			u()
+		}
+	}
+	for _, app := range apps {
+		u, err := d.lockApp(ctx, app, out)
+		if err != nil {
+			unlock()
+			return nil, err
+		}
+		unlocks = append(unlocks, u)
+	}
+	u, err := d.lockAddon(ctx, addon)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	unlocks = append(unlocks, u)
+	return unlock, nil
 }
 
 // AllowedAddon tells whether the member may do p with an app that the add-on is

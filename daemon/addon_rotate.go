@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 
 	"towline/plugins"
@@ -86,40 +85,6 @@ func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Wr
 	step(out, "The old ones go with the last process that has them")
 	d.persist(op, "forgetting old credentials", d.retireOld)
 	return nil
-}
-
-// lockAttached locks the apps that an add-on is attached to, then the add-on.
-func (d *Daemon) lockAttached(ctx context.Context, name string, out io.Writer) (unlock func(), err error) {
-	var unlocks []func()
-	unlock = func() {
-		for _, u := range slices.Backward(unlocks) {
-			u()
-		}
-	}
-	defer func() {
-		if err != nil {
-			unlock()
-			unlock = nil
-		}
-	}()
-	attached, err := d.attachments(ctx, name)
-	if err != nil {
-		return unlock, err
-	}
-	slices.SortFunc(attached, func(a, b AddonAttachment) int { return strings.Compare(a.App, b.App) })
-	for _, at := range attached {
-		u, err := d.lockApp(ctx, at.App, out)
-		if err != nil {
-			return unlock, err
-		}
-		unlocks = append(unlocks, u)
-	}
-	u, err := d.lockAddon(ctx, name)
-	if err != nil {
-		return unlock, err
-	}
-	unlocks = append(unlocks, u)
-	return unlock, nil
 }
 
 // acceptNext has the service take the next secrets, makes them the present ones, and

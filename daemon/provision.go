@@ -186,23 +186,16 @@ func (d *Daemon) Deprovision(ctx context.Context, name, member string, out io.Wr
 	if _, err := d.Addon(ctx, name); err != nil {
 		return err
 	}
-	attached, err := d.attachments(ctx, name)
-	if err != nil {
-		return err
-	}
-	for _, at := range attached {
-		unlock, err := d.lockApp(ctx, at.App, out)
-		if err != nil {
-			return err
-		}
-		defer unlock()
-	}
-	unlock, err := d.lockAddon(ctx, name)
+	unlock, err := d.lockAttached(ctx, name, out)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	addon, err := d.Addon(ctx, name) // again: it may have gone while waiting
+	if err != nil {
+		return err
+	}
+	attached, err := d.attachments(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,13 @@ func (d *Daemon) pendingRelease(ctx context.Context, op *operation) (Release, er
 	if err != nil {
 		return Release{}, err
 	}
-	i := slices.IndexFunc(releases, func(r Release) bool { return r.Status == ReleasePending })
+	data, err := decode[rollData](op.Operation)
+	if err != nil {
+		return Release{}, err
+	}
+	i := slices.IndexFunc(releases, func(r Release) bool {
+		return r.Status == ReleasePending && (data.Version == 0 || data.Version == r.Version)
+	})
 	if i < 0 {
 		return Release{}, Errorf(NotFound, "%s has no pending release", op.Subject)
 	}

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -120,4 +121,40 @@ func rotationIsTakenBack(t *testing.T, r *relay) {
 		}
 		return err
 	})
+}
+
+// TestDestroyedWhileItIsAttached: an add-on that is to be destroyed, but has to wait for an
+// app's deploy, is attached to another app meanwhile. It is detached from that too.
+func TestDestroyedWhileItIsAttached(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, stack.Options{})
+	app := newApp(t, s, "first")
+	files := usual("one")
+	files["Procfile"] += "release: until test -e /tmp/go || test $TOWLINE_RELEASE != v3; do sleep 0.1; done\n"
+	admin(t, s, "apps:create second")
+	admin(t, s, "addons:create redis -a first --name store")
+	app.commit(files)
+	pushed, destroyed := make(chan stack.Result, 1), make(chan stack.Result, 1)
+	go func() { pushed <- app.push() }()
+	var release string
+	within(t, time.Minute, func() string {
+		if release = container(t, s, "first.release"); release == "" {
+			return "there is no release phase"
+		}
+		return ""
+	})
+	go func() { destroyed <- s.SSH(t.Context(), stack.Admin, nil, "addons:destroy store --confirm store") }()
+	time.Sleep(time.Second) // until it waits, which nothing tells
+	admin(t, s, "addons:attach store -a second")
+	_, _ = stack.Podman("exec", release, "touch", "/tmp/go") // it may have ended before this is answered
+	for _, result := range []chan stack.Result{pushed, destroyed} {
+		if r := <-result; r.Code != 0 {
+			t.Error(r)
+		}
+	}
+	for _, app := range []string{"first", "second"} {
+		if config := appConfig(t, s, app); len(config) > 0 {
+			t.Errorf("%s has %v", app, config)
+		}
+	}
 }
