@@ -102,14 +102,14 @@ func TestPodmanComesAndGoes(t *testing.T) {
 // awaitMissed waits for the word that events were missed, after those told before.
 func awaitMissed(t *testing.T, events <-chan daemon.Event) {
 	t.Helper()
-	for deadline := time.After(20 * time.Second); ; {
+	for deadline := time.After(time.Minute); ; {
 		select {
 		case e := <-events:
 			if e.Missed {
 				return
 			}
 		case <-deadline:
-			t.Fatal("no word within 20 s that it is back and events were missed")
+			t.Fatal("no word within a minute that it is back and events were missed")
 		}
 	}
 }
@@ -117,7 +117,7 @@ func awaitMissed(t *testing.T, events <-chan daemon.Event) {
 // awaitEvent makes containers start until the channel tells of one.
 func awaitEvent(t *testing.T, e *podman.Engine, events <-chan daemon.Event) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		started(t, e, daemon.ContainerSpec{}, "exit", "0")
 		select {
 		case <-events:
@@ -125,7 +125,7 @@ func awaitEvent(t *testing.T, e *podman.Engine, events <-chan daemon.Event) {
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
-	t.Error("no event within 10 s")
+	t.Error("no event within a minute")
 }
 
 func TestUnusableAddress(t *testing.T) {

@@ -10,14 +10,31 @@ import (
 	"towline/daemon"
 )
 
+// wholeLimit bounds what is not cut short.
+const wholeLimit = time.Minute
+
+// whole is a context for making something: Podman goes on when its client hangs up, and
+// what it had made then would appear after the caller has looked for it and removed it.
+func whole(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), wholeLimit)
+}
+
 // CreateContainer implements daemon.Containers. A name that is taken is
-// daemon.ErrExists.
+// daemon.ErrExists. When ctx ends the container is there, or never will be.
 func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec) error {
-	c, err := e.call(ctx)
+	if err := ctx.Err(); err != nil {
+		return wrap(err, "create container "+spec.Name)
+	}
+	made, cancel := whole(ctx)
+	defer cancel()
+	c, err := e.call(made)
 	if err != nil {
 		return err
 	}
 	_, err = containers.CreateWithSpec(c, e.generate(spec), nil)
+	if err == nil {
+		err = ctx.Err()
+	}
 	return wrap(err, "create container "+spec.Name)
 }
 
@@ -46,7 +63,7 @@ func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
 		return err
 	}
 	options := new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0)
-	for attempt := 0; ; attempt++ {
+	for since := time.Now(); ; {
 		reports, err := containers.Remove(c, name, options)
 		if err == nil && len(reports) > 0 {
 			err = reports[0].Err
@@ -55,15 +72,18 @@ func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
 			return nil
 		}
 		// The clean-up that Podman's monitor runs at an exit may hold mounts still.
-		if err == nil || attempt == 20 || ctx.Err() != nil || !contains(err, "resource busy") {
+		if err == nil || time.Since(since) > busyLimit || ctx.Err() != nil || !contains(err, "resource busy") {
 			return wrap(err, "remove container "+name)
 		}
 		time.Sleep(busyDelay)
 	}
 }
 
-// busyDelay is waited before what was busy is tried again.
-const busyDelay = 25 * time.Millisecond
+// busyDelay is waited before what was busy is tried again, for no longer than busyLimit.
+const (
+	busyDelay = 25 * time.Millisecond
+	busyLimit = 30 * time.Second
+)
 
 // KillContainer implements daemon.Containers. One that does not run is a conflict.
 func (e *Engine) KillContainer(ctx context.Context, name, signal string) error {

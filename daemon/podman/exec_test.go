@@ -17,7 +17,7 @@ import (
 // awaitLog follows a container's log until it has text.
 func awaitLog(t *testing.T, e *podman.Engine, container, text string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		var out bytes.Buffer
@@ -110,7 +110,7 @@ func terminal(t *testing.T, run func(daemon.Streams) (int, error)) {
 		t.Errorf("%+v", r)
 	}
 	typed.Close()
-	for deadline := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > before+2; runtime.Gosched() {
+	for deadline := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > before+6; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines before, %d after", before, runtime.NumGoroutine())
 		}

@@ -66,7 +66,7 @@ func TestAbsentImage(t *testing.T) {
 func TestTagSaveLoad(t *testing.T) {
 	e := newEngine(t)
 	ctx := t.Context()
-	image, err := e.LoadImage(ctx, bytes.NewReader(dockerArchive("localhost/towline-test/"+run+":a", []byte("one of a kind"))))
+	image, err := e.LoadImage(ctx, bytes.NewReader(dockerArchive("localhost/towline-test/"+run+":a", []byte("one of a kind "+run))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestUntagImageInUse(t *testing.T) {
 	e := newEngine(t)
 	ctx := t.Context()
 	ref := "localhost/towline-test/" + run + ":used"
-	image, err := e.LoadImage(ctx, bytes.NewReader(dockerArchive(ref, []byte("used"))))
+	image, err := e.LoadImage(ctx, bytes.NewReader(dockerArchive(ref, []byte("used "+run))))
 	if err != nil {
 		t.Fatal(err)
 	}

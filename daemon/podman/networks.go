@@ -12,7 +12,12 @@ import (
 // EnsureNetwork implements daemon.Networks. The network is a bridge of its own; see
 // bridge.go for what keeps packets from going between it and the others.
 func (e *Engine) EnsureNetwork(ctx context.Context, name string, labels map[string]string) error {
-	c, err := e.call(ctx)
+	if err := ctx.Err(); err != nil {
+		return wrap(err, "create network "+name)
+	}
+	made, cancel := whole(ctx)
+	defer cancel()
+	c, err := e.call(made)
 	if err != nil {
 		return err
 	}

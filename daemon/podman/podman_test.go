@@ -169,7 +169,7 @@ func create(t *testing.T, e *podman.Engine, spec daemon.ContainerSpec, verbs ...
 // output runs a created container to its end.
 func output(t *testing.T, e *podman.Engine, container string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
 	code, err := e.RunAttached(ctx, container, daemon.Streams{Stdout: &out, Stderr: &errs})

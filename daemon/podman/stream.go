@@ -215,7 +215,7 @@ func (e *Engine) request(ctx context.Context, method, path string, query url.Val
 
 // flushDelay is how long a stream may go on after its process has ended, for
 // Podman's monitor to pass on the last bytes.
-const flushDelay = 5 * time.Second
+const flushDelay = 30 * time.Second
 
 // limit ends the stream after d.
 func (s *stream) limit(d time.Duration) { _ = s.conn.SetReadDeadline(time.Now().Add(d)) }

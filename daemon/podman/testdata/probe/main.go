@@ -149,7 +149,7 @@ func ask(name, duration string) {
 		if _, err := net.LookupHost(name); err != nil {
 			fail(err)
 		}
-		if took := time.Since(since); took > 500*time.Millisecond {
+		if took := time.Since(since); took > 900*time.Millisecond {
 			fail(fmt.Errorf("took %s", took))
 		}
 	}
