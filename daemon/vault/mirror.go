@@ -43,8 +43,10 @@ type stamp struct {
 	mode         uint32
 }
 
-// grain is more than the tick by which kernels stamp files, 1 to 10 ms.
-const grain = 50 * time.Millisecond
+// grain is more than the tick by which kernels stamp files, 1 to 10 ms, and than a write
+// may wait for the file system's journal after it has left its stamp and before its bytes
+// are there to be read.
+const grain = 2 * time.Second
 
 // Mirror implements daemon.Vault.
 func (v *Vault) Mirror(dirs map[string]string) daemon.Mirror {
