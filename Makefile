@@ -34,7 +34,7 @@ unit: ## without the race detector, without the stories
 	$(GO) test -tags "$(TAGS)" $$($(GO) list -tags "$(TAGS)" ./... | grep -v /e2e)
 
 race: setup images
-	TOWLINE_REQUIRE_PODMAN=1 CGO_ENABLED=1 $(GO) test -race -tags "$(TAGS)" $$($(GO) list -tags "$(TAGS)" ./... | grep -v /e2e)
+	TOWLINE_REQUIRE_PODMAN=1 CGO_ENABLED=1 $(GO) test -race -timeout 35m -tags "$(TAGS)" $$($(GO) list -tags "$(TAGS)" ./... | grep -v /e2e)
 
 e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 35m ./e2e/...

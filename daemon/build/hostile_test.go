@@ -137,7 +137,7 @@ const m = fs.readFileSync("/safe/analyzed.toml", "utf8").match(/127\.0\.0\.1:(\d
 const gateway = cp.execSync("cat /proc/net/route").toString().split("\n").map(l => l.split("\t")).filter(c => c[1] === "00000000").map(c => c[2].match(/../g).reverse().map(h => parseInt(h, 16)).join("."))[0];
 let left = 2;
 for (const host of ["127.0.0.1", gateway]) {
-  const c = net.connect({host, port: Number(m[1]), timeout: 2000});
+  const c = net.connect({host, port: Number(m[1]), timeout: 20000});
   const end = what => { console.log(what, host, m[1]); c.destroy(); if (--left === 0) process.exit(0); };
   c.on("connect", () => end("CONNECTED")); c.on("error", e => end("no connection " + e.code)); c.on("timeout", () => end("no connection"));
 }

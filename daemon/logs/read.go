@@ -122,8 +122,10 @@ const (
 	// batch is how long after a look at the files the next one is taken, so that a
 	// busy app does not cost one a line.
 	batch = 20 * time.Millisecond
-	// lookAnyway finds what no notice came for, and ends lines that have no end.
+	// lookAnyway finds what no notice came for.
 	lookAnyway = time.Second
+	// endAnyway ends lines that have no end.
+	endAnyway = 3 * time.Second
 )
 
 // follow passes on new lines until ctx ends.
@@ -195,7 +197,7 @@ func (r *reader) poll() (more bool, err error) {
 			}
 			more = more || m
 		}
-		r.lines = append(r.lines, r.matching(f.flush(time.Now().Add(-lookAnyway)))...)
+		r.lines = append(r.lines, r.matching(f.flush(time.Now().Add(-endAnyway)))...)
 	}
 	for path, f := range r.files {
 		if !there[path] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -180,7 +181,11 @@ func TestSFTP(t *testing.T) {
 			t.Fatalf("ssh-keygen: %v: %s", err, out)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// Below those that the kernel gives to whoever wants any: it stays free meanwhile.
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+mathrand.IntN(12000)))
+	for try := 0; err != nil && try < 100; try++ {
+		l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+mathrand.IntN(12000)))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
