@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -86,7 +87,18 @@ func newPebbleWithLife(t *testing.T, eab bool, life uint64) *pebble {
 // and takes dynamic updates signed with its key.
 func nameServer(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// UDP on the same port, for resolvers that begin with it, if nobody else has that.
+	var l net.Listener
+	var u net.PacketConn
+	err := errors.New("none yet")
+	for try := 0; err != nil && try < 20; try++ {
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			break
+		}
+		if u, err = net.ListenPacket("udp", l.Addr().String()); err != nil {
+			l.Close()
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,11 +132,6 @@ func nameServer(t *testing.T) string {
 			m.Answer = append(m.Answer, &dns.A{Hdr: hdr, A: net.IPv4(127, 0, 0, 1)})
 		}
 		w.WriteMsg(m)
-	}
-	// UDP on the same port, for resolvers that begin with it.
-	u, err := net.ListenPacket("udp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
 	}
 	for _, s := range []*dns.Server{{Listener: l}, {PacketConn: u}} {
 		s.Handler, s.TsigSecret = dns.HandlerFunc(h), map[string]string{"key.": tsigSecret}

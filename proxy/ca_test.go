@@ -95,7 +95,7 @@ func TestSlowCAForOneName(t *testing.T) {
 // A certificate is replaced while it is still valid, and nobody has to restart
 // anything.
 func TestRenewedBeforeItEnds(t *testing.T) {
-	const life = 9 * time.Second
+	const life = 15 * time.Second
 	p := newPebbleWithLife(t, false, uint64(life/time.Second))
 	// Without hints by the CA, the remaining life alone counts.
 	silent := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

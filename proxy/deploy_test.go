@@ -26,7 +26,7 @@ func TestDeployThatIsNotReadyChangesNothing(t *testing.T) {
 	s.deploy(shop(addr(app(t, says("old")))))
 	failing := app(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 	bad := shop(addr(failing))
-	bad.Health = control.Health{Path: "/up", Deadline: 60 * time.Millisecond}
+	bad.Health = control.Health{Path: "/up", Deadline: 2 * time.Second}
 	var notReady *control.NotReady
 	if err := s.Deploy(context.Background(), bad); !errors.As(err, &notReady) || notReady.Reason != "GET /up answered 500" {
 		t.Errorf("got %v", err)
@@ -34,7 +34,7 @@ func TestDeployThatIsNotReadyChangesNothing(t *testing.T) {
 	gone := httptest.NewServer(says(""))
 	gone.Close()
 	bad = shop(addr(gone))
-	bad.Health.Deadline = 60 * time.Millisecond
+	bad.Health.Deadline = 2 * time.Second
 	if err := s.Deploy(context.Background(), bad); !errors.As(err, &notReady) || !strings.Contains(notReady.Reason, "nothing accepts connections") {
 		t.Errorf("got %v", err)
 	}
@@ -140,7 +140,7 @@ func Test200SwapsUnderLoadFailNoRequest(t *testing.T) {
 	for range 200 {
 		b := next()
 		s.deploy(shop(addr(b)))
-		if err := s.Drain(context.Background(), "shop", 10*time.Second); err != nil {
+		if err := s.Drain(context.Background(), "shop", time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		// Drained means that it may be killed.
@@ -461,7 +461,7 @@ func TestWebSocketsPassAndDrain(t *testing.T) {
 		}
 	}
 	// A pause does not wait for them.
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Pause(ctx, "shop", time.Second); err != nil {
 		t.Error(err)
@@ -476,7 +476,7 @@ func TestWebSocketsPassAndDrain(t *testing.T) {
 		}()
 	}
 	begin := time.Now()
-	if err := s.Drain(ctx, "shop", 400*time.Millisecond); err != nil {
+	if err := s.Drain(ctx, "shop", 2*time.Second); err != nil {
 		t.Error(err)
 	}
 	first, last := time.Duration(1<<62), time.Duration(0)

@@ -27,7 +27,7 @@ func (s *stand) dialH2() *h2Conn {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	c.Write([]byte(http2.ClientPreface))
 	h := &h2Conn{c, http2.NewFramer(c, c)}
 	h.framer.AllowIllegalWrites = true

@@ -387,7 +387,7 @@ func (d *discard) WriteHeader(int)             {}
 func TestHealthCheckExpectsItsStatus(t *testing.T) {
 	s := start(t)
 	service := shop(addr(app(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })))
-	service.Health = control.Health{Path: "/", Deadline: time.Second}
+	service.Health = control.Health{Path: "/", Deadline: 2 * time.Second}
 	var notReady *control.NotReady
 	if err := s.Deploy(t.Context(), service); !errors.As(err, &notReady) || notReady.Reason != "GET / answered 401" {
 		t.Errorf("any good status: %v", err)

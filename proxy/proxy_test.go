@@ -90,7 +90,7 @@ func (s *stand) newClient(h2 bool) *http.Client {
 	return &http.Client{
 		Transport:     tr,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       30 * time.Second,
+		Timeout:       time.Minute,
 	}
 }
 
@@ -119,7 +119,7 @@ func shop(targets ...string) control.Service {
 
 func (s *stand) deploy(service control.Service) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Deploy(ctx, service); err != nil {
 		s.t.Fatal(err)
@@ -163,10 +163,10 @@ func (s *stand) doWith(c *http.Client, r *http.Request) answer {
 // until polls tightly for what is about to happen.
 func until(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !f() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20s", what)
+			t.Fatalf("%s: not within a minute", what)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -107,7 +107,7 @@ func (s *stand) deploy(target string) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	s.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+	s.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{RootCAs: roots},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -231,7 +231,7 @@ func TestHandOverUnderLoadFailsNoRequest(t *testing.T) {
 // one that serves instead of it.
 func (s *stand) successor(old int) int {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if pids := programs(s.t, s.dir); len(pids) == 1 && pids[0] != old {
 			return pids[0]
 		}
@@ -308,7 +308,7 @@ func (s *stand) stopAll() {
 	for _, pid := range programs(s.t, s.dir) {
 		_ = syscall.Kill(pid, syscall.SIGTERM)
 	}
-	for deadline := time.Now().Add(20 * time.Second); len(programs(s.t, s.dir)) > 0; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(programs(s.t, s.dir)) > 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Error("the last process does not stop")
 			return

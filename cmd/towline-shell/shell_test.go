@@ -81,7 +81,7 @@ func TestHangup(t *testing.T) {
 			if !errors.Is(err, socket.ErrHangup) {
 				t.Errorf("%s: %v", option, err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s: the call goes on without its user", option)
 		}
 	}
@@ -97,7 +97,7 @@ func TestTerminal(t *testing.T) {
 	out := bufio.NewReader(tty)
 	expect := func(want string) {
 		t.Helper()
-		tty.SetDeadline(time.Now().Add(10 * time.Second))
+		tty.SetDeadline(time.Now().Add(time.Minute))
 		for {
 			line, err := out.ReadString('\n')
 			if strings.TrimRight(line, "\r\n") == want {
@@ -121,7 +121,7 @@ func TestTerminal(t *testing.T) {
 		if s != (daemon.Size{Rows: 40, Cols: 120}) {
 			t.Errorf("resized to %v", s)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("no resize")
 	}
 	_, err = tty.Write([]byte("q"))
@@ -276,7 +276,7 @@ func TestPushHangup(t *testing.T) {
 	close(h.gate)
 	select {
 	case <-h.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the deploy ended with its pusher")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -110,7 +111,11 @@ func (h *host) sshd() {
 	plain, err := os.ReadFile(h.dir + "/plain.pub") // of no member: what plain ssh costs
 	check(h.t, err)
 	check(h.t, os.WriteFile(h.dir+"/authorized_keys", []byte(line+string(plain)), 0o644))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// Below those that the kernel gives to whoever wants any: it stays free meanwhile.
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+	for try := 0; err != nil && try < 100; try++ {
+		l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+	}
 	check(h.t, err)
 	h.port = l.Addr().(*net.TCPAddr).Port
 	l.Close()
@@ -145,7 +150,7 @@ PrintLastLog no
 			h.t.Logf("sshd: %s", log.String())
 		}
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(h.port)); err == nil {
 			c.Close()
 			return
