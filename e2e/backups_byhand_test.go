@@ -70,18 +70,29 @@ func TestByHand(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			out, err := exec.Command("sh", "-exc", script).CombinedOutput()
+			var trace strings.Builder // of commands that run side by side
+			cmd := exec.Command("sh", "-exc", script)
+			cmd.Stderr = &trace
+			out, err := cmd.Output()
 			if err != nil {
-				t.Fatalf("%v\n%s\n%s", err, script, out)
+				t.Fatalf("%v\n%s\n%s\n%s", err, script, out, trace.String())
 			}
 			manifest, err := os.ReadFile(filepath.Join(s.Dir, "state", "backups", b.ID, "manifest.json"))
 			if err != nil {
 				t.Fatal(err)
 			}
+			sums := 0
 			for _, line := range strings.Split(string(out), "\n") {
-				if sum, file, ok := strings.Cut(line, "  "); ok && strings.HasSuffix(file, ".zst") && !strings.Contains(string(manifest), sum) {
+				sum, file, ok := strings.Cut(line, "  ")
+				if !ok || !strings.HasSuffix(file, ".zst") {
+					continue
+				}
+				if sums++; !strings.Contains(string(manifest), sum) {
 					t.Errorf("manifest.json has no sum %s of %s", sum, file)
 				}
+			}
+			if sums < 2 {
+				t.Errorf("%d sums: %s", sums, out)
 			}
 			url := strings.TrimSpace(admin(t, s, "config:get "+map[string]string{"redis": "REDISCLOUD_URL", "neo4j": "GRAPHENEDB_URL"}[service]+" -a hand"))
 			if service == "redis" {
