@@ -246,3 +246,21 @@ func (b *body) ready() bool {
 	}
 	return b.rd.r < b.rd.w
 }
+
+// frameChunk writes the size before the n bytes at buf[at:] and the line end
+// behind them: there must be room of chunkBefore and chunkAfter bytes. The size
+// has four digits always, so that nothing need be moved.
+func frameChunk(buf []byte, at, n int) []byte {
+	const digits = "0123456789abcdef"
+	p := buf[at-chunkBefore : at : at]
+	p[0], p[1], p[2], p[3] = digits[n>>12&15], digits[n>>8&15], digits[n>>4&15], digits[n&15]
+	p[4], p[5] = '\r', '\n'
+	buf[at+n], buf[at+n+1] = '\r', '\n'
+	return buf[at-chunkBefore : at+n+chunkAfter]
+}
+
+// Room around the bytes of a chunk for what frames them.
+const (
+	chunkBefore = 6
+	chunkAfter  = 2
+)

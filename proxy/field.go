@@ -211,3 +211,29 @@ func all(s string, table *[256]bool) bool {
 	}
 	return true
 }
+
+func sameFold(a, b string) bool {
+	for i := 0; i < len(a); i++ {
+		c, d := a[i], b[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if 'A' <= d && d <= 'Z' {
+			d |= 0x20
+		}
+		if c != d {
+			return false
+		}
+	}
+	return true
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ':', ' ')
+	b = append(b, value...)
+	return append(b, '\r', '\n')
+}
+
+// sameToken compares two tokens without regard to case.
+func sameToken(a, b string) bool { return len(a) == len(b) && sameFold(a, b) }

@@ -144,16 +144,6 @@ func (x *exchange) h2Error(ctx context.Context, err error) error {
 	return errDied
 }
 
-func (h *head) addFields(from http.Header) {
-	for name, values := range from {
-		for _, v := range values {
-			if all(name, &tokenChar) && all(v, &valueChar) {
-				h.fields = append(h.fields, field{name, v})
-			}
-		}
-	}
-}
-
 // h2Answer hands the answer on, each part as it comes.
 func (x *exchange) h2Answer(res *http.Response, stall func()) error {
 	h := &x.res

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"unsafe"
 )
@@ -292,3 +293,35 @@ func (h *head) idempotent() bool {
 
 // hasBody tells whether a request carries a body.
 func (h *head) hasBody() bool { return h.chunked || h.length > 0 }
+
+// hopByHop tells whether the Connection field names this one.
+func (h *head) hopByHop(name string) bool {
+	for list := h.nominated; list != ""; {
+		var item string
+		item, list = cutToken(list)
+		if len(item) == len(name) && sameFold(item, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// size is what the fields weigh, as MaxHeader counts it: names, values and
+// four bytes a line.
+func (h *head) size() int {
+	n := len(h.method) + len(h.target)
+	for i := range h.fields {
+		n += len(h.fields[i].name) + len(h.fields[i].value) + 4
+	}
+	return n
+}
+
+func (h *head) addFields(from http.Header) {
+	for name, values := range from {
+		for _, v := range values {
+			if all(name, &tokenChar) && all(v, &valueChar) {
+				h.fields = append(h.fields, field{name, v})
+			}
+		}
+	}
+}

@@ -380,12 +380,8 @@ func (h *http1) begin(x *exchange, res *head, length int64, bodyless bool) error
 	return nil
 }
 
-// Room that space keeps around a chunk, and the least that it offers.
-const (
-	chunkBefore   = 6
-	chunkAfter    = 2
-	smallestSpace = 8 << 10
-)
+// smallestSpace is the least that space offers, in bytes.
+const smallestSpace = 8 << 10
 
 func (h *http1) space() ([]byte, error) {
 	h.grab()

@@ -88,34 +88,6 @@ func (x *exchange) appendCookies(b []byte) []byte {
 	return append(b, '\r', '\n')
 }
 
-// hopByHop tells whether the Connection field names this one.
-func (h *head) hopByHop(name string) bool {
-	for list := h.nominated; list != ""; {
-		var item string
-		item, list = cutToken(list)
-		if len(item) == len(name) && sameFold(item, name) {
-			return true
-		}
-	}
-	return false
-}
-
-func sameFold(a, b string) bool {
-	for i := 0; i < len(a); i++ {
-		c, d := a[i], b[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if 'A' <= d && d <= 'Z' {
-			d |= 0x20
-		}
-		if c != d {
-			return false
-		}
-	}
-	return true
-}
-
 // appendForwarded says who asked, when and how. What the client claimed about
 // that is dropped unless it comes from a trusted proxy.
 func (x *exchange) appendForwarded(b []byte, trusted bool) []byte {
@@ -174,11 +146,4 @@ func (x *exchange) appendForwarded(b []byte, trusted bool) []byte {
 
 func appendAddr(b []byte, a netip.Addr) []byte {
 	return a.AppendTo(b)
-}
-
-func appendField(b []byte, name, value string) []byte {
-	b = append(b, name...)
-	b = append(b, ':', ' ')
-	b = append(b, value...)
-	return append(b, '\r', '\n')
 }

@@ -148,13 +148,3 @@ func (x *exchange) clientAddr() netip.Addr {
 	}
 	return addr
 }
-
-// size is what the fields weigh, as MaxHeader counts it: names, values and
-// four bytes a line.
-func (h *head) size() int {
-	n := len(h.method) + len(h.target)
-	for i := range h.fields {
-		n += len(h.fields[i].name) + len(h.fields[i].value) + 4
-	}
-	return n
-}

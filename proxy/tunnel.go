@@ -33,8 +33,6 @@ func (x *exchange) upgraded(c *upstream) error {
 	return errClient
 }
 
-func sameToken(a, b string) bool { return len(a) == len(b) && sameFold(a, b) }
-
 // pipe copies both ways until both have ended, nothing moved for the idle
 // timeout, or a drain closed the target's side. It returns the bytes sent to
 // the client.
