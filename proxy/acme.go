@@ -16,13 +16,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"towline/proxy/control"
+	"towline/proxy/message"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
-
-	"towline/proxy/control"
 )
 
 // A name that fails is tried again after firstRetry, then after twice as long
@@ -282,15 +282,15 @@ func (a *acmeCA) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // answer answers an HTTP-01 challenge. false: it is not one of ours.
 func (a *acmeCA) answer(x *exchange) bool {
-	r := &http.Request{Method: x.req.method, URL: &url.URL{Path: x.req.target}, Host: x.req.host, RequestURI: x.req.target, Header: http.Header{}, RemoteAddr: x.peer.String()}
+	r := &http.Request{Method: x.req.Method, URL: &url.URL{Path: x.req.Target}, Host: x.req.Host, RequestURI: x.req.Target, Header: http.Header{}, RemoteAddr: x.peer.String()}
 	w := challengeWriter{}
 	if !a.issuer.HandleHTTPChallenge(&w, r) {
 		return false
 	}
 	h := &x.res
-	h.reset()
-	h.status = or(w.status, http.StatusOK)
-	h.fields = append(h.fields, field{"Content-Type", "text/plain"})
+	h.Reset()
+	h.Status = or(w.status, http.StatusOK)
+	h.Fields = append(h.Fields, message.Field{Name: "Content-Type", Value: "text/plain"})
 	x.challengeErr = x.reply(w.body)
 	return true
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"towline/proxy/message"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -45,16 +46,16 @@ func newAuth(users map[string]string) (*auth, error) {
 	return a, nil
 }
 
-func (a *auth) allows(h *head) bool {
+func (a *auth) allows(h *message.Head) bool {
 	if !a.until.IsZero() && time.Now().After(a.until) {
 		return false
 	}
-	for i := range h.fields {
-		f := &h.fields[i]
-		if kindOf(f.name) != authorization || len(f.value) < 6 || !equalFold(f.value[:6], "basic ") {
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if message.KindOf(f.Name) != message.KindAuthorization || len(f.Value) < 6 || !message.EqualFold(f.Value[:6], "basic ") {
 			continue
 		}
-		plain, err := base64.StdEncoding.DecodeString(trimSpace(f.value[6:]))
+		plain, err := base64.StdEncoding.DecodeString(message.TrimSpace(f.Value[6:]))
 		user, password, ok := strings.Cut(string(plain), ":")
 		return err == nil && ok && a.check(user, password)
 	}

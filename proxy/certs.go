@@ -91,7 +91,7 @@ func (c *certs) forget(hosts []string) {
 
 // challenge answers an ACME HTTP-01 challenge. false: it is none.
 func (c *certs) challenge(x *exchange) bool {
-	if c.acme == nil || !strings.HasPrefix(x.req.target, "/.well-known/acme-challenge/") {
+	if c.acme == nil || !strings.HasPrefix(x.req.Target, "/.well-known/acme-challenge/") {
 		return false
 	}
 	return c.acme.answer(x)

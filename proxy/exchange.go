@@ -5,13 +5,14 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+	"towline/proxy/message"
 )
 
 // exchange is one request and its answer. The server side of either protocol
 // fills in the request and is the client's end of the answer.
 type exchange struct {
 	p      *Proxy
-	req    *head
+	req    *message.Head
 	body   requestBody // nil: none
 	client client
 
@@ -35,14 +36,14 @@ type exchange struct {
 	own   bool   // the answer is the proxy's own
 	fault string // why it failed, for the log; static text
 
-	res head
+	res message.Head
 	out sendBuffer
 }
 
 // requestBody is the body of a request. Read follows io.Reader.
 type requestBody interface {
 	io.Reader
-	Trailers() []field
+	Trailers() []message.Field
 	// Whole returns all of the body if it has arrived and fits into limit bytes.
 	Whole(limit int) ([]byte, bool)
 	// Cancel makes a Read that waits in another goroutine return an error.
@@ -53,17 +54,17 @@ type requestBody interface {
 // one goroutine at a time; an error means that the client is gone.
 type client interface {
 	// inform sends an interim (1xx) answer at once.
-	inform(h *head) error
+	inform(h *message.Head) error
 	// begin starts the final answer. length is that of the body, -1 when it is
 	// not known, 0 when there is none; nothing need be sent before flush.
-	begin(x *exchange, h *head, length int64, bodyless bool) error
+	begin(x *exchange, h *message.Head, length int64, bodyless bool) error
 	// space is where the next part of the body can be put, never empty.
 	space() ([]byte, error)
 	// wrote takes over the first n bytes of space.
 	wrote(n int) error
 	flush() error
 	// end completes the answer and flushes.
-	end(trailers []field) error
+	end(trailers []message.Field) error
 	// abort breaks the answer off in a way that the client cannot take for its end.
 	abort()
 	// tunnel turns the connection into a byte stream, after a 101.
@@ -80,7 +81,7 @@ func (x *exchange) reset() {
 	x.start, x.idText, x.service, x.target, x.inside = time.Time{}, "", nil, nil, nil
 	x.connect, x.status, x.bytes, x.fault, x.own, x.challengeErr = 0, 0, 0, "", false, nil
 	x.out.b = x.out.b[:0]
-	x.res.reset()
+	x.res.Reset()
 }
 
 // fail answers with an error page of the proxy's own. It must be called before
@@ -91,25 +92,25 @@ func (x *exchange) fail(status int, fault string) error {
 }
 
 // page answers with HTML.
-func (x *exchange) page(status int, html string, extra ...field) error {
+func (x *exchange) page(status int, html string, extra ...message.Field) error {
 	h := &x.res
-	h.reset()
-	h.status = status
-	h.fields = append(h.fields,
-		field{"Content-Type", "text/html; charset=utf-8"},
-		field{"Cache-Control", "no-store"})
+	h.Reset()
+	h.Status = status
+	h.Fields = append(h.Fields,
+		message.Field{Name: "Content-Type", Value: "text/html; charset=utf-8"},
+		message.Field{Name: "Cache-Control", Value: "no-store"})
 	if status == 503 {
-		h.fields = append(h.fields, field{"Retry-After", "5"})
+		h.Fields = append(h.Fields, message.Field{Name: "Retry-After", Value: "5"})
 	}
-	h.fields = append(h.fields, extra...)
+	h.Fields = append(h.Fields, extra...)
 	return x.reply(html)
 }
 
 // reply sends x.res with a body that is at hand.
 func (x *exchange) reply(content string) error {
 	h := &x.res
-	x.status, x.own = h.status, true
-	bodyless := x.req.method == "HEAD"
+	x.status, x.own = h.Status, true
+	bodyless := x.req.Method == "HEAD"
 	if err := x.client.begin(x, h, int64(len(content)), bodyless); err != nil {
 		return err
 	}
@@ -131,13 +132,13 @@ func (x *exchange) reply(content string) error {
 // redirect answers with a Location.
 func (x *exchange) redirect(location string) error {
 	status := 308
-	if x.req.method == "GET" || x.req.method == "HEAD" {
+	if x.req.Method == "GET" || x.req.Method == "HEAD" {
 		status = 301
 	}
 	h := &x.res
-	h.reset()
-	h.status = status
-	h.fields = append(h.fields, field{"Location", location})
+	h.Reset()
+	h.Status = status
+	h.Fields = append(h.Fields, message.Field{Name: "Location", Value: location})
 	return x.reply("")
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"time"
+	"towline/proxy/message"
 )
 
 // maxTries bounds the targets that one request is offered to.
@@ -60,11 +61,11 @@ func (x *exchange) forward(name string) error {
 			return x.fail(504, "target-timeout")
 		case err == errTooBig:
 			return x.fail(413, "body-too-large")
-		case err == errBadFraming:
+		case err == message.ErrBadFraming:
 			return x.fail(400, "bad-body")
-		case err == errBadAnswer:
+		case err == message.ErrBadAnswer:
 			return x.fail(502, "bad-answer")
-		case err == errDied && x.req.idempotent() && x.body == nil:
+		case err == errDied && x.req.Idempotent() && x.body == nil:
 			t.eject()
 			if len(tried) < maxTries && len(tried) < len(x.service.targets) {
 				continue
@@ -88,7 +89,7 @@ func (x *exchange) choose(name string, tried []*target) *target {
 		if s != x.service && s.shared == x.service.shared {
 			x.service = s
 		}
-		t := s.pick(tried, x.req.upgrade != "")
+		t := s.pick(tried, x.req.Upgrade != "")
 		if t == nil || slices.Contains(tried, t) {
 			return nil
 		}
@@ -109,7 +110,7 @@ func (x *exchange) attempt(t *target) error {
 		return x.attemptH2(t)
 	}
 	body, whole := x.wholeBody()
-	repeatable := whole && x.req.idempotent()
+	repeatable := whole && x.req.Idempotent()
 	for fresh := false; ; fresh = true {
 		began := time.Now()
 		c, reused, err := t.conn(fresh, !repeatable, began)
@@ -163,14 +164,14 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 		if finished, upErr := up.stop(); err != nil && err != errClient {
 			// What the client did wrong explains why the target did not answer.
 			switch upErr {
-			case errBadFraming, errTooBig:
+			case message.ErrBadFraming, errTooBig:
 				err = upErr
 			case errClient:
 				x.fault, err = "client-gone", errClient
 			}
 		} else if !finished {
 			x.fault = or(x.fault, "early-answer")
-			c.body.done = false
+			c.body.Done = false
 			if err == nil {
 				err = errClient
 			}
@@ -186,50 +187,50 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 }
 
 // reusable tells whether the next request may use c after the answer h.
-func (c *upstream) reusable(h *head) bool {
-	return c.body.done && c.body.framing != byClose && !h.close && (h.minor == 1 || h.keepAlive) && c.rd.r == c.rd.w
+func (c *upstream) reusable(h *message.Head) bool {
+	return c.body.Done && c.body.Framing != message.ByClose && !h.Close && (h.Minor == 1 || h.KeepAlive) && c.rd.R == c.rd.W
 }
 
 // answer reads the answer and hands it to the client as it comes.
 func (x *exchange) answer(c *upstream, up *upload) error {
 	h := &x.res
 	for {
-		data, err := c.rd.head(maxAnswerHead)
+		data, err := c.rd.Head(maxAnswerHead)
 		if err != nil {
 			return x.readError(err)
 		}
-		if err := h.parseResponse(data); err != nil {
+		if err := h.ParseResponse(data); err != nil {
 			return err
 		}
-		if h.status >= 200 {
+		if h.Status >= 200 {
 			break
 		}
-		if h.status == 101 {
+		if h.Status == 101 {
 			return x.upgraded(c)
 		}
 		// 100 is between the proxy and the target: the proxy has seen to the
 		// client's Expect itself.
-		if h.status != 100 && x.req.minor == 1 {
+		if h.Status != 100 && x.req.Minor == 1 {
 			if err := x.client.inform(h); err != nil {
 				return errClient
 			}
 		}
-		h.reset()
+		h.Reset()
 	}
 	up.answering()
-	bodyless := x.req.method == "HEAD" || h.status == 204 || h.status == 304
-	length := h.length
+	bodyless := x.req.Method == "HEAD" || h.Status == 204 || h.Status == 304
+	length := h.Length
 	switch {
 	case bodyless:
-		c.body.start(&c.rd, noBody, 0)
-	case h.chunked:
-		c.body.start(&c.rd, byChunks, 0)
-	case h.length >= 0:
-		c.body.start(&c.rd, byLength, h.length)
+		c.body.Start(&c.rd, message.NoBody, 0)
+	case h.Chunked:
+		c.body.Start(&c.rd, message.ByChunks, 0)
+	case h.Length >= 0:
+		c.body.Start(&c.rd, message.ByLength, h.Length)
 	default:
-		c.body.start(&c.rd, byClose, 0)
+		c.body.Start(&c.rd, message.ByClose, 0)
 	}
-	x.status = h.status
+	x.status = h.Status
 	if err := x.client.begin(x, h, length, bodyless); err != nil {
 		x.fault = "client-gone"
 		return errClient
@@ -242,8 +243,8 @@ const maxAnswerHead = 256 << 10
 
 func (x *exchange) readError(err error) error {
 	switch {
-	case err == errHeadTooLarge:
-		return errBadAnswer
+	case err == message.ErrHeadTooLarge:
+		return message.ErrBadAnswer
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errTimeout
 	}
@@ -254,8 +255,8 @@ func (x *exchange) readError(err error) error {
 // now. After the first byte a failure can only break the answer off.
 func (x *exchange) stream(c *upstream) error {
 	b := &c.body
-	for !b.done {
-		if !b.ready() {
+	for !b.Done {
+		if !b.Ready() {
 			if err := x.client.flush(); err != nil {
 				x.fault = "client-gone"
 				return errClient
@@ -287,7 +288,7 @@ func (x *exchange) stream(c *upstream) error {
 			return errClient
 		}
 	}
-	if err := x.client.end(b.trailers); err != nil {
+	if err := x.client.end(b.Trailers); err != nil {
 		x.fault = "client-gone"
 		return errClient
 	}

@@ -3,28 +3,29 @@ package proxy
 import (
 	"encoding/binary"
 	"strings"
+	"towline/proxy/message"
 
 	"golang.org/x/net/http2/hpack"
 )
 
 func (h *http2) headers(stream uint32, flags byte, b []byte) error {
 	if stream%2 == 0 {
-		return h2Error(codeProtocol)
+		return message.ConnError(message.CodeProtocol)
 	}
 	b, err := unpad(flags, b)
 	if err != nil {
 		return err
 	}
-	if flags&flagPriority != 0 {
+	if flags&message.FlagPriority != 0 {
 		if len(b) < 5 {
-			return h2Error(codeFrameSize)
+			return message.ConnError(message.CodeFrameSize)
 		}
 		if binary.BigEndian.Uint32(b)&(1<<31-1) == stream {
-			return h2Error(codeProtocol)
+			return message.ConnError(message.CodeProtocol)
 		}
 		b = b[5:]
 	}
-	h.blockFor, h.blockEnd, h.block = stream, flags&flagEndStream != 0, h.block[:0]
+	h.blockFor, h.blockEnd, h.block = stream, flags&message.FlagEndStream != 0, h.block[:0]
 	return h.fragment(flags, b)
 }
 
@@ -32,11 +33,11 @@ func (h *http2) headers(stream uint32, flags byte, b []byte) error {
 // takes the trailers.
 func (h *http2) fragment(flags byte, b []byte) error {
 	if len(h.block)+len(b) > h2HeaderBlock {
-		return h2Error(codeCalm)
+		return message.ConnError(message.CodeCalm)
 	}
-	if flags&flagEndHeaders == 0 {
+	if flags&message.FlagEndHeaders == 0 {
 		if len(b) == 0 {
-			return h2Error(codeCalm) // empty fragments have no use
+			return message.ConnError(message.CodeCalm) // empty fragments have no use
 		}
 		h.block = append(h.block, b...)
 		return nil
@@ -60,19 +61,19 @@ func (h *http2) fragment(flags byte, b []byte) error {
 // emit takes one decoded field.
 func (h *http2) emit(f hpack.HeaderField) {
 	if h.listSize += len(f.Name) + len(f.Value) + 32; h.listSize <= maxHead {
-		h.fields.fields = append(h.fields.fields, field{f.Name, f.Value})
+		h.fields.Fields = append(h.fields.Fields, message.Field{Name: f.Name, Value: f.Value})
 	}
 }
 
 // read decodes a block into dst. Even a block that nobody wants must be
 // decoded, for the ones after it build on it.
-func (h *http2) decodeBlock(dst *head, b []byte) error {
+func (h *http2) decodeBlock(dst *message.Head, b []byte) error {
 	h.fields, h.listSize = dst, 0
 	if _, err := h.decode.Write(b); err != nil {
-		return h2Error(codeCompression)
+		return message.ConnError(message.CodeCompression)
 	}
 	if err := h.decode.Close(); err != nil {
-		return h2Error(codeCompression)
+		return message.ConnError(message.CodeCompression)
 	}
 	return nil
 }
@@ -85,7 +86,7 @@ func (h *http2) open(id uint32, block []byte) error {
 		return err
 	}
 	tooLarge := h.listSize > maxHead
-	bad := s.req.fromH2(h.blockEnd)
+	bad := s.req.FromH2(h.blockEnd)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -93,18 +94,18 @@ func (h *http2) open(id uint32, block []byte) error {
 		s.free()
 		return nil
 	case h.handling >= h2Streams:
-		h.sendLocked(appendReset(nil, id, codeRefused))
+		h.sendLocked(message.AppendReset(nil, id, message.CodeRefused))
 		s.free()
 		return nil
 	case bad != nil && !tooLarge:
 		h.p.refused.Add(1)
-		h.sendLocked(appendReset(nil, id, codeProtocol))
+		h.sendLocked(message.AppendReset(nil, id, message.CodeProtocol))
 		s.free()
 		return nil
 	}
 	s.tooLarge = tooLarge
 	s.window = h.initial
-	s.left = s.req.length
+	s.left = s.req.Length
 	s.ended = h.blockEnd
 	h.streams[id] = s
 	h.handling++
@@ -114,7 +115,7 @@ func (h *http2) open(id uint32, block []byte) error {
 
 // trailers end a request body.
 func (h *http2) trailers(id uint32, block []byte) error {
-	var t head
+	var t message.Head
 	if err := h.decodeBlock(&t, block); err != nil {
 		return err
 	}
@@ -125,19 +126,19 @@ func (h *http2) trailers(id uint32, block []byte) error {
 	case s == nil:
 		return nil // we were faster: it has ended
 	case s.ended || !h.blockEnd:
-		return h2Error(codeProtocol)
+		return message.ConnError(message.CodeProtocol)
 	}
-	for _, f := range t.fields {
-		if strings.HasPrefix(f.name, ":") || !all(f.name, &tokenChar) || !all(f.value, &valueChar) {
-			s.failLocked(codeProtocol)
+	for _, f := range t.Fields {
+		if strings.HasPrefix(f.Name, ":") || !message.All(f.Name, &message.TokenChar) || !message.All(f.Value, &message.ValueChar) {
+			s.failLocked(message.CodeProtocol)
 			return nil
 		}
-		if kindOf(f.name) == plain {
+		if message.KindOf(f.Name) == message.KindPlain {
 			s.tail = append(s.tail, f)
 		}
 	}
 	if s.left > 0 {
-		s.failLocked(codeProtocol)
+		s.failLocked(message.CodeProtocol)
 		return nil
 	}
 	s.ended = true

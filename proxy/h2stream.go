@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"towline/proxy/message"
 )
 
 // h2Stream is one request on an HTTP/2 connection: its body, and the client's
@@ -12,7 +13,7 @@ import (
 type h2Stream struct {
 	h        *http2
 	id       uint32
-	req      head
+	req      message.Head
 	x        exchange
 	tooLarge bool
 
@@ -24,7 +25,7 @@ type h2Stream struct {
 	reset    bool
 	canceled bool
 	taken    int64
-	tail     []field
+	tail     []message.Field
 
 	// Of the answer; its goroutine's own.
 	head    []byte // encoded, not sent yet
@@ -41,7 +42,7 @@ var h2StreamPool = sync.Pool{New: func() any { return new(h2Stream) }}
 func newH2Stream(h *http2, id uint32) *h2Stream {
 	s := h2StreamPool.Get().(*h2Stream)
 	s.h, s.id, s.tooLarge = h, id, false
-	s.req.reset()
+	s.req.Reset()
 	s.x.cut.reset()
 	s.window, s.left, s.taken = 0, 0, 0
 	s.data, s.tail, s.head = s.data[:0], s.tail[:0], s.head[:0]
@@ -68,7 +69,7 @@ func (s *h2Stream) run() {
 	x.reset()
 	x.client, x.req, x.protocol = s, &s.req, "h2"
 	x.peer, x.port, x.tls = h.peer, h.port, true
-	s.expects = s.req.expect
+	s.expects = s.req.Expect
 	h.mu.Lock()
 	if !s.ended || len(s.data) > 0 {
 		x.body = s
@@ -90,10 +91,10 @@ func (s *h2Stream) run() {
 	}
 	h.mu.Lock()
 	if err != nil && !s.done && !s.reset {
-		h.sendLocked(appendReset(nil, s.id, codeInternal))
+		h.sendLocked(message.AppendReset(nil, s.id, message.CodeInternal))
 	} else if !s.ended && !s.reset {
 		// The answer is complete; the rest of the body is of no use.
-		h.sendLocked(appendReset(nil, s.id, codeNone))
+		h.sendLocked(message.AppendReset(nil, s.id, message.CodeNone))
 	}
 	if n := int64(len(s.data)); n > 0 {
 		h.giveBackLocked(nil, n)
@@ -127,7 +128,7 @@ func (s *h2Stream) failLocked(code uint32) {
 	if !s.reset {
 		s.h.p.refused.Add(1)
 		s.resetLocked()
-		s.h.sendLocked(appendReset(nil, s.id, code))
+		s.h.sendLocked(message.AppendReset(nil, s.id, code))
 		s.h.moved.Broadcast()
 	}
 }
@@ -139,7 +140,7 @@ func (s *h2Stream) Read(p []byte) (int, error) {
 	h := s.h
 	if s.expects {
 		s.expects = false
-		if err := s.inform(&head{status: 100}); err != nil {
+		if err := s.inform(&message.Head{Status: 100}); err != nil {
 			return 0, err
 		}
 	}
@@ -164,7 +165,7 @@ func (s *h2Stream) Read(p []byte) (int, error) {
 	if !began.IsZero() {
 		s.pace.waited += time.Since(began)
 	}
-	if s.req.length >= 0 && s.pace.tooSlow(h.p.options.UploadGrace) {
+	if s.req.Length >= 0 && s.pace.tooSlow(h.p.options.UploadGrace) {
 		return 0, errSlow
 	}
 	if n := copy(p, s.data); n > 0 && !s.reset {
@@ -179,7 +180,7 @@ func (s *h2Stream) Read(p []byte) (int, error) {
 	if s.ended && !s.reset {
 		return 0, io.EOF
 	}
-	return 0, errStreamReset
+	return 0, message.ErrStreamReset
 }
 
 func (s *h2Stream) idle() time.Duration {
@@ -190,7 +191,7 @@ func (s *h2Stream) idle() time.Duration {
 }
 
 // Trailers are valid after io.EOF.
-func (s *h2Stream) Trailers() []field { return s.tail }
+func (s *h2Stream) Trailers() []message.Field { return s.tail }
 
 // Whole leaves the data in place: it is the stream's own until the end.
 func (s *h2Stream) Whole(limit int) ([]byte, bool) {
@@ -212,37 +213,37 @@ func (s *h2Stream) Cancel() {
 
 // --- the client's end of the answer ---
 
-func (s *h2Stream) inform(res *head) error {
-	b := appendHPACKStatus(nil, res.status)
+func (s *h2Stream) inform(res *message.Head) error {
+	b := message.AppendHPACKStatus(nil, res.Status)
 	b = appendH2Fields(b, res, "")
 	return s.sendHead(b, false)
 }
 
 // appendH2Fields writes the fields of an answer that are for the client.
-func appendH2Fields(b []byte, res *head, hstsValue string) []byte {
-	for i := range res.fields {
-		f := &res.fields[i]
-		if !handOn(res, f) || hstsValue != "" && kindOf(f.name) == hsts {
+func appendH2Fields(b []byte, res *message.Head, hstsValue string) []byte {
+	for i := range res.Fields {
+		f := &res.Fields[i]
+		if !handOn(res, f) || hstsValue != "" && message.KindOf(f.Name) == message.KindHSTS {
 			continue
 		}
-		b = appendHPACK(b, f.name, f.value)
+		b = message.AppendHPACK(b, f.Name, f.Value)
 	}
 	return b
 }
 
-func (s *h2Stream) begin(x *exchange, res *head, length int64, bodyless bool) error {
+func (s *h2Stream) begin(x *exchange, res *message.Head, length int64, bodyless bool) error {
 	var secure string
 	if x.service != nil {
 		secure = x.service.hsts
 	}
-	b := appendHPACKStatus(s.head[:0], res.status)
+	b := message.AppendHPACKStatus(s.head[:0], res.Status)
 	b = appendH2Fields(b, res, secure)
 	if secure != "" {
-		b = appendHPACK(b, "strict-transport-security", secure)
+		b = message.AppendHPACK(b, "strict-transport-security", secure)
 	}
-	if length >= 0 && res.status != 204 {
+	if length >= 0 && res.Status != 204 {
 		var memory [20]byte
-		b = appendHPACK(b, "content-length", text(strconv.AppendInt(memory[:0], length, 10)))
+		b = message.AppendHPACK(b, "content-length", message.Text(strconv.AppendInt(memory[:0], length, 10)))
 	}
 	s.head, s.began = b, true
 	return nil
@@ -267,13 +268,13 @@ func (s *h2Stream) wrote(n int) error {
 
 func (s *h2Stream) flush() error { return s.push(false, nil) }
 
-func (s *h2Stream) end(trailers []field) error {
+func (s *h2Stream) end(trailers []message.Field) error {
 	if len(trailers) == 0 {
 		return s.push(true, nil)
 	}
 	b := []byte(nil)
 	for _, f := range trailers {
-		b = appendHPACK(b, f.name, f.value)
+		b = message.AppendHPACK(b, f.Name, f.Value)
 	}
 	return s.push(true, b)
 }
@@ -304,10 +305,10 @@ func (s *h2Stream) push(end bool, trailers []byte) error {
 		h.window -= int64(n)
 		var flags byte
 		if end && sent+n == s.n && trailers == nil {
-			flags = flagEndStream
+			flags = message.FlagEndStream
 			s.done = true
 		}
-		h.out = append(appendFrame(h.out, n, frameData, flags, s.id), s.out[sent:sent+n]...)
+		h.out = append(message.AppendFrame(h.out, n, message.FrameData, flags, s.id), s.out[sent:sent+n]...)
 		sent += n
 	}
 	s.n = 0
@@ -317,7 +318,7 @@ func (s *h2Stream) push(end bool, trailers []byte) error {
 		s.queueHeadLocked(trailers, true)
 		s.done = true
 	default:
-		h.out = appendFrame(h.out, 0, frameData, flagEndStream, s.id)
+		h.out = message.AppendFrame(h.out, 0, message.FrameData, message.FlagEndStream, s.id)
 		s.done = true
 	}
 	h.flushLocked()
@@ -373,9 +374,9 @@ func (s *h2Stream) sendHead(block []byte, end bool) error {
 // queueHeadLocked splits a block into frames, which must not be interrupted.
 func (s *h2Stream) queueHeadLocked(block []byte, end bool) {
 	h := s.h
-	kind, flags := byte(frameHeaders), byte(0)
+	kind, flags := byte(message.FrameHeaders), byte(0)
 	if end {
-		flags = flagEndStream
+		flags = message.FlagEndStream
 	}
 	extra := 0
 	if !h.tableSet {
@@ -384,9 +385,9 @@ func (s *h2Stream) queueHeadLocked(block []byte, end bool) {
 	for first := true; first || len(block) > 0; first = false {
 		n := min(len(block), h.maxFrame-extra)
 		if n == len(block) {
-			flags |= flagEndHeaders
+			flags |= message.FlagEndHeaders
 		}
-		h.out = appendFrame(h.out, n+extra, kind, flags, s.id)
+		h.out = message.AppendFrame(h.out, n+extra, kind, flags, s.id)
 		if extra > 0 {
 			// We keep no HPACK table, and must say so if the client made its smaller.
 			h.tableSet, extra = true, 0
@@ -394,7 +395,7 @@ func (s *h2Stream) queueHeadLocked(block []byte, end bool) {
 		}
 		h.out = append(h.out, block[:n]...)
 		block = block[n:]
-		kind, flags = frameContinuation, 0
+		kind, flags = message.FrameContinuation, 0
 	}
 }
 
@@ -405,7 +406,7 @@ func (s *h2Stream) abort() {
 	defer h.mu.Unlock()
 	if !s.reset && !s.done {
 		s.reset = true
-		h.sendLocked(appendReset(nil, s.id, codeInternal))
+		h.sendLocked(message.AppendReset(nil, s.id, message.CodeInternal))
 	}
 }
 

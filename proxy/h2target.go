@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"towline/proxy/message"
 )
 
 // h2Pool holds the connections to a target that speaks HTTP/2 without TLS.
@@ -54,9 +55,9 @@ func (x *exchange) attemptH2(t *target) error {
 			if code == 100 {
 				return nil
 			}
-			x.res.reset()
-			x.res.status = code
-			x.res.addFields(http.Header(h))
+			x.res.Reset()
+			x.res.Status = code
+			x.res.AddFields(http.Header(h))
 			return x.client.inform(&x.res)
 		},
 	})
@@ -81,12 +82,12 @@ type closer func()
 func (f closer) Close() error { f(); return nil }
 
 func (x *exchange) h2Request(ctx context.Context, t *target) *http.Request {
-	u, err := url.ParseRequestURI(x.req.target)
+	u, err := url.ParseRequestURI(x.req.Target)
 	if err != nil {
 		u = &url.URL{Path: "/"} // such as "*"; no gRPC method is called that
 	}
 	u.Scheme, u.Host = "http", t.spec.Address
-	r := (&http.Request{Method: x.req.method, URL: u, Host: or(x.req.host, t.spec.Address), Header: http.Header{}}).WithContext(ctx)
+	r := (&http.Request{Method: x.req.Method, URL: u, Host: or(x.req.Host, t.spec.Address), Header: http.Header{}}).WithContext(ctx)
 	// The same fields as for HTTP/1.1, read back from what would be written.
 	text := string(x.appendRequest(x.out.b[:0], t, false, nil))
 	for line := range strings.SplitSeq(text[strings.Index(text, "\r\n")+2:], "\r\n") {
@@ -94,8 +95,8 @@ func (x *exchange) h2Request(ctx context.Context, t *target) *http.Request {
 		if !ok {
 			continue
 		}
-		switch kindOf(name) {
-		case host, connection, transferEncoding, contentLength, upgrade, trailer:
+		switch message.KindOf(name) {
+		case message.KindHost, message.KindConnection, message.KindTransferEncoding, message.KindContentLength, message.KindUpgrade, message.KindTrailer:
 		default:
 			r.Header.Add(name, value)
 		}
@@ -104,7 +105,7 @@ func (x *exchange) h2Request(ctx context.Context, t *target) *http.Request {
 		r.Header["User-Agent"] = nil
 	}
 	if x.body != nil {
-		r.ContentLength = x.req.length
+		r.ContentLength = x.req.Length
 		r.Body = io.NopCloser(&limited{x.body, x.service.spec.Options.MaxBody})
 	}
 	return r
@@ -138,8 +139,8 @@ func (x *exchange) h2Error(ctx context.Context, err error) error {
 		return errRefused
 	case errors.Is(err, errTooBig):
 		return errTooBig
-	case errors.Is(err, errBadFraming):
-		return errBadFraming
+	case errors.Is(err, message.ErrBadFraming):
+		return message.ErrBadFraming
 	}
 	return errDied
 }
@@ -147,11 +148,11 @@ func (x *exchange) h2Error(ctx context.Context, err error) error {
 // h2Answer hands the answer on, each part as it comes.
 func (x *exchange) h2Answer(res *http.Response, stall func()) error {
 	h := &x.res
-	h.reset()
-	h.status, h.minor = res.StatusCode, 1
-	h.addFields(res.Header)
-	x.status = h.status
-	bodyless := x.req.method == "HEAD" || h.status == 204 || h.status == 304
+	h.Reset()
+	h.Status, h.Minor = res.StatusCode, 1
+	h.AddFields(res.Header)
+	x.status = h.Status
+	bodyless := x.req.Method == "HEAD" || h.Status == 204 || h.Status == 304
 	gone := func(err error) error {
 		if err != nil {
 			x.fault = "client-gone"
@@ -190,11 +191,11 @@ func (x *exchange) h2Answer(res *http.Response, stall func()) error {
 			return errClient
 		}
 	}
-	var trailers []field
+	var trailers []message.Field
 	for name, values := range res.Trailer {
 		for _, v := range values {
-			if all(name, &tokenChar) && all(v, &valueChar) && kindOf(name) == plain {
-				trailers = append(trailers, field{name, v})
+			if message.All(name, &message.TokenChar) && message.All(v, &message.ValueChar) && message.KindOf(name) == message.KindPlain {
+				trailers = append(trailers, message.Field{Name: name, Value: v})
 			}
 		}
 	}

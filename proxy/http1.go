@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+	"towline/proxy/message"
 )
 
 // http1 serves HTTP/1.1 on one client connection, one request after the other.
@@ -16,8 +17,8 @@ type http1 struct {
 	p    *Proxy
 	raw  net.Conn // TCP
 	c    net.Conn // raw, or TLS on it
-	rd   reader
-	req  head
+	rd   message.Reader
+	req  message.Head
 	x    exchange
 	body http1Body
 
@@ -40,7 +41,7 @@ type http1 struct {
 
 // http1Body is the request body as the exchange sees it.
 type http1Body struct {
-	body
+	message.Body
 	conn     *http1
 	expect   bool // the client waits for 100 Continue
 	pace     pace
@@ -49,7 +50,7 @@ type http1Body struct {
 
 func newHTTP1(p *Proxy, raw, c net.Conn, peer netip.Addr, port uint16, secure bool) *http1 {
 	h := &http1{p: p, raw: raw, c: c}
-	h.rd.src = c
+	h.rd.Src = c
 	h.x.p, h.x.peer, h.x.port, h.x.tls = p, peer, port, secure
 	h.body.conn = h
 	return h
@@ -65,17 +66,17 @@ func (h *http1) serve() {
 		x.reset()
 		x.client, x.req, x.protocol = h, &h.req, "h1"
 		x.peer, x.port, x.tls = peer, port, secure
-		if h.startBody(); h.req.hasBody() {
+		if h.startBody(); h.req.HasBody() {
 			x.body = &h.body
 		}
-		h.closing = h.req.close || h.req.minor == 0 && !h.req.keepAlive
+		h.closing = h.req.Close || h.req.Minor == 0 && !h.req.KeepAlive
 		err := x.serve()
 		x.p.running.done()
 		h.freeOut()
 		if err != nil || h.broken {
 			break
 		}
-		if !h.body.done {
+		if !h.body.Done {
 			h.linger()
 			break
 		}
@@ -83,10 +84,10 @@ func (h *http1) serve() {
 			h.linger()
 			break
 		}
-		h.rd.release()
+		h.rd.Release()
 	}
 	h.freeOut()
-	h.rd.drop()
+	h.rd.Drop()
 }
 
 // begun notes the connection's first request.
@@ -99,7 +100,7 @@ func (h *http1) begun() {
 
 // next waits for a request and reads its head. A malformed one is answered here.
 func (h *http1) next() bool {
-	if h.rd.r == h.rd.w {
+	if h.rd.R == h.rd.W {
 		now := time.Now()
 		h.read.arm(h.c.SetReadDeadline, now, h.p.options.KeepAlive)
 		// The first request of a connection is awaited even when stopping: the
@@ -113,9 +114,9 @@ func (h *http1) next() bool {
 		if n == 0 || err != nil {
 			return false
 		}
-		h.rd.release()
-		h.rd.acquire()
-		h.rd.buf[0], h.rd.w = h.first[0], 1
+		h.rd.Release()
+		h.rd.Acquire()
+		h.rd.Buf[0], h.rd.W = h.first[0], 1
 	}
 	// TLS holds the rest of the record, so this read costs no system call.
 	if err := h.restOfHead(); err != nil {
@@ -126,15 +127,15 @@ func (h *http1) next() bool {
 }
 
 func (h *http1) restOfHead() error {
-	if h.rd.w-h.rd.r == 1 || headEnd(h.rd.buffered(), 0) < 0 {
+	if h.rd.W-h.rd.R == 1 || message.HeadEnd(h.rd.Buffered(), 0) < 0 {
 		h.read = deadline{}
 		_ = h.c.SetReadDeadline(time.Now().Add(h.p.options.HeaderTimeout))
 	}
-	data, err := h.rd.head(maxHead)
+	data, err := h.rd.Head(maxHead)
 	if err != nil {
 		return err
 	}
-	return h.req.parseRequest(data)
+	return h.req.ParseRequest(data)
 }
 
 // maxHead bounds every request head, in bytes, before its service is known.
@@ -144,15 +145,15 @@ const maxHead = 256 << 10
 func (h *http1) refuse(err error) {
 	status := 400
 	switch {
-	case errors.Is(err, errHeadTooLarge):
+	case errors.Is(err, message.ErrHeadTooLarge):
 		status = 431
-	case errors.Is(err, errVersion):
+	case errors.Is(err, message.ErrVersion):
 		status = 505
-	case errors.Is(err, errEncoding):
+	case errors.Is(err, message.ErrEncoding):
 		status = 501
-	case errors.Is(err, errExpect):
+	case errors.Is(err, message.ErrExpect):
 		status = 417
-	case errors.Is(err, errBadRequest), errors.Is(err, errBadFraming):
+	case errors.Is(err, message.ErrBadRequest), errors.Is(err, message.ErrBadFraming):
 	case isTimeout(err):
 		status = 408
 	default:
@@ -161,7 +162,7 @@ func (h *http1) refuse(err error) {
 	x := &h.x
 	peer := x.peer
 	x.reset()
-	h.req.reset()
+	h.req.Reset()
 	x.client, x.req, x.peer, x.start = h, &h.req, peer, time.Now()
 	h.closing = true
 	h.p.refused.Add(1)
@@ -191,15 +192,15 @@ func (h *http1) linger() {
 
 func (h *http1) startBody() {
 	b := &h.body
-	b.expect, b.pace = h.req.expect, pace{}
+	b.expect, b.pace = h.req.Expect, pace{}
 	b.canceled.Store(false)
 	switch {
-	case h.req.chunked:
-		b.start(&h.rd, byChunks, 0)
-	case h.req.length > 0:
-		b.start(&h.rd, byLength, h.req.length)
+	case h.req.Chunked:
+		b.Start(&h.rd, message.ByChunks, 0)
+	case h.req.Length > 0:
+		b.Start(&h.rd, message.ByLength, h.req.Length)
 	default:
-		b.start(&h.rd, noBody, 0)
+		b.Start(&h.rd, message.NoBody, 0)
 	}
 }
 
@@ -217,17 +218,17 @@ func (b *http1Body) Read(p []byte) (int, error) {
 		}
 	}
 	var began time.Time
-	if !b.ready() {
+	if !b.Ready() {
 		now := time.Now()
 		began = now
-		if b.framing == byLength && b.pace.tooSlow(h.p.options.UploadGrace) {
+		if b.Framing == message.ByLength && b.pace.tooSlow(h.p.options.UploadGrace) {
 			return 0, errSlow
 		}
 		wait := defaultIdleTimeout
 		if s := h.x.service; s != nil {
 			wait = s.idleTimeout
 		}
-		if b.framing == byLength {
+		if b.Framing == message.ByLength {
 			wait = min(wait, h.p.options.UploadGrace)
 		}
 		h.read = deadline{}
@@ -236,7 +237,7 @@ func (b *http1Body) Read(p []byte) (int, error) {
 			return 0, errClient
 		}
 	}
-	n, err := b.body.Read(p)
+	n, err := b.Body.Read(p)
 	b.pace.got += int64(n)
 	if !began.IsZero() {
 		b.pace.waited += time.Since(began)
@@ -258,16 +259,16 @@ func (p *pace) tooSlow(grace time.Duration) bool {
 var errSlow = errors.New("the body comes too slowly")
 
 // Trailers are valid after io.EOF.
-func (b *http1Body) Trailers() []field { return b.trailers }
+func (b *http1Body) Trailers() []message.Field { return b.Body.Trailers }
 
 // Whole takes the body out of the buffer if all of it is there.
 func (b *http1Body) Whole(limit int) ([]byte, bool) {
-	if b.expect || b.framing != byLength || b.left > int64(limit) || b.left > int64(b.rd.w-b.rd.r) {
+	if b.expect || b.Framing != message.ByLength || b.Left > int64(limit) || b.Left > int64(b.Rd.W-b.Rd.R) {
 		return nil, false
 	}
-	data := b.rd.buf[b.rd.r : b.rd.r+int(b.left)]
-	b.rd.r += len(data)
-	b.left, b.done = 0, true
+	data := b.Rd.Buf[b.Rd.R : b.Rd.R+int(b.Left)]
+	b.Rd.R += len(data)
+	b.Left, b.Done = 0, true
 	return data, true
 }
 
@@ -292,16 +293,16 @@ func (h *http1) freeOut() {
 	}
 }
 
-func (h *http1) inform(res *head) error {
+func (h *http1) inform(res *message.Head) error {
 	b := appendStatus(nil, res)
-	for i := range res.fields {
-		if f := &res.fields[i]; handOn(res, f) {
-			b = appendField(b, f.name, f.value)
+	for i := range res.Fields {
+		if f := &res.Fields[i]; handOn(res, f) {
+			b = message.AppendField(b, f.Name, f.Value)
 		}
 	}
-	if res.status == 101 {
+	if res.Status == 101 {
 		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
-		b = append(b, res.upgrade...)
+		b = append(b, res.Upgrade...)
 		b = append(b, '\r', '\n')
 	}
 	h.write.arm(h.c.SetWriteDeadline, time.Now(), defaultIdleTimeout)
@@ -310,27 +311,27 @@ func (h *http1) inform(res *head) error {
 }
 
 // handOn tells whether a field of an answer is for the client.
-func handOn(res *head, f *field) bool {
-	switch kindOf(f.name) {
-	case hop, connection, contentLength, transferEncoding, upgrade, te:
+func handOn(res *message.Head, f *message.Field) bool {
+	switch message.KindOf(f.Name) {
+	case message.KindHop, message.KindConnection, message.KindContentLength, message.KindTransferEncoding, message.KindUpgrade, message.KindTE:
 		return false
-	case trailer:
-		return res.chunked
+	case message.KindTrailer:
+		return res.Chunked
 	}
-	return res.nConnection == 0 || !res.hopByHop(f.name)
+	return res.NConnection == 0 || !res.HopByHop(f.Name)
 }
 
-func appendStatus(b []byte, res *head) []byte {
+func appendStatus(b []byte, res *message.Head) []byte {
 	b = append(b, "HTTP/1.1 "...)
-	b = strconv.AppendInt(b, int64(res.status), 10)
+	b = strconv.AppendInt(b, int64(res.Status), 10)
 	b = append(b, ' ')
-	b = append(b, or(res.reason, reasonOf(res.status))...)
+	b = append(b, or(res.Reason, reasonOf(res.Status))...)
 	return append(b, '\r', '\n')
 }
 
-func (h *http1) begin(x *exchange, res *head, length int64, bodyless bool) error {
+func (h *http1) begin(x *exchange, res *message.Head, length int64, bodyless bool) error {
 	h.grab()
-	if h.p.stopping.Load() || x.own && !h.body.done {
+	if h.p.stopping.Load() || x.own && !h.body.Done {
 		// What is left of the body is not worth reading, so the client must
 		// not send its next request here.
 		h.closing = true
@@ -339,7 +340,7 @@ func (h *http1) begin(x *exchange, res *head, length int64, bodyless bool) error
 	var framing string
 	switch {
 	case length >= 0 || bodyless:
-	case h.req.minor == 0:
+	case h.req.Minor == 0:
 		h.closing = true
 	default:
 		h.chunked = true
@@ -348,17 +349,17 @@ func (h *http1) begin(x *exchange, res *head, length int64, bodyless bool) error
 	// The head of a target may be larger than the buffer, if not by much.
 	b := appendStatus(h.out[:0], res)
 	secure := x.tls && x.service != nil && x.service.hsts != ""
-	for i := range res.fields {
-		f := &res.fields[i]
-		if !handOn(res, f) || secure && kindOf(f.name) == hsts {
+	for i := range res.Fields {
+		f := &res.Fields[i]
+		if !handOn(res, f) || secure && message.KindOf(f.Name) == message.KindHSTS {
 			continue
 		}
-		b = appendField(b, f.name, f.value)
+		b = message.AppendField(b, f.Name, f.Value)
 	}
 	if secure {
-		b = appendField(b, "Strict-Transport-Security", x.service.hsts)
+		b = message.AppendField(b, "Strict-Transport-Security", x.service.hsts)
 	}
-	if length >= 0 && res.status != 204 {
+	if length >= 0 && res.Status != 204 {
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, length, 10)
 		b = append(b, '\r', '\n')
@@ -367,7 +368,7 @@ func (h *http1) begin(x *exchange, res *head, length int64, bodyless bool) error
 	switch {
 	case h.closing:
 		b = append(b, "Connection: close\r\n"...)
-	case h.req.minor == 0:
+	case h.req.Minor == 0:
 		b = append(b, "Connection: keep-alive\r\n"...)
 	}
 	b = append(b, '\r', '\n')
@@ -391,7 +392,7 @@ func (h *http1) space() ([]byte, error) {
 		}
 	}
 	if h.chunked {
-		return h.out[h.n+chunkBefore : len(h.out)-chunkAfter], nil
+		return h.out[h.n+message.ChunkBefore : len(h.out)-message.ChunkAfter], nil
 	}
 	return h.out[h.n:], nil
 }
@@ -401,7 +402,7 @@ func (h *http1) wrote(n int) error {
 		h.n += n
 		return nil
 	}
-	h.n += len(frameChunk(h.out[:], h.n+chunkBefore, n))
+	h.n += len(message.FrameChunk(h.out[:], h.n+message.ChunkBefore, n))
 	return nil
 }
 
@@ -419,12 +420,12 @@ func (h *http1) flush() error {
 	return err
 }
 
-func (h *http1) end(trailers []field) error {
+func (h *http1) end(trailers []message.Field) error {
 	if h.chunked {
 		h.grab()
 		b := append(h.out[:h.n], "0\r\n"...)
 		for _, f := range trailers {
-			b = appendField(b, f.name, f.value)
+			b = message.AppendField(b, f.Name, f.Value)
 		}
 		b = append(b, '\r', '\n')
 		if len(b) > len(h.out) {
@@ -450,7 +451,7 @@ func (h *http1) abort() {
 func (h *http1) tunnel() (io.ReadWriteCloser, []byte, bool) {
 	h.broken, h.tunneled = true, true
 	_ = h.c.SetWriteDeadline(time.Time{})
-	early := append([]byte(nil), h.rd.buffered()...)
-	h.rd.r = h.rd.w
+	early := append([]byte(nil), h.rd.Buffered()...)
+	h.rd.R = h.rd.W
 	return h.c, early, true
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+	"towline/proxy/message"
 
 	"golang.org/x/net/http2/hpack"
 )
@@ -30,7 +31,7 @@ type http2 struct {
 	p      *Proxy
 	raw    net.Conn
 	c      *tls.Conn
-	rd     reader
+	rd     message.Reader
 	peer   netip.Addr
 	port   uint16
 	read   deadline
@@ -41,7 +42,7 @@ type http2 struct {
 	block    []byte
 	blockFor uint32
 	blockEnd bool // END_STREAM
-	fields   *head
+	fields   *message.Head
 	listSize int
 
 	last   uint32 // highest stream the client opened
@@ -64,8 +65,8 @@ type http2 struct {
 
 func newHTTP2(p *Proxy, raw net.Conn, c *tls.Conn, peer netip.Addr, port uint16) *http2 {
 	h := &http2{p: p, raw: raw, c: c, peer: peer, port: port, streams: map[uint32]*h2Stream{},
-		window: 65535, initial: 65535, maxFrame: h2MaxFrame}
-	h.rd.src = c
+		window: 65535, initial: 65535, maxFrame: message.MaxFrame}
+	h.rd.Src = c
 	h.moved.L = &h.mu
 	h.decode = hpack.NewDecoder(4096, h.emit)
 	h.decode.SetMaxStringLength(h2HeaderBlock)
@@ -78,11 +79,11 @@ func (h *http2) serve() {
 	for err == nil {
 		err = h.frame()
 	}
-	var violation h2Error
+	var violation message.ConnError
 	h.mu.Lock()
 	if errors.As(err, &violation) {
 		h.p.refused.Add(1)
-		h.sendLocked(appendGoAway(nil, h.last, uint32(violation)))
+		h.sendLocked(message.AppendGoAway(nil, h.last, uint32(violation)))
 	}
 	h.err = err
 	for _, s := range h.streams {
@@ -93,28 +94,28 @@ func (h *http2) serve() {
 		h.moved.Wait()
 	}
 	h.mu.Unlock()
-	h.rd.drop()
+	h.rd.Drop()
 }
 
 func (h *http2) start() error {
 	_ = h.c.SetReadDeadline(time.Now().Add(h.p.options.HeaderTimeout))
-	h.rd.acquire()
-	for h.rd.w-h.rd.r < len(h2Preface) {
-		if err := h.rd.fill(); err != nil {
+	h.rd.Acquire()
+	for h.rd.W-h.rd.R < len(message.Preface) {
+		if err := h.rd.Fill(); err != nil {
 			return err
 		}
 	}
-	if string(h.rd.buf[h.rd.r:h.rd.r+len(h2Preface)]) != h2Preface {
-		return h2Error(codeProtocol)
+	if string(h.rd.Buf[h.rd.R:h.rd.R+len(message.Preface)]) != message.Preface {
+		return message.ConnError(message.CodeProtocol)
 	}
-	h.rd.r += len(h2Preface)
+	h.rd.R += len(message.Preface)
 	var b []byte
-	b = appendFrame(b, 24, frameSettings, 0, 0)
-	b = appendSetting(b, setStreams, h2Streams)
-	b = appendSetting(b, setWindow, h2StreamWindow)
-	b = appendSetting(b, setHeaderList, maxHead)
-	b = appendSetting(b, setPush, 0)
-	b = appendWindow(b, 0, h2ConnWindow-65535)
+	b = message.AppendFrame(b, 24, message.FrameSettings, 0, 0)
+	b = message.AppendSetting(b, message.SetStreams, h2Streams)
+	b = message.AppendSetting(b, message.SetWindow, h2StreamWindow)
+	b = message.AppendSetting(b, message.SetHeaderList, maxHead)
+	b = message.AppendSetting(b, message.SetPush, 0)
+	b = message.AppendWindow(b, 0, h2ConnWindow-65535)
 	h.send(b)
 	return nil
 }
@@ -122,7 +123,7 @@ func (h *http2) start() error {
 // more reads until n bytes are buffered. An idle connection times out; one with
 // streams does not, for it is they who have timeouts.
 func (h *http2) more(n int) error {
-	for h.rd.w-h.rd.r < n {
+	for h.rd.W-h.rd.R < n {
 		h.read.arm(h.c.SetReadDeadline, time.Now(), h.p.options.KeepAlive)
 		if h.p.stopping.Load() && h.finished() {
 			return io.EOF
@@ -138,8 +139,8 @@ func (h *http2) more(n int) error {
 		busy := h.handling > 0
 		h.mu.Unlock()
 		h.read = deadline{}
-		if !busy || h.rd.w > h.rd.r && !h.p.stopping.Load() {
-			h.send(appendGoAway(nil, h.last, codeNone))
+		if !busy || h.rd.W > h.rd.R && !h.p.stopping.Load() {
+			h.send(message.AppendGoAway(nil, h.last, message.CodeNone))
 			return io.EOF
 		}
 	}
@@ -155,77 +156,77 @@ func (h *http2) finished() bool {
 
 // fill waits for the client without holding a buffer.
 func (h *http2) fill() error {
-	if h.rd.r < h.rd.w {
-		return h.rd.fill()
+	if h.rd.R < h.rd.W {
+		return h.rd.Fill()
 	}
-	h.rd.release()
+	h.rd.Release()
 	n, err := h.c.Read(h.first[:])
 	if n == 0 {
 		return err
 	}
-	h.rd.acquire()
-	h.rd.buf[0], h.rd.r, h.rd.w = h.first[0], 0, 1
-	return h.rd.fill()
+	h.rd.Acquire()
+	h.rd.Buf[0], h.rd.R, h.rd.W = h.first[0], 0, 1
+	return h.rd.Fill()
 }
 
 // frame reads and handles one frame.
 func (h *http2) frame() error {
-	if err := h.more(h2FrameHeader); err != nil {
+	if err := h.more(message.FrameHeaderSize); err != nil {
 		return err
 	}
-	b := h.rd.buffered()
+	b := h.rd.Buffered()
 	length := int(b[0])<<16 | int(b[1])<<8 | int(b[2])
 	kind, flags := b[3], b[4]
 	stream := binary.BigEndian.Uint32(b[5:]) & (1<<31 - 1)
-	if length > h2MaxFrame {
-		return h2Error(codeFrameSize)
+	if length > message.MaxFrame {
+		return message.ConnError(message.CodeFrameSize)
 	}
-	if h.blockFor != 0 && (kind != frameContinuation || stream != h.blockFor) {
-		return h2Error(codeProtocol)
+	if h.blockFor != 0 && (kind != message.FrameContinuation || stream != h.blockFor) {
+		return message.ConnError(message.CodeProtocol)
 	}
-	if err := h.more(h2FrameHeader + length); err != nil {
+	if err := h.more(message.FrameHeaderSize + length); err != nil {
 		return err
 	}
-	payload := h.rd.buf[h.rd.r+h2FrameHeader : h.rd.r+h2FrameHeader+length]
-	h.rd.r += h2FrameHeader + length
+	payload := h.rd.Buf[h.rd.R+message.FrameHeaderSize : h.rd.R+message.FrameHeaderSize+length]
+	h.rd.R += message.FrameHeaderSize + length
 	switch kind {
-	case frameData:
+	case message.FrameData:
 		return h.data(stream, flags, payload)
-	case frameHeaders:
+	case message.FrameHeaders:
 		return h.headers(stream, flags, payload)
-	case frameContinuation:
+	case message.FrameContinuation:
 		if h.blockFor == 0 {
-			return h2Error(codeProtocol)
+			return message.ConnError(message.CodeProtocol)
 		}
 		return h.fragment(flags, payload)
-	case frameReset:
+	case message.FrameReset:
 		return h.reset(stream, payload)
-	case frameSettings:
+	case message.FrameSettings:
 		return h.settings(stream, flags, payload)
-	case framePing:
+	case message.FramePing:
 		if stream != 0 {
-			return h2Error(codeProtocol)
+			return message.ConnError(message.CodeProtocol)
 		}
 		if length != 8 {
-			return h2Error(codeFrameSize)
+			return message.ConnError(message.CodeFrameSize)
 		}
-		if flags&flagAck == 0 {
-			h.send(append(appendFrame(nil, 8, framePing, flagAck, 0), payload...))
+		if flags&message.FlagAck == 0 {
+			h.send(append(message.AppendFrame(nil, 8, message.FramePing, message.FlagAck, 0), payload...))
 		}
-	case frameWindow:
+	case message.FrameWindow:
 		return h.windowUpdate(stream, payload)
-	case framePush:
-		return h2Error(codeProtocol)
-	case framePriority:
+	case message.FramePush:
+		return message.ConnError(message.CodeProtocol)
+	case message.FramePriority:
 		if stream == 0 {
-			return h2Error(codeProtocol)
+			return message.ConnError(message.CodeProtocol)
 		}
 		if length != 5 {
-			return h2Error(codeFrameSize)
+			return message.ConnError(message.CodeFrameSize)
 		}
-	case frameGoAway:
+	case message.FrameGoAway:
 		if stream != 0 {
-			return h2Error(codeProtocol)
+			return message.ConnError(message.CodeProtocol)
 		}
 	}
 	return nil
@@ -233,11 +234,11 @@ func (h *http2) frame() error {
 
 // unpad takes padding off a payload.
 func unpad(flags byte, b []byte) ([]byte, error) {
-	if flags&flagPadded == 0 {
+	if flags&message.FlagPadded == 0 {
 		return b, nil
 	}
 	if len(b) == 0 || int(b[0]) >= len(b) {
-		return nil, h2Error(codeProtocol)
+		return nil, message.ConnError(message.CodeProtocol)
 	}
 	return b[1 : len(b)-int(b[0])], nil
 }
@@ -249,7 +250,7 @@ func (h *http2) data(id uint32, flags byte, b []byte) error {
 		return err
 	}
 	if id == 0 || id > h.last {
-		return h2Error(codeProtocol)
+		return message.ConnError(message.CodeProtocol)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -259,16 +260,16 @@ func (h *http2) data(id uint32, flags byte, b []byte) error {
 		return nil
 	}
 	if s.ended {
-		s.failLocked(codeClosed)
+		s.failLocked(message.CodeClosed)
 		h.giveBackLocked(nil, size)
 		return nil
 	}
 	if int64(len(s.data))+size > h2StreamWindow {
-		return h2Error(codeFlow)
+		return message.ConnError(message.CodeFlow)
 	}
-	if s.req.length >= 0 {
-		if s.left -= int64(len(b)); s.left < 0 || flags&flagEndStream != 0 && s.left != 0 {
-			s.failLocked(codeProtocol)
+	if s.req.Length >= 0 {
+		if s.left -= int64(len(b)); s.left < 0 || flags&message.FlagEndStream != 0 && s.left != 0 {
+			s.failLocked(message.CodeProtocol)
 			h.giveBackLocked(nil, size)
 			return nil
 		}
@@ -277,7 +278,7 @@ func (h *http2) data(id uint32, flags byte, b []byte) error {
 	if padding := size - int64(len(b)); padding > 0 {
 		h.giveBackLocked(s, padding)
 	}
-	s.ended = flags&flagEndStream != 0
+	s.ended = flags&message.FlagEndStream != 0
 	h.moved.Broadcast()
 	return nil
 }
@@ -287,12 +288,12 @@ func (h *http2) data(id uint32, flags byte, b []byte) error {
 func (h *http2) giveBackLocked(s *h2Stream, n int64) {
 	var b []byte
 	if h.taken += n; h.taken >= h2ConnWindow/4 {
-		b = appendWindow(b, 0, uint32(h.taken))
+		b = message.AppendWindow(b, 0, uint32(h.taken))
 		h.taken = 0
 	}
 	if s != nil && !s.ended {
 		if s.taken += n; s.taken >= h2StreamWindow/4 {
-			b = appendWindow(b, s.id, uint32(s.taken))
+			b = message.AppendWindow(b, s.id, uint32(s.taken))
 			s.taken = 0
 		}
 	}
@@ -303,10 +304,10 @@ func (h *http2) giveBackLocked(s *h2Stream, n int64) {
 
 func (h *http2) reset(id uint32, b []byte) error {
 	if len(b) != 4 {
-		return h2Error(codeFrameSize)
+		return message.ConnError(message.CodeFrameSize)
 	}
 	if id == 0 || id > h.last {
-		return h2Error(codeProtocol)
+		return message.ConnError(message.CodeProtocol)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -315,7 +316,7 @@ func (h *http2) reset(id uint32, b []byte) error {
 		h.moved.Broadcast()
 		// Opening and resetting is cheap for the client and dear for us.
 		if h.resets++; h.resets > h2MaxResets {
-			return h2Error(codeCalm)
+			return message.ConnError(message.CodeCalm)
 		}
 	}
 	return nil
@@ -323,69 +324,69 @@ func (h *http2) reset(id uint32, b []byte) error {
 
 func (h *http2) settings(stream uint32, flags byte, b []byte) error {
 	if stream != 0 {
-		return h2Error(codeProtocol)
+		return message.ConnError(message.CodeProtocol)
 	}
-	if flags&flagAck != 0 {
+	if flags&message.FlagAck != 0 {
 		if len(b) != 0 {
-			return h2Error(codeFrameSize)
+			return message.ConnError(message.CodeFrameSize)
 		}
 		return nil
 	}
 	if len(b)%6 != 0 {
-		return h2Error(codeFrameSize)
+		return message.ConnError(message.CodeFrameSize)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for ; len(b) > 0; b = b[6:] {
 		value := binary.BigEndian.Uint32(b[2:])
 		switch binary.BigEndian.Uint16(b) {
-		case setPush:
+		case message.SetPush:
 			if value > 1 {
-				return h2Error(codeProtocol)
+				return message.ConnError(message.CodeProtocol)
 			}
-		case setWindow:
+		case message.SetWindow:
 			if value > 1<<31-1 {
-				return h2Error(codeFlow)
+				return message.ConnError(message.CodeFlow)
 			}
 			grown := int64(value) - h.initial
 			h.initial = int64(value)
 			for _, s := range h.streams {
 				if s.window += grown; s.window > 1<<31-1 {
-					return h2Error(codeFlow)
+					return message.ConnError(message.CodeFlow)
 				}
 			}
-		case setFrame:
-			if value < h2MaxFrame || value > 1<<24-1 {
-				return h2Error(codeProtocol)
+		case message.SetFrame:
+			if value < message.MaxFrame || value > 1<<24-1 {
+				return message.ConnError(message.CodeProtocol)
 			}
 		}
 	}
-	h.sendLocked(appendFrame(nil, 0, frameSettings, flagAck, 0))
+	h.sendLocked(message.AppendFrame(nil, 0, message.FrameSettings, message.FlagAck, 0))
 	h.moved.Broadcast()
 	return nil
 }
 
 func (h *http2) windowUpdate(id uint32, b []byte) error {
 	if len(b) != 4 {
-		return h2Error(codeFrameSize)
+		return message.ConnError(message.CodeFrameSize)
 	}
 	n := int64(binary.BigEndian.Uint32(b) & (1<<31 - 1))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if id == 0 {
 		if h.window += n; n == 0 || h.window > 1<<31-1 {
-			return h2Error(codeFlow)
+			return message.ConnError(message.CodeFlow)
 		}
 	} else {
 		if id > h.last {
-			return h2Error(codeProtocol)
+			return message.ConnError(message.CodeProtocol)
 		}
 		s := h.streams[id]
 		if s == nil {
 			return nil
 		}
 		if s.window += n; n == 0 || s.window > 1<<31-1 {
-			s.failLocked(codeFlow)
+			s.failLocked(message.CodeFlow)
 		}
 	}
 	h.moved.Broadcast()
@@ -446,7 +447,7 @@ func (h *http2) wake() {
 		defer h.mu.Unlock()
 		if !h.leaving {
 			h.leaving = true
-			h.sendLocked(appendGoAway(nil, h.last, codeNone))
+			h.sendLocked(message.AppendGoAway(nil, h.last, message.CodeNone))
 		}
 		if h.handling == 0 {
 			_ = h.raw.SetReadDeadline(time.Unix(1, 0))

@@ -3,6 +3,8 @@
 // rules and hands the request to one of its targets. It keeps its own routes and
 // certificates on disk and serves on when nobody tells it anything.
 //
+// The parsers of messages are a package of their own, message.
+//
 // A request's way can be read in this order: listen.go, http1.go (or http2.go),
 // serve.go, forward.go. A deploy's way is deploy.go alone.
 package proxy

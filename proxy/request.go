@@ -3,28 +3,29 @@ package proxy
 import (
 	"net/netip"
 	"strconv"
+	"towline/proxy/message"
 )
 
 // appendRequest writes the request head for the target, and the body behind it
 // when that is at hand.
 func (x *exchange) appendRequest(b []byte, t *target, whole bool, body []byte) []byte {
 	r := x.req
-	b = append(b, r.method...)
+	b = append(b, r.Method...)
 	b = append(b, ' ')
-	b = append(b, r.target...)
+	b = append(b, r.Target...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
-	b = append(b, or(r.host, t.spec.Address)...)
+	b = append(b, or(r.Host, t.spec.Address)...)
 	b = append(b, '\r', '\n')
 	trusted := len(x.service.trust) > 0 && within(x.service.trust, x.peer)
 	cookies := false
-	for i := range r.fields {
-		f := &r.fields[i]
-		switch kindOf(f.name) {
-		case plain:
-			if r.nConnection > 0 && r.hopByHop(f.name) {
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		switch message.KindOf(f.Name) {
+		case message.KindPlain:
+			if r.NConnection > 0 && r.HopByHop(f.Name) {
 				continue
 			}
-		case cookie:
+		case message.KindCookie:
 			// h2 may split a cookie; HTTP/1.1 wants one line.
 			if x.protocol == "h2" {
 				if !cookies {
@@ -33,35 +34,35 @@ func (x *exchange) appendRequest(b []byte, t *target, whole bool, body []byte) [
 				}
 				continue
 			}
-		case authorization:
+		case message.KindAuthorization:
 			if x.service.auth != nil {
 				continue
 			}
-		case trailer:
-			if !r.chunked {
+		case message.KindTrailer:
+			if !r.Chunked {
 				continue
 			}
-		case te:
-			if !r.wantTrailers {
+		case message.KindTE:
+			if !r.WantTrailers {
 				continue
 			}
 			b = append(b, "TE: trailers\r\nConnection: TE\r\n"...)
 			continue
-		case hsts:
+		case message.KindHSTS:
 		default:
 			continue
 		}
-		b = appendField(b, f.name, f.value)
+		b = message.AppendField(b, f.Name, f.Value)
 	}
 	b = x.appendForwarded(b, trusted)
 	switch {
-	case r.upgrade != "":
+	case r.Upgrade != "":
 		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
-		b = append(b, r.upgrade...)
+		b = append(b, r.Upgrade...)
 		b = append(b, '\r', '\n')
-	case r.length >= 0:
+	case r.Length >= 0:
 		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, r.length, 10)
+		b = strconv.AppendInt(b, r.Length, 10)
 		b = append(b, '\r', '\n')
 	case whole && x.body != nil:
 		b = append(b, "Content-Length: "...)
@@ -77,12 +78,12 @@ func (x *exchange) appendRequest(b []byte, t *target, whole bool, body []byte) [
 func (x *exchange) appendCookies(b []byte) []byte {
 	b = append(b, "Cookie: "...)
 	n := 0
-	for i := range x.req.fields {
-		if f := &x.req.fields[i]; kindOf(f.name) == cookie {
+	for i := range x.req.Fields {
+		if f := &x.req.Fields[i]; message.KindOf(f.Name) == message.KindCookie {
 			if n++; n > 1 {
 				b = append(b, ';', ' ')
 			}
-			b = append(b, f.value...)
+			b = append(b, f.Value...)
 		}
 	}
 	return append(b, '\r', '\n')
@@ -94,30 +95,30 @@ func (x *exchange) appendForwarded(b []byte, trusted bool) []byte {
 	var proto, port, forwardedHost, began bool
 	if trusted {
 		b = append(b, "X-Forwarded-For: "...)
-		for i := range x.req.fields {
-			if f := &x.req.fields[i]; equalFold(f.name, "x-forwarded-for") {
-				b = append(b, f.value...)
+		for i := range x.req.Fields {
+			if f := &x.req.Fields[i]; message.EqualFold(f.Name, "x-forwarded-for") {
+				b = append(b, f.Value...)
 				b = append(b, ", "...)
 			}
 		}
 		b = appendAddr(b, x.peer)
 		b = append(b, '\r', '\n')
-		for i := range x.req.fields {
-			f := &x.req.fields[i]
+		for i := range x.req.Fields {
+			f := &x.req.Fields[i]
 			switch {
-			case equalFold(f.name, "x-forwarded-proto") && !proto:
+			case message.EqualFold(f.Name, "x-forwarded-proto") && !proto:
 				proto = true
-			case equalFold(f.name, "x-forwarded-port") && !port:
+			case message.EqualFold(f.Name, "x-forwarded-port") && !port:
 				port = true
-			case equalFold(f.name, "x-forwarded-host") && !forwardedHost:
+			case message.EqualFold(f.Name, "x-forwarded-host") && !forwardedHost:
 				forwardedHost = true
-			case equalFold(f.name, "x-request-start") && !began:
+			case message.EqualFold(f.Name, "x-request-start") && !began:
 				began = true
-			case equalFold(f.name, "forwarded"):
+			case message.EqualFold(f.Name, "forwarded"):
 			default:
 				continue
 			}
-			b = appendField(b, f.name, f.value)
+			b = message.AppendField(b, f.Name, f.Value)
 		}
 	} else {
 		b = append(b, "X-Forwarded-For: "...)
@@ -125,17 +126,17 @@ func (x *exchange) appendForwarded(b []byte, trusted bool) []byte {
 		b = append(b, '\r', '\n')
 	}
 	if !proto {
-		b = appendField(b, "X-Forwarded-Proto", x.scheme())
+		b = message.AppendField(b, "X-Forwarded-Proto", x.scheme())
 	}
 	if !port {
 		b = append(b, "X-Forwarded-Port: "...)
 		b = strconv.AppendUint(b, uint64(x.port), 10)
 		b = append(b, '\r', '\n')
 	}
-	if !forwardedHost && x.req.host != "" {
-		b = appendField(b, "X-Forwarded-Host", x.req.host)
+	if !forwardedHost && x.req.Host != "" {
+		b = message.AppendField(b, "X-Forwarded-Host", x.req.Host)
 	}
-	b = appendField(b, "X-Request-Id", x.idText)
+	b = message.AppendField(b, "X-Request-Id", x.idText)
 	if !began {
 		b = append(b, "X-Request-Start: "...)
 		b = strconv.AppendInt(b, x.start.UnixMilli(), 10)

@@ -1,21 +1,24 @@
 package proxy
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"towline/proxy/message"
+)
 
 const idSize = 36
 
 // identify gives the exchange its request ID: the client's own when it is a
 // harmless one, so that a request can be followed across systems, else a new one.
 func (x *exchange) identify() {
-	for i := range x.req.fields {
-		f := &x.req.fields[i]
-		if kindOf(f.name) == requestID && harmlessID(f.value) {
-			x.idText = f.value
+	for i := range x.req.Fields {
+		f := &x.req.Fields[i]
+		if message.KindOf(f.Name) == message.KindRequestID && harmlessID(f.Value) {
+			x.idText = f.Value
 			return
 		}
 	}
 	putID(&x.id, rand.Uint64(), rand.Uint64())
-	x.idText = text(x.id[:])
+	x.idText = message.Text(x.id[:])
 }
 
 func harmlessID(s string) bool {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"towline/proxy/message"
 )
 
 // errClient says that the client is gone or broke the rules midway: there is
@@ -28,7 +29,7 @@ func (x *exchange) route() error {
 	if !x.tls && x.p.certs.challenge(x) {
 		return x.challengeErr
 	}
-	name := hostName(x.req.host)
+	name := hostName(x.req.Host)
 	s := x.p.table.find(name)
 	if s == nil {
 		return x.fail(404, "no-route")
@@ -36,9 +37,9 @@ func (x *exchange) route() error {
 	x.service = s
 	o := &s.spec.Options
 	if !x.tls && x.p.httpsPort != 0 && !o.PlainHTTP {
-		return x.redirect("https://" + x.p.withPort(name) + x.req.target)
+		return x.redirect("https://" + x.p.withPort(name) + x.req.Target)
 	}
-	if x.req.size() > s.maxHeader {
+	if x.req.Size() > s.maxHeader {
 		return x.fail(431, "header-too-large")
 	}
 	if len(s.allow) > 0 && !within(s.allow, x.clientAddr()) {
@@ -46,16 +47,16 @@ func (x *exchange) route() error {
 	}
 	if len(o.Redirects) > 0 {
 		if to, ok := o.Redirects[name]; ok {
-			return x.redirect(x.scheme() + "://" + x.p.withPort(to) + x.req.target)
+			return x.redirect(x.scheme() + "://" + x.p.withPort(to) + x.req.Target)
 		}
 	}
 	if s.auth != nil && !s.auth.allows(x.req) {
-		return x.page(401, x.errorPage(401), field{"WWW-Authenticate", `Basic realm="` + s.spec.Name + `", charset="UTF-8"`})
+		return x.page(401, x.errorPage(401), message.Field{Name: "WWW-Authenticate", Value: `Basic realm="` + s.spec.Name + `", charset="UTF-8"`})
 	}
-	if o.Prefix != "" && x.req.upgrade == "" && !strings.HasPrefix(x.req.target, o.Prefix) {
+	if o.Prefix != "" && x.req.Upgrade == "" && !strings.HasPrefix(x.req.Target, o.Prefix) {
 		return x.fail(404, "path-not-served")
 	}
-	if o.MaxBody > 0 && x.req.length > o.MaxBody {
+	if o.MaxBody > 0 && x.req.Length > o.MaxBody {
 		return x.fail(413, "body-too-large")
 	}
 	if o.Maintenance {
@@ -125,19 +126,19 @@ func (x *exchange) clientAddr() netip.Addr {
 		return x.peer
 	}
 	addr := x.peer
-	for i := len(x.req.fields) - 1; i >= 0; i-- {
-		f := &x.req.fields[i]
-		if !equalFold(f.name, "x-forwarded-for") {
+	for i := len(x.req.Fields) - 1; i >= 0; i-- {
+		f := &x.req.Fields[i]
+		if !message.EqualFold(f.Name, "x-forwarded-for") {
 			continue
 		}
-		for list := f.value; list != ""; {
+		for list := f.Value; list != ""; {
 			item := list
 			if comma := strings.LastIndexByte(list, ','); comma >= 0 {
 				item, list = list[comma+1:], list[:comma]
 			} else {
 				list = ""
 			}
-			a, err := netip.ParseAddr(trimSpace(item))
+			a, err := netip.ParseAddr(message.TrimSpace(item))
 			if err != nil {
 				return addr
 			}

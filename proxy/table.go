@@ -3,6 +3,7 @@ package proxy
 import (
 	"strings"
 	"sync/atomic"
+	"towline/proxy/message"
 )
 
 // table leads hosts to services. It is a snapshot that is never changed: a
@@ -47,7 +48,7 @@ func (t *table) find(name string) *service {
 	}
 	var memory [256]byte
 	pattern := append(append(memory[:0], '*'), name[dot:]...)
-	return root.shard[shardOf(text(pattern))][text(pattern)]
+	return root.shard[shardOf(message.Text(pattern))][message.Text(pattern)]
 }
 
 // routed tells whether exactly this host or pattern is routed, and to whom.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
-
 	"towline/proxy/control"
+	"towline/proxy/message"
 )
 
 func routeTo(n int) *service {
@@ -64,16 +64,16 @@ func FuzzHead(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"))
 	f.Add([]byte("POST http://a/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var h head
-		if err := h.parseRequest(data); err != nil {
+		var h message.Head
+		if err := h.ParseRequest(data); err != nil {
 			return
 		}
-		if h.chunked && h.length >= 0 {
+		if h.Chunked && h.Length >= 0 {
 			t.Error("two framings")
 		}
-		for _, f := range h.fields {
-			if !all(f.name, &tokenChar) || !all(f.value, &valueChar) {
-				t.Errorf("field %q: %q", f.name, f.value)
+		for _, f := range h.Fields {
+			if !message.All(f.Name, &message.TokenChar) || !message.All(f.Value, &message.ValueChar) {
+				t.Errorf("field %q: %q", f.Name, f.Value)
 			}
 		}
 	})

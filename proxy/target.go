@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
 	"towline/proxy/control"
+	"towline/proxy/message"
 )
 
 const (
@@ -50,8 +50,8 @@ func newTarget(spec control.Target, health control.Health) *target {
 type upstream struct {
 	net.Conn
 	target *target
-	rd     reader
-	body   body
+	rd     message.Reader
+	body   message.Body
 	since  time.Time // when it became idle
 	read   deadline
 	write  deadline
@@ -86,7 +86,7 @@ func (t *target) conn(fresh, check bool, now time.Time) (c *upstream, reused boo
 		return nil, false, err
 	}
 	c = &upstream{Conn: raw, target: t}
-	c.rd.src = raw
+	c.rd.Src = raw
 	t.mu.Lock()
 	t.open[c] = ""
 	t.mu.Unlock()
@@ -131,7 +131,7 @@ func (t *target) dial(ctx context.Context) (net.Conn, error) {
 
 // put keeps c for the next request.
 func (t *target) put(c *upstream, now time.Time) {
-	c.rd.release()
+	c.rd.Release()
 	c.since = now
 	t.mu.Lock()
 	if t.out.Load() || len(t.idle) >= maxIdle {
@@ -150,7 +150,7 @@ func (t *target) discard(c *upstream) {
 	delete(t.open, c)
 	t.mu.Unlock()
 	c.Conn.Close()
-	c.rd.drop()
+	c.rd.Drop()
 }
 
 func (t *target) closeIdleLocked() {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+	"towline/proxy/message"
 )
 
 // halfClosed bounds how long a tunnel's other direction may go on after one
@@ -15,8 +16,8 @@ const halfClosed = 10 * time.Second
 // upgraded turns the exchange into a tunnel, after the target's 101.
 func (x *exchange) upgraded(c *upstream) error {
 	h := &x.res
-	if x.req.upgrade == "" || !sameToken(h.upgrade, x.req.upgrade) {
-		return errBadAnswer
+	if x.req.Upgrade == "" || !message.SameToken(h.Upgrade, x.req.Upgrade) {
+		return message.ErrBadAnswer
 	}
 	x.status = 101
 	if err := x.client.inform(h); err != nil {
@@ -25,7 +26,7 @@ func (x *exchange) upgraded(c *upstream) error {
 	}
 	client, early, ok := x.client.tunnel()
 	if !ok {
-		return errBadAnswer
+		return message.ErrBadAnswer
 	}
 	x.leaveGate()
 	c.target.tunnelled(c)
@@ -57,10 +58,10 @@ func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) in
 		time.AfterFunc(halfClosed, func() { c.Conn.Close() })
 	}()
 	n := int64(0)
-	if rest := c.rd.buffered(); len(rest) > 0 {
+	if rest := c.rd.Buffered(); len(rest) > 0 {
 		m, _ := client.Write(rest)
 		n += int64(m)
-		c.rd.r = c.rd.w
+		c.rd.R = c.rd.W
 	}
 	n += x.copyTunnel(client, c, &active, idle)
 	client.Close()

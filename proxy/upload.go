@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+	"towline/proxy/message"
 )
 
 // upload sends a request body that has not all arrived, while the answer is
@@ -66,20 +67,20 @@ func (u *upload) copy() error {
 	x, c := u.x, u.c
 	pooled := bodyBuffers.Get().(*[bodySize]byte)
 	defer bodyBuffers.Put(pooled)
-	chunked := x.req.length < 0
+	chunked := x.req.Length < 0
 	limit := x.service.spec.Options.MaxBody
 	var total int64
 	buf := pooled[:]
 	for {
-		n, err := x.body.Read(buf[chunkBefore : len(buf)-chunkAfter])
+		n, err := x.body.Read(buf[message.ChunkBefore : len(buf)-message.ChunkAfter])
 		total += int64(n)
 		if limit > 0 && total > limit {
 			return errTooBig
 		}
 		if n > 0 {
-			part := buf[chunkBefore : chunkBefore+n]
+			part := buf[message.ChunkBefore : message.ChunkBefore+n]
 			if chunked {
-				part = frameChunk(buf, chunkBefore, n)
+				part = message.FrameChunk(buf, message.ChunkBefore, n)
 			}
 			c.write.arm(c.SetWriteDeadline, time.Now(), x.service.idleTimeout)
 			if _, err := c.Write(part); err != nil {
@@ -90,8 +91,8 @@ func (u *upload) copy() error {
 		case err == nil:
 			continue
 		case err != io.EOF:
-			if errors.Is(err, errBadFraming) {
-				return errBadFraming
+			if errors.Is(err, message.ErrBadFraming) {
+				return message.ErrBadFraming
 			}
 			return errClient
 		case !chunked:
@@ -99,7 +100,7 @@ func (u *upload) copy() error {
 		}
 		end := append(buf[:0], "0\r\n"...)
 		for _, f := range x.body.Trailers() {
-			end = appendField(end, f.name, f.value)
+			end = message.AppendField(end, f.Name, f.Value)
 		}
 		if _, err := c.Write(append(end, "\r\n"...)); err != nil {
 			return errDied

@@ -1,4 +1,4 @@
-package proxy
+package message
 
 import "io"
 
@@ -6,10 +6,10 @@ import "io"
 type framing uint8
 
 const (
-	noBody framing = iota
-	byLength
-	byChunks
-	byClose
+	NoBody framing = iota
+	ByLength
+	ByChunks
+	ByClose
 )
 
 // Limits of chunked bodies, in bytes: of one chunk's size line, and of all
@@ -19,49 +19,49 @@ const (
 	maxTrailers  = 16 << 10
 )
 
-// body reads one message body off a connection. It never reads past the end.
-type body struct {
-	rd       *reader
-	framing  framing
-	left     int64 // byLength: of the body; byChunks: of the chunk
+// Body reads one message body off a connection. It never reads past the end.
+type Body struct {
+	Rd       *Reader
+	Framing  framing
+	Left     int64 // byLength: of the body; byChunks: of the chunk
 	first    bool  // no chunk has been read
-	done     bool
-	trailers []field
+	Done     bool
+	Trailers []Field
 }
 
-func (b *body) start(rd *reader, f framing, length int64) {
-	*b = body{rd: rd, framing: f, left: length, trailers: b.trailers[:0]}
+func (b *Body) Start(rd *Reader, f framing, length int64) {
+	*b = Body{Rd: rd, Framing: f, Left: length, Trailers: b.Trailers[:0]}
 	switch f {
-	case noBody:
-		b.done = true
-	case byLength:
-		b.done = length == 0
-	case byChunks:
-		b.left, b.first = 0, true
+	case NoBody:
+		b.Done = true
+	case ByLength:
+		b.Done = length == 0
+	case ByChunks:
+		b.Left, b.first = 0, true
 	}
 }
 
 // Read returns io.EOF with, or after, the last byte; io.ErrUnexpectedEOF when
 // the peer left early; errBadFraming when chunks are malformed.
-func (b *body) Read(p []byte) (int, error) {
-	if b.done {
+func (b *Body) Read(p []byte) (int, error) {
+	if b.Done {
 		return 0, io.EOF
 	}
-	if b.framing == byChunks {
+	if b.Framing == ByChunks {
 		return b.readChunks(p)
 	}
-	if b.framing == byLength && int64(len(p)) > b.left {
-		p = p[:b.left]
+	if b.Framing == ByLength && int64(len(p)) > b.Left {
+		p = p[:b.Left]
 	}
 	n, err := b.some(p)
-	if b.framing == byClose {
+	if b.Framing == ByClose {
 		if err == io.EOF {
-			b.done = true
+			b.Done = true
 		}
 		return n, err
 	}
-	if b.left -= int64(n); b.left == 0 {
-		b.done = true
+	if b.Left -= int64(n); b.Left == 0 {
+		b.Done = true
 		return n, io.EOF
 	}
 	if err == io.EOF {
@@ -72,41 +72,41 @@ func (b *body) Read(p []byte) (int, error) {
 
 // some reads what is buffered, or else straight from the connection: large
 // bodies skip the buffer.
-func (b *body) some(p []byte) (int, error) {
-	if rd := b.rd; rd.r < rd.w {
-		n := copy(p, rd.buf[rd.r:rd.w])
-		rd.r += n
+func (b *Body) some(p []byte) (int, error) {
+	if rd := b.Rd; rd.R < rd.W {
+		n := copy(p, rd.Buf[rd.R:rd.W])
+		rd.R += n
 		return n, nil
 	}
-	return b.rd.src.Read(p)
+	return b.Rd.Src.Read(p)
 }
 
 // readChunks fills p with as many chunks as are at hand, so that a stream of
 // small ones is handed on in one piece; it blocks only for the first byte.
-func (b *body) readChunks(p []byte) (int, error) {
+func (b *Body) readChunks(p []byte) (int, error) {
 	n := 0
 	for n < len(p) {
-		if b.left == 0 {
+		if b.Left == 0 {
 			if n > 0 && !b.lineBuffered() {
 				return n, nil
 			}
 			if err := b.nextChunk(); err != nil {
 				return n, err
 			}
-			if b.done {
+			if b.Done {
 				return n, io.EOF
 			}
 		}
-		if n > 0 && b.rd.r == b.rd.w {
+		if n > 0 && b.Rd.R == b.Rd.W {
 			return n, nil
 		}
 		part := p[n:]
-		if int64(len(part)) > b.left {
-			part = part[:b.left]
+		if int64(len(part)) > b.Left {
+			part = part[:b.Left]
 		}
 		m, err := b.some(part)
 		n += m
-		b.left -= int64(m)
+		b.Left -= int64(m)
 		if err != nil && m == 0 {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
@@ -119,8 +119,8 @@ func (b *body) readChunks(p []byte) (int, error) {
 
 // lineBuffered tells whether the next chunk's size line can be read without
 // waiting for the peer.
-func (b *body) lineBuffered() bool {
-	data := b.rd.buffered()
+func (b *Body) lineBuffered() bool {
+	data := b.Rd.Buffered()
 	if !b.first {
 		if len(data) < 2 {
 			return false
@@ -129,7 +129,7 @@ func (b *body) lineBuffered() bool {
 	}
 	if len(data) > 0 && data[0] == '0' {
 		// The end and its trailers: wait for all of it or none.
-		return headEnd(data, 0) >= 0
+		return HeadEnd(data, 0) >= 0
 	}
 	for _, c := range data {
 		if c == '\n' {
@@ -140,27 +140,27 @@ func (b *body) lineBuffered() bool {
 }
 
 // nextChunk reads a size line and, after the last chunk, the trailers.
-func (b *body) nextChunk() error {
-	b.rd.acquire()
+func (b *Body) nextChunk() error {
+	b.Rd.Acquire()
 	if !b.first {
-		end, err := b.rd.line(2)
+		end, err := b.Rd.line(2)
 		if err != nil {
 			return err
 		}
 		if len(end) != 0 {
-			return errBadFraming
+			return ErrBadFraming
 		}
 	}
 	b.first = false
-	line, err := b.rd.line(maxChunkLine)
+	line, err := b.Rd.line(maxChunkLine)
 	if err != nil {
 		return err
 	}
 	size, ok := parseChunkSize(line)
 	if !ok {
-		return errBadFraming
+		return ErrBadFraming
 	}
-	if b.left = size; size > 0 {
+	if b.Left = size; size > 0 {
 		return nil
 	}
 	return b.readTrailers()
@@ -195,8 +195,8 @@ func parseChunkSize(line []byte) (int64, bool) {
 		return 0, false
 	}
 	if i < len(line) {
-		rest := trimSpace(text(line[i:]))
-		if rest == "" || rest[0] != ';' || !all(rest, &valueChar) {
+		rest := TrimSpace(Text(line[i:]))
+		if rest == "" || rest[0] != ';' || !All(rest, &ValueChar) {
 			return 0, false
 		}
 	}
@@ -204,19 +204,19 @@ func parseChunkSize(line []byte) (int64, bool) {
 }
 
 // readTrailers keeps trailers that may be handed on and drops the rest.
-func (b *body) readTrailers() error {
+func (b *Body) readTrailers() error {
 	total := 0
 	for {
-		line, err := b.rd.line(maxTrailers)
+		line, err := b.Rd.line(maxTrailers)
 		if err != nil {
 			return err
 		}
 		if len(line) == 0 {
-			b.done = true
+			b.Done = true
 			return nil
 		}
 		if total += len(line); total > maxTrailers {
-			return errBadFraming
+			return ErrBadFraming
 		}
 		s := string(line)
 		colon := 0
@@ -224,43 +224,43 @@ func (b *body) readTrailers() error {
 			colon++
 		}
 		if colon == 0 || colon == len(s) {
-			return errBadFraming
+			return ErrBadFraming
 		}
-		f := field{s[:colon], trimSpace(s[colon+1:])}
-		if !all(f.name, &tokenChar) || !all(f.value, &valueChar) {
-			return errBadFraming
+		f := Field{s[:colon], TrimSpace(s[colon+1:])}
+		if !All(f.Name, &TokenChar) || !All(f.Value, &ValueChar) {
+			return ErrBadFraming
 		}
-		if kindOf(f.name) == plain {
-			b.trailers = append(b.trailers, f)
+		if KindOf(f.Name) == KindPlain {
+			b.Trailers = append(b.Trailers, f)
 		}
 	}
 }
 
-// ready tells whether a Read would return without waiting for the peer.
-func (b *body) ready() bool {
-	if b.done {
+// Ready tells whether a Read would return without waiting for the peer.
+func (b *Body) Ready() bool {
+	if b.Done {
 		return true
 	}
-	if b.framing == byChunks && b.left == 0 {
+	if b.Framing == ByChunks && b.Left == 0 {
 		return b.lineBuffered()
 	}
-	return b.rd.r < b.rd.w
+	return b.Rd.R < b.Rd.W
 }
 
-// frameChunk writes the size before the n bytes at buf[at:] and the line end
+// FrameChunk writes the size before the n bytes at buf[at:] and the line end
 // behind them: there must be room of chunkBefore and chunkAfter bytes. The size
 // has four digits always, so that nothing need be moved.
-func frameChunk(buf []byte, at, n int) []byte {
+func FrameChunk(buf []byte, at, n int) []byte {
 	const digits = "0123456789abcdef"
-	p := buf[at-chunkBefore : at : at]
+	p := buf[at-ChunkBefore : at : at]
 	p[0], p[1], p[2], p[3] = digits[n>>12&15], digits[n>>8&15], digits[n>>4&15], digits[n&15]
 	p[4], p[5] = '\r', '\n'
 	buf[at+n], buf[at+n+1] = '\r', '\n'
-	return buf[at-chunkBefore : at+n+chunkAfter]
+	return buf[at-ChunkBefore : at+n+ChunkAfter]
 }
 
 // Room around the bytes of a chunk for what frames them.
 const (
-	chunkBefore = 6
-	chunkAfter  = 2
+	ChunkBefore = 6
+	ChunkAfter  = 2
 )

@@ -1,4 +1,4 @@
-package proxy
+package message
 
 import (
 	"encoding/binary"
@@ -7,77 +7,77 @@ import (
 
 // Frame types, flags, settings and error codes of RFC 9113.
 const (
-	frameData         = 0
-	frameHeaders      = 1
-	framePriority     = 2
-	frameReset        = 3
-	frameSettings     = 4
-	framePush         = 5
-	framePing         = 6
-	frameGoAway       = 7
-	frameWindow       = 8
-	frameContinuation = 9
+	FrameData         = 0
+	FrameHeaders      = 1
+	FramePriority     = 2
+	FrameReset        = 3
+	FrameSettings     = 4
+	FramePush         = 5
+	FramePing         = 6
+	FrameGoAway       = 7
+	FrameWindow       = 8
+	FrameContinuation = 9
 
-	flagEndStream  = 0x1
-	flagAck        = 0x1
-	flagEndHeaders = 0x4
-	flagPadded     = 0x8
-	flagPriority   = 0x20
+	FlagEndStream  = 0x1
+	FlagAck        = 0x1
+	FlagEndHeaders = 0x4
+	FlagPadded     = 0x8
+	FlagPriority   = 0x20
 
 	setHeaderTable = 1
-	setPush        = 2
-	setStreams     = 3
-	setWindow      = 4
-	setFrame       = 5
-	setHeaderList  = 6
+	SetPush        = 2
+	SetStreams     = 3
+	SetWindow      = 4
+	SetFrame       = 5
+	SetHeaderList  = 6
 
-	codeNone        = 0
-	codeProtocol    = 1
-	codeInternal    = 2
-	codeFlow        = 3
-	codeClosed      = 5
-	codeFrameSize   = 6
-	codeRefused     = 7
+	CodeNone        = 0
+	CodeProtocol    = 1
+	CodeInternal    = 2
+	CodeFlow        = 3
+	CodeClosed      = 5
+	CodeFrameSize   = 6
+	CodeRefused     = 7
 	codeCancel      = 8
-	codeCompression = 9
-	codeCalm        = 11
+	CodeCompression = 9
+	CodeCalm        = 11
 )
 
 const (
-	h2Preface     = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-	h2FrameHeader = 9
-	h2MaxFrame    = 16 << 10 // that we take, and the least that a peer takes
+	Preface         = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+	FrameHeaderSize = 9
+	MaxFrame        = 16 << 10 // that we take, and the least that a peer takes
 )
 
-// h2Error ends the connection with a code.
-type h2Error uint32
+// ConnError ends the connection with a code.
+type ConnError uint32
 
-func (h2Error) Error() string { return "HTTP/2 protocol violation" }
+func (ConnError) Error() string { return "HTTP/2 protocol violation" }
 
-var errStreamReset = errors.New("stream was reset")
+var ErrStreamReset = errors.New("stream was reset")
 
-func appendFrame(b []byte, length int, kind, flags byte, stream uint32) []byte {
+func AppendFrame(b []byte, length int, kind, flags byte, stream uint32) []byte {
 	return append(b, byte(length>>16), byte(length>>8), byte(length), kind, flags,
 		byte(stream>>24), byte(stream>>16), byte(stream>>8), byte(stream))
 }
 
-func appendReset(b []byte, stream, code uint32) []byte {
-	b = appendFrame(b, 4, frameReset, 0, stream)
+func AppendReset(b []byte, stream, code uint32) []byte {
+	b = AppendFrame(b, 4, FrameReset, 0, stream)
 	return binary.BigEndian.AppendUint32(b, code)
 }
 
-func appendWindow(b []byte, stream, n uint32) []byte {
-	b = appendFrame(b, 4, frameWindow, 0, stream)
+func AppendWindow(b []byte, stream, n uint32) []byte {
+	b = AppendFrame(b, 4, FrameWindow, 0, stream)
 	return binary.BigEndian.AppendUint32(b, n)
 }
 
-func appendGoAway(b []byte, last, code uint32) []byte {
-	b = appendFrame(b, 8, frameGoAway, 0, 0)
+func AppendGoAway(b []byte, last, code uint32) []byte {
+	b = AppendFrame(b, 8, FrameGoAway, 0, 0)
 	b = binary.BigEndian.AppendUint32(b, last)
 	return binary.BigEndian.AppendUint32(b, code)
 }
 
-func appendSetting(b []byte, id uint16, value uint32) []byte {
+func AppendSetting(b []byte, id uint16, value uint32) []byte {
 	b = binary.BigEndian.AppendUint16(b, id)
 	return binary.BigEndian.AppendUint32(b, value)
 }
@@ -104,8 +104,8 @@ var staticNames = func() map[string]byte {
 	return m
 }()
 
-// appendHPACKStatus writes ":status".
-func appendHPACKStatus(b []byte, status int) []byte {
+// AppendHPACKStatus writes ":status".
+func AppendHPACKStatus(b []byte, status int) []byte {
 	switch status {
 	case 200:
 		return append(b, 0x88)
@@ -125,7 +125,7 @@ func appendHPACKStatus(b []byte, status int) []byte {
 	return append(b, 0x08, 3, byte('0'+status/100), byte('0'+status/10%10), byte('0'+status%10))
 }
 
-func appendHPACK(b []byte, name, value string) []byte {
+func AppendHPACK(b []byte, name, value string) []byte {
 	var memory [64]byte
 	lower := memory[:0]
 	for i := 0; i < len(name); i++ {

@@ -1,119 +1,119 @@
-package proxy
+package message
 
-// field is one header line. On HTTP/1.1 its strings point into the buffer of
+// Field is one header line. On HTTP/1.1 its strings point into the buffer of
 // the connection: they are valid until the exchange ends, and whoever keeps one
 // longer must clone it.
-type field struct{ name, value string }
+type Field struct{ Name, Value string }
 
-// kind sorts out the few field names that the proxy treats itself.
-type kind uint8
+// Kind sorts out the few field names that the proxy treats itself.
+type Kind uint8
 
 const (
-	plain            kind = iota
-	hop                   // never handed on: Keep-Alive, Proxy-Connection ...
-	connection            // names further hop-by-hop fields
-	contentLength         // framing, written by the proxy itself
-	transferEncoding      // likewise
-	trailer               // announces trailers
-	upgrade               // only for WebSockets
-	te                    // only "trailers" is handed on
-	host                  // written by the proxy itself
-	expect                // answered by the proxy
-	forwarded             // X-Forwarded-*, Forwarded, X-Real-Ip: replaced unless the peer is trusted
-	requestID             // X-Request-Id
-	requestStart          // X-Request-Start
-	hsts                  // Strict-Transport-Security
-	cookie                // h2 splits it
-	authorization         // consumed by HTTP auth
+	KindPlain            Kind = iota
+	KindHop                   // never handed on: Keep-Alive, Proxy-Connection ...
+	KindConnection            // names further hop-by-hop fields
+	KindContentLength         // framing, written by the proxy itself
+	KindTransferEncoding      // likewise
+	KindTrailer               // announces trailers
+	KindUpgrade               // only for WebSockets
+	KindTE                    // only "trailers" is handed on
+	KindHost                  // written by the proxy itself
+	KindExpect                // answered by the proxy
+	KindForwarded             // X-Forwarded-*, Forwarded, X-Real-Ip: replaced unless the peer is trusted
+	KindRequestID             // X-Request-Id
+	KindRequestStart          // X-Request-Start
+	KindHSTS                  // Strict-Transport-Security
+	KindCookie                // h2 splits it
+	KindAuthorization         // consumed by HTTP auth
 )
 
-// kindOf is on the path of every field of every message, so it looks at the
+// KindOf is on the path of every field of every message, so it looks at the
 // length first: most names match no known length and cost one jump.
-func kindOf(name string) kind {
+func KindOf(name string) Kind {
 	switch len(name) {
 	case 2:
 		if fold(name, "te") {
-			return te
+			return KindTE
 		}
 	case 4:
 		if fold(name, "host") {
-			return host
+			return KindHost
 		}
 	case 6:
 		if fold(name, "expect") {
-			return expect
+			return KindExpect
 		}
 		if fold(name, "cookie") {
-			return cookie
+			return KindCookie
 		}
 	case 7:
 		if fold(name, "upgrade") {
-			return upgrade
+			return KindUpgrade
 		}
 		if fold(name, "trailer") {
-			return trailer
+			return KindTrailer
 		}
 	case 9:
 		if fold(name, "forwarded") || fold(name, "x-real-ip") {
-			return forwarded
+			return KindForwarded
 		}
 	case 10:
 		if fold(name, "connection") {
-			return connection
+			return KindConnection
 		}
 		if fold(name, "keep-alive") {
-			return hop
+			return KindHop
 		}
 	case 12:
 		if fold(name, "x-request-id") {
-			return requestID
+			return KindRequestID
 		}
 	case 13:
 		if fold(name, "authorization") {
-			return authorization
+			return KindAuthorization
 		}
 	case 14:
 		if fold(name, "content-length") {
-			return contentLength
+			return KindContentLength
 		}
 		if fold(name, "http2-settings") {
-			return hop
+			return KindHop
 		}
 	case 15:
 		if fold(name, "x-forwarded-for") {
-			return forwarded
+			return KindForwarded
 		}
 		if fold(name, "x-request-start") {
-			return requestStart
+			return KindRequestStart
 		}
 	case 16:
 		if fold(name, "x-forwarded-host") || fold(name, "x-forwarded-port") {
-			return forwarded
+			return KindForwarded
 		}
 		if fold(name, "proxy-connection") {
-			return hop
+			return KindHop
 		}
 	case 17:
 		if fold(name, "transfer-encoding") {
-			return transferEncoding
+			return KindTransferEncoding
 		}
 		if fold(name, "x-forwarded-proto") {
-			return forwarded
+			return KindForwarded
 		}
 	case 18:
 		if fold(name, "proxy-authenticate") {
-			return hop
+			return KindHop
 		}
 	case 19:
 		if fold(name, "proxy-authorization") {
-			return hop
+			return KindHop
 		}
 	case 25:
 		if fold(name, "strict-transport-security") {
-			return hsts
+			return KindHSTS
 		}
 	}
-	return plain
+	return KindPlain
 }
 
 // fold compares name, of any case, with lower, of the same length. An
@@ -134,8 +134,8 @@ func fold(name, lower string) bool {
 	return true
 }
 
-// equalFold compares two ASCII strings without regard to case.
-func equalFold(s, lower string) bool {
+// EqualFold compares two ASCII strings without regard to case.
+func EqualFold(s, lower string) bool {
 	if len(s) != len(lower) {
 		return false
 	}
@@ -156,7 +156,7 @@ func hasToken(list, token string) bool {
 	for list != "" {
 		var item string
 		item, list = cutToken(list)
-		if equalFold(item, token) {
+		if EqualFold(item, token) {
 			return true
 		}
 	}
@@ -173,11 +173,11 @@ func cutToken(list string) (item, rest string) {
 	if i < len(list) {
 		rest = list[i+1:]
 	}
-	return trimSpace(item), rest
+	return TrimSpace(item), rest
 }
 
-// trimSpace drops the optional white space of RFC 9110: space and tab only.
-func trimSpace(s string) string {
+// TrimSpace drops the optional white space of RFC 9110: space and tab only.
+func TrimSpace(s string) string {
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {
 		s = s[1:]
 	}
@@ -189,7 +189,7 @@ func trimSpace(s string) string {
 
 // tokenChar, valueChar and targetChar say which bytes may stand in a field
 // name, a field value and a request target.
-var tokenChar, valueChar, targetChar = charTables()
+var TokenChar, ValueChar, targetChar = charTables()
 
 func charTables() (token, value, target [256]bool) {
 	for c := range 256 {
@@ -202,8 +202,8 @@ func charTables() (token, value, target [256]bool) {
 	return token, value, target
 }
 
-// all tells whether every byte of s is in the table.
-func all(s string, table *[256]bool) bool {
+// All tells whether every byte of s is in the table.
+func All(s string, table *[256]bool) bool {
 	for i := 0; i < len(s); i++ {
 		if !table[s[i]] {
 			return false
@@ -228,12 +228,12 @@ func sameFold(a, b string) bool {
 	return true
 }
 
-func appendField(b []byte, name, value string) []byte {
+func AppendField(b []byte, name, value string) []byte {
 	b = append(b, name...)
 	b = append(b, ':', ' ')
 	b = append(b, value...)
 	return append(b, '\r', '\n')
 }
 
-// sameToken compares two tokens without regard to case.
-func sameToken(a, b string) bool { return len(a) == len(b) && sameFold(a, b) }
+// SameToken compares two tokens without regard to case.
+func SameToken(a, b string) bool { return len(a) == len(b) && sameFold(a, b) }

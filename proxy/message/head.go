@@ -1,0 +1,327 @@
+package message
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"unsafe"
+)
+
+var (
+	ErrBadFraming = errors.New("malformed message framing")
+	ErrBadRequest = errors.New("malformed request")
+	ErrVersion    = errors.New("unsupported HTTP version")
+	ErrEncoding   = errors.New("unsupported transfer encoding")
+	ErrExpect     = errors.New("unsupported expectation")
+	ErrBadAnswer  = errors.New("the target answered something that is not HTTP")
+)
+
+// Head is a parsed request or response head. The zero value is ready for use
+// and reset keeps its memory.
+type Head struct {
+	Method, Target string // request: target in origin form, "/path?query" or "*"
+	Host           string // request: as sent, port included
+	Status         int    // response
+	Reason         string
+	Minor          int // of HTTP/1.minor; 1 for h2
+
+	Fields []Field
+
+	Length       int64 // Content-Length, or -1
+	Chunked      bool
+	Close        bool   // the peer closes the connection after this message
+	KeepAlive    bool   // Connection: keep-alive, for HTTP/1.0
+	nominated    string // value of Connection, when it names more than the usual
+	Upgrade      string // protocol, if Connection and Upgrade agree
+	Expect       bool   // Expect: 100-continue
+	WantTrailers bool   // TE: trailers
+	NConnection  int
+}
+
+func (h *Head) Reset() {
+	fields := h.Fields
+	clear(fields)
+	*h = Head{Fields: fields[:0], Length: -1}
+}
+
+// Text views b as a string without a copy. b must not change while it is used.
+func Text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// ParseRequest reads a whole HTTP/1.x request head. It is strict: whatever two
+// readers could take for two things is an error, so that nothing can be
+// smuggled past the proxy's rules.
+func (h *Head) ParseRequest(data []byte) error {
+	h.Reset()
+	s := Text(data)
+	line, s, ok := cutLine(s)
+	if !ok {
+		return ErrBadRequest
+	}
+	i := strings.IndexByte(line, ' ')
+	j := strings.LastIndexByte(line, ' ')
+	if i <= 0 || j <= i+1 {
+		return ErrBadRequest
+	}
+	h.Method, h.Target = line[:i], line[i+1:j]
+	switch line[j+1:] {
+	case "HTTP/1.1":
+		h.Minor = 1
+	case "HTTP/1.0":
+	default:
+		if strings.HasPrefix(line[j+1:], "HTTP/") {
+			return ErrVersion
+		}
+		return ErrBadRequest
+	}
+	if !All(h.Method, &TokenChar) || !All(h.Target, &targetChar) {
+		return ErrBadRequest
+	}
+	if err := h.parseFields(s, true); err != nil {
+		return err
+	}
+	return h.checkRequest()
+}
+
+// checkRequest brings the target into origin form and checks what can be known
+// only once all fields are read.
+func (h *Head) checkRequest() error {
+	hosts, upgradeTo := 0, ""
+	var authority string
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		switch KindOf(f.Name) {
+		case KindHost:
+			hosts++
+			h.Host = f.Value
+		case KindUpgrade:
+			upgradeTo = f.Value
+		case KindExpect:
+			if !EqualFold(f.Value, "100-continue") {
+				return ErrExpect
+			}
+			h.Expect = h.Minor == 1
+		case KindTE:
+			h.WantTrailers = hasToken(f.Value, "trailers")
+		}
+	}
+	if hosts > 1 || hosts == 0 && h.Minor == 1 {
+		return ErrBadRequest
+	}
+	switch {
+	case h.Method == "CONNECT":
+		return ErrBadRequest
+	case h.Target[0] == '/':
+	case h.Target == "*" && h.Method == "OPTIONS":
+	default:
+		rest, ok := strings.CutPrefix(h.Target, "http://")
+		if !ok {
+			if rest, ok = strings.CutPrefix(h.Target, "https://"); !ok {
+				return ErrBadRequest
+			}
+		}
+		slash := strings.IndexAny(rest, "/?")
+		if slash < 0 {
+			authority, h.Target = rest, "/"
+		} else if rest[slash] == '/' {
+			authority, h.Target = rest[:slash], rest[slash:]
+		} else {
+			return ErrBadRequest
+		}
+		h.Host = authority
+	}
+	if h.Host != "" && !validHost(h.Host) {
+		return ErrBadRequest
+	}
+	if h.Chunked && h.Minor == 0 {
+		return ErrBadFraming
+	}
+	// Only WebSockets pass: h2c by upgrade would be a tunnel past every rule.
+	if EqualFold(upgradeTo, "websocket") && h.Minor == 1 && h.NConnection > 0 && hasToken(h.nominated, "upgrade") && !h.HasBody() {
+		h.Upgrade = upgradeTo
+	}
+	return nil
+}
+
+// ParseResponse reads a whole HTTP/1.x response head.
+func (h *Head) ParseResponse(data []byte) error {
+	h.Reset()
+	line, s, ok := cutLine(Text(data))
+	if !ok || len(line) < 12 || line[:7] != "HTTP/1." || line[8] != ' ' || len(line) > 12 && line[12] != ' ' {
+		return ErrBadAnswer
+	}
+	if h.Minor = int(line[7] - '0'); h.Minor > 1 {
+		return ErrBadAnswer
+	}
+	for _, c := range []byte(line[9:12]) {
+		if c < '0' || c > '9' {
+			return ErrBadAnswer
+		}
+		h.Status = h.Status*10 + int(c-'0')
+	}
+	if len(line) > 13 {
+		h.Reason = line[13:]
+	}
+	if h.Status < 100 || h.Status > 599 || !All(h.Reason, &ValueChar) {
+		return ErrBadAnswer
+	}
+	if err := h.parseFields(s, false); err != nil {
+		return ErrBadAnswer
+	}
+	if h.NConnection > 0 && hasToken(h.nominated, "upgrade") {
+		for _, f := range h.Fields {
+			if KindOf(f.Name) == KindUpgrade {
+				h.Upgrade = f.Value
+			}
+		}
+	}
+	return nil
+}
+
+// cutLine takes the first line off s, without its CRLF. A lone LF, or a CR
+// anywhere else, is not a line end and never valid.
+func cutLine(s string) (line, rest string, ok bool) {
+	i := strings.IndexByte(s, '\n')
+	if i < 1 || s[i-1] != '\r' {
+		return "", "", false
+	}
+	return s[:i-1], s[i+1:], true
+}
+
+// parseFields reads field lines up to the empty line and collects the framing.
+func (h *Head) parseFields(s string, request bool) error {
+	lengths, encodings := 0, 0
+	for {
+		line, rest, ok := cutLine(s)
+		if !ok {
+			return ErrBadRequest
+		}
+		if s = rest; line == "" {
+			break
+		}
+		colon := strings.IndexByte(line, ':')
+		if colon <= 0 {
+			return ErrBadRequest
+		}
+		f := Field{line[:colon], TrimSpace(line[colon+1:])}
+		if !All(f.Name, &TokenChar) || !All(f.Value, &ValueChar) {
+			return ErrBadRequest
+		}
+		switch KindOf(f.Name) {
+		case KindContentLength:
+			lengths++
+			n, ok := parseLength(f.Value)
+			if !ok || lengths > 1 && (request || n != h.Length) {
+				return ErrBadFraming
+			}
+			h.Length = n
+		case KindTransferEncoding:
+			if encodings++; encodings > 1 {
+				return ErrBadFraming
+			}
+			if !EqualFold(f.Value, "chunked") {
+				return ErrEncoding
+			}
+			h.Chunked = true
+		case KindConnection:
+			h.sawConnection(f.Value)
+		}
+		h.Fields = append(h.Fields, f)
+	}
+	if s != "" || lengths > 0 && encodings > 0 {
+		return ErrBadFraming
+	}
+	return nil
+}
+
+func (h *Head) sawConnection(value string) {
+	switch {
+	case EqualFold(value, "keep-alive"):
+		h.KeepAlive = true
+		return
+	case EqualFold(value, "close"):
+		h.Close = true
+		return
+	}
+	h.Close = h.Close || hasToken(value, "close")
+	h.KeepAlive = h.KeepAlive || hasToken(value, "keep-alive")
+	if h.NConnection++; h.NConnection == 1 {
+		h.nominated = value
+	} else {
+		h.nominated += "," + value
+	}
+}
+
+// parseLength reads a Content-Length: digits and nothing else, below 10^18.
+func parseLength(s string) (int64, bool) {
+	if s == "" || len(s) > 18 {
+		return 0, false
+	}
+	var n int64
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(s[i]-'0')
+	}
+	return n, true
+}
+
+// validHost checks a Host field: name or address, port optional.
+func validHost(s string) bool {
+	if len(s) > 260 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']' || c == '*':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Idempotent tells whether sending the request twice is like sending it once.
+func (h *Head) Idempotent() bool {
+	switch h.Method {
+	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE":
+		return true
+	}
+	return false
+}
+
+// HasBody tells whether a request carries a body.
+func (h *Head) HasBody() bool { return h.Chunked || h.Length > 0 }
+
+// HopByHop tells whether the Connection field names this one.
+func (h *Head) HopByHop(name string) bool {
+	for list := h.nominated; list != ""; {
+		var item string
+		item, list = cutToken(list)
+		if len(item) == len(name) && sameFold(item, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Size is what the fields weigh, as MaxHeader counts it: names, values and
+// four bytes a line.
+func (h *Head) Size() int {
+	n := len(h.Method) + len(h.Target)
+	for i := range h.Fields {
+		n += len(h.Fields[i].Name) + len(h.Fields[i].Value) + 4
+	}
+	return n
+}
+
+func (h *Head) AddFields(from http.Header) {
+	for name, values := range from {
+		for _, v := range values {
+			if All(name, &TokenChar) && All(v, &ValueChar) {
+				h.Fields = append(h.Fields, Field{name, v})
+			}
+		}
+	}
+}
