@@ -11,7 +11,7 @@ func (d *Daemon) Addon(ctx context.Context, name string) (Addon, error) {
 	return read(ctx, d, func(tx Tx) (Addon, error) {
 		addon, err := tx.Addon(name)
 		if isKind(err, NotFound) {
-			err = Errorf(NotFound, "there is no add-on %q", clip(name)).WithHint("towline addons lists them")
+			err = noAddon(name)
 		}
 		return addon, err
 	})
@@ -20,7 +20,8 @@ func (d *Daemon) Addon(ctx context.Context, name string) (Addon, error) {
 // AddonInfo is an add-on with who uses it.
 type AddonInfo struct {
 	Addon
-	Attachments []AddonAttachment `json:"attachments"`
+	Attachments []AddonAttachment `json:"attachments"`          // to apps that the member may view
+	OtherApps   int               `json:"other_apps,omitempty"` // so many more apps it is attached to
 	Running     bool              `json:"running"`
 	Image       string            `json:"image"`
 	Memory      int64             `json:"memory"` // bytes that its plan allows
@@ -45,7 +46,7 @@ func (d *Daemon) Addons(ctx context.Context, member, app string) ([]AddonInfo, e
 		}
 		list := []AddonInfo{}
 		for _, a := range addons {
-			info := AddonInfo{Addon: a}
+			info := AddonInfo{Addon: a, Attachments: []AddonAttachment{}}
 			visible := false
 			for _, at := range attached {
 				if at.Addon != a.Name {
@@ -58,9 +59,11 @@ func (d *Daemon) Addons(ctx context.Context, member, app string) ([]AddonInfo, e
 				visible = visible || ok && (app == "" || at.App == app)
 				if ok {
 					info.Attachments = append(info.Attachments, at)
+				} else {
+					info.OtherApps++
 				}
 			}
-			if ok, err := allowed(tx, member, "", View); err != nil {
+			if ok, err := isAdmin(tx, member); err != nil {
 				return nil, err
 			} else if ok && app == "" {
 				visible = true
@@ -73,15 +76,28 @@ func (d *Daemon) Addons(ctx context.Context, member, app string) ([]AddonInfo, e
 	})
 }
 
-// AddonInfo tells what there is to know of one add-on.
-func (d *Daemon) AddonInfo(ctx context.Context, name string) (AddonInfo, error) {
+// AddonInfo tells what there is to know of one add-on, but names no app that the member
+// may not view.
+func (d *Daemon) AddonInfo(ctx context.Context, name, member string) (AddonInfo, error) {
 	addon, err := d.Addon(ctx, name)
 	if err != nil {
 		return AddonInfo{}, err
 	}
-	info := AddonInfo{Addon: addon}
-	if info.Attachments, err = d.attachments(ctx, name); err != nil {
+	info := AddonInfo{Addon: addon, Attachments: []AddonAttachment{}}
+	attached, err := d.attachments(ctx, name)
+	if err != nil {
 		return info, err
+	}
+	for _, at := range attached {
+		ok, err := read(ctx, d, func(tx Tx) (bool, error) { return allowed(tx, member, at.App, View) })
+		if err != nil {
+			return info, err
+		}
+		if ok {
+			info.Attachments = append(info.Attachments, at)
+		} else {
+			info.OtherApps++
+		}
 	}
 	spec, err := d.renderAddon(addon)
 	if err != nil {
@@ -148,25 +164,4 @@ func (d *Daemon) lockAll(ctx context.Context, apps []string, addon string, out i
 	}
 	unlocks = append(unlocks, u)
 	return unlock, nil
-}
-
-// AllowedAddon tells whether the member may do p with an app that the add-on is
-// attached to.
-func (d *Daemon) AllowedAddon(ctx context.Context, member, addon string, p Permission) error {
-	if _, err := d.Addon(ctx, addon); err != nil {
-		return err
-	}
-	attached, err := d.attachments(ctx, addon)
-	if err != nil {
-		return err
-	}
-	for _, at := range attached {
-		if err := d.Allowed(ctx, member, at.App, p); err == nil {
-			return nil
-		}
-	}
-	if d.Allowed(ctx, member, "", p) == nil {
-		return nil
-	}
-	return Errorf(NotFound, "there is no add-on %q", clip(addon)).WithHint("towline addons lists them")
 }

@@ -342,7 +342,7 @@ func (d *Daemon) Backups(ctx context.Context, member, app, addon string) ([]Back
 	for _, a := range visible {
 		names[a.Name] = true
 	}
-	admin := app == "" && d.Allowed(ctx, member, "", View) == nil
+	admin := app == "" && d.AllowedHost(ctx, member) == nil
 	all, err := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups(addon) })
 	list := []Backup{}
 	for _, b := range all {

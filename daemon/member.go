@@ -3,49 +3,7 @@ package daemon
 import (
 	"context"
 	"slices"
-	"strings"
 )
-
-// Allowed tells whether the member may. An empty member is the operator on the
-// host. An empty app asks for what only administrators may.
-func (d *Daemon) Allowed(ctx context.Context, member, app string, p Permission) error {
-	ok, err := read(ctx, d, func(tx Tx) (bool, error) {
-		if app != "" {
-			if _, err := findApp(tx, app); err != nil {
-				return false, err
-			}
-		}
-		return allowed(tx, member, app, p)
-	})
-	if err != nil || ok {
-		return err
-	}
-	if app == "" {
-		return Errorf(Forbidden, "only administrators may do this").WithHint("ask one: towline members")
-	}
-	// An app that one may not even view is, to them, not there.
-	if view, err := read(ctx, d, func(tx Tx) (bool, error) { return allowed(tx, member, app, View) }); err != nil || !view {
-		return Errorf(NotFound, "there is no app %q", clip(app)).
-			WithHint("towline apps lists them; towline apps:create NAME makes one")
-	}
-	return Errorf(Forbidden, "you may not %s %s", p, app).WithHint("ask someone who may manage it: towline apps:info -a %s", app)
-}
-
-func allowed(tx Tx, member, app string, p Permission) (bool, error) {
-	if member == "" {
-		return true, nil
-	}
-	m, err := tx.Member(member)
-	if isKind(err, NotFound) {
-		return false, nil
-	}
-	if err != nil || m.Admin || app == "" {
-		return m.Admin, err
-	}
-	access, err := tx.Access(app)
-	i := slices.IndexFunc(access, func(a Access) bool { return a.Member == member })
-	return i >= 0 && slices.Contains(access[i].Permissions, p), err
-}
 
 // Known tells whether the member exists; one who was removed may have a connection
 // open still.
@@ -155,50 +113,4 @@ func (d *Daemon) syncKeys(ctx context.Context) error {
 		return err
 	}
 	return d.Options.Keys.Replace(ctx, keys)
-}
-
-// Grant gives a member permissions on an app, in place of those they had; none
-// takes all away.
-func (d *Daemon) Grant(ctx context.Context, app, member string, permissions []Permission) error {
-	for _, p := range permissions {
-		if !slices.Contains([]Permission{View, Deploy, Operate, Manage}, p) {
-			return Errorf(Invalid, "there is no permission %q", clip(string(p))).WithHint("use view, deploy, operate, manage")
-		}
-	}
-	return d.Store.Update(ctx, func(tx Tx) error {
-		if _, err := findApp(tx, app); err != nil {
-			return err
-		}
-		if _, err := tx.Member(member); err != nil {
-			if isKind(err, NotFound) {
-				return Errorf(NotFound, "there is no member %q", clip(member)).WithHint("towline members:add %s < key.pub", clip(member))
-			}
-			return err
-		}
-		if len(permissions) == 0 {
-			return tx.DeleteAccess(app, member)
-		}
-		if !slices.Contains(permissions, View) {
-			permissions = append([]Permission{View}, permissions...)
-		}
-		return tx.PutAccess(Access{App: app, Member: member, Permissions: permissions})
-	})
-}
-
-// AccessList tells who may do what with an app.
-func (d *Daemon) AccessList(ctx context.Context, app string) ([]Access, error) {
-	return read(ctx, d, func(tx Tx) ([]Access, error) {
-		if _, err := findApp(tx, app); err != nil {
-			return nil, err
-		}
-		return tx.Access(app)
-	})
-}
-
-func joinPermissions(ps []Permission) string {
-	words := make([]string, len(ps))
-	for i, p := range ps {
-		words[i] = string(p)
-	}
-	return strings.Join(words, ",")
 }

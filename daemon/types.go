@@ -181,7 +181,7 @@ type Access struct {
 	Permissions []Permission `json:"permissions"`
 }
 
-// Permission is one of the four kinds of thing that can be done to an app.
+// Permission is one of the four kinds of thing that can be done to an app, or Admin.
 type Permission string
 
 // View reads, Deploy pushes and rolls back, Operate changes config, processes and
@@ -191,6 +191,9 @@ const (
 	Deploy  Permission = "deploy"
 	Operate Permission = "operate"
 	Manage  Permission = "manage"
+	// Admin is what administrators have, with every app and the host. It is not granted with
+	// an app.
+	Admin Permission = "admin"
 )
 
 // Operation is an entry of the journal: what Towline has begun to change, written

@@ -11,9 +11,6 @@ import (
 
 func runAddonAttach(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
-		return err
-	}
 	req := daemon.AttachRequest{Addon: name, App: call.App, Member: call.Member}
 	req.Prefix, _ = call.Flags.GetString("as")
 	at, err := call.Daemon.Attach(ctx, req, call.Stderr)
@@ -27,9 +24,6 @@ func runAddonAttach(ctx context.Context, call *Call) error {
 
 func runAddonDetach(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
-		return err
-	}
 	if err := call.Daemon.Detach(ctx, name, call.App, call.Member, call.Stderr); err != nil {
 		return err
 	}
@@ -39,9 +33,6 @@ func runAddonDetach(ctx context.Context, call *Call) error {
 
 func runAddonRestart(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
-		return err
-	}
 	if err := call.Daemon.RestartAddon(ctx, name, call.Member, call.Stderr); err != nil {
 		return err
 	}
@@ -51,9 +42,6 @@ func runAddonRestart(ctx context.Context, call *Call) error {
 
 func runAddonLogs(ctx context.Context, call *Call) error {
 	q := daemon.LogQuery{App: call.Args[0]}
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, q.App, daemon.View); err != nil {
-		return err
-	}
 	if err := call.logRange(&q); err != nil {
 		return err
 	}
@@ -76,9 +64,6 @@ func runAddonLogs(ctx context.Context, call *Call) error {
 
 func runAddonConsole(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
-		return err
-	}
 	if call.Terminal {
 		call.Raw()
 	}
@@ -97,9 +82,6 @@ func runAddonConsole(ctx context.Context, call *Call) error {
 
 func runAddonRotate(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
-		return err
-	}
 	if err := call.Daemon.RotateAddon(ctx, name, call.Member, call.Stderr); err != nil {
 		return err
 	}
@@ -109,9 +91,6 @@ func runAddonRotate(ctx context.Context, call *Call) error {
 
 func runAddonUpgrade(ctx context.Context, call *Call) error {
 	req := daemon.UpgradeRequest{Addon: call.Args[0], Member: call.Member}
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, req.Addon, daemon.Operate); err != nil {
-		return err
-	}
 	req.Plan, _ = call.Flags.GetString("plan")
 	req.Version, _ = call.Flags.GetString("version")
 	addon, err := call.Daemon.UpgradeAddon(ctx, req, call.Stderr)

@@ -14,7 +14,8 @@ import (
 // addonReachCommands lead from a person's own machine into an add-on.
 func addonReachCommands() []*Command {
 	return []*Command{
-		{Name: "addons:open", Args: "ADDON", Summary: "serve an add-on's own web page for a while, like Neo4j Browser", Min: 1, Max: 1, Run: runAddonOpen,
+		{Name: "addons:open", Args: "ADDON", Summary: "serve an add-on's own web page for a while, like Neo4j Browser", Min: 1, Max: 1,
+			On: on(theAddon(daemon.Operate)), Run: runAddonOpen,
 			Help: "Prints the address and a password, which is not shown again. Opening it again gives another one.\n\n" +
 				"  towline addons:open neo4j-shop --for 2h\n" +
 				"  towline addons:open neo4j-shop --close",
@@ -23,7 +24,8 @@ func addonReachCommands() []*Command {
 				f.Bool("close", false, "close it now, with its connections")
 				appToo(f)
 			}},
-		{Name: "addons:forward", Args: "ADDON", Summary: "lead a port of your machine to an add-on, over SSH", Min: 1, Max: 1, Run: runAddonForward,
+		{Name: "addons:forward", Args: "ADDON", Summary: "lead a port of your machine to an add-on, over SSH", Min: 1, Max: 1,
+			On: on(theAddon(daemon.Operate)), Run: runAddonForward,
 			Help: "The towline program listens on 127.0.0.1 until you press Ctrl-C. Without it, one connection is a\n" +
 				"command's standard input and output.\n\n" +
 				"  towline addons:forward redis-shop                     (the service's own port number, if it is free)\n" +
@@ -40,9 +42,6 @@ func addonReachCommands() []*Command {
 
 func runAddonOpen(ctx context.Context, call *Call) error {
 	req := daemon.OpenRequest{Addon: call.Args[0], Member: call.Member}
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, req.Addon, daemon.Operate); err != nil {
-		return err
-	}
 	if end, _ := call.Flags.GetBool("close"); end {
 		if err := call.Daemon.CloseAddon(ctx, req.Addon, call.Member); err != nil {
 			return err
@@ -55,7 +54,7 @@ func runAddonOpen(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	info, err := call.Daemon.AddonInfo(ctx, req.Addon)
+	info, err := call.Daemon.AddonInfo(ctx, req.Addon, call.Member)
 	if err != nil {
 		return err
 	}
@@ -68,9 +67,7 @@ func runAddonOpen(ctx context.Context, call *Call) error {
 		})
 		fmt.Fprintf(w, "\nThe service itself asks for its own credentials, which are config vars:\n")
 		for _, at := range info.Attachments {
-			if call.Daemon.Allowed(ctx, call.Member, at.App, daemon.View) == nil {
-				fmt.Fprintf(w, "  towline config -a %s     (%s)\n", at.App, strings.Join(at.Vars, ", "))
-			}
+			fmt.Fprintf(w, "  towline config -a %s     (%s)\n", at.App, strings.Join(at.Vars, ", "))
 		}
 		fmt.Fprintf(w, "Close it earlier by: towline addons:open %s --close\n", page.Addon)
 	})
@@ -78,9 +75,6 @@ func runAddonOpen(ctx context.Context, call *Call) error {
 
 func runAddonForward(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Operate); err != nil {
-		return err
-	}
 	port, _ := call.Flags.GetString("port-name")
 	f, err := call.Daemon.ForwardTo(ctx, name, port)
 	if err != nil {

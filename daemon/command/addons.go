@@ -13,12 +13,12 @@ import (
 
 func addonCommands() []*Command {
 	return []*Command{
-		{Name: "addons", Summary: "list add-ons", Max: 0, Run: runAddons,
+		{Name: "addons", Summary: "list add-ons", Max: 0, On: on(appOfFlag(daemon.View)), Run: runAddons,
 			Flags: func(f *pflag.FlagSet) { f.StringP("app", "a", "", "only those attached to this app") }},
-		{Name: "addons:services", Summary: "list the services that can be added", Run: runAddonServices},
-		{Name: "addons:plans", Args: "SERVICE", Summary: "list a service's plans and versions", Min: 1, Max: 1, Run: runAddonPlans},
+		{Name: "addons:services", Summary: "list the services that can be added", On: on(nothing()), Run: runAddonServices},
+		{Name: "addons:plans", Args: "SERVICE", Summary: "list a service's plans and versions", Min: 1, Max: 1, On: on(nothing()), Run: runAddonPlans},
 		{Name: "addons:create", Args: "SERVICE[:PLAN]", Summary: "create an add-on and attach it to an app", Min: 1, Max: 1,
-			App: true, Needs: daemon.Operate, Run: runAddonCreate,
+			On: on(theApp(daemon.Operate)), Run: runAddonCreate,
 			Help: "Starts the service, sets its config vars and restarts the app with them.\n\n" +
 				"  towline addons:create neo4j -a shop\n" +
 				"  towline addons:create redis:large --as CACHE -a shop     (sets CACHE_URL)",
@@ -27,37 +27,40 @@ func addonCommands() []*Command {
 				f.String("as", "", "prefix of the config vars, for a second add-on of a kind")
 				f.String("name", "", "name of the add-on, which is its host name too")
 			}},
-		{Name: "addons:info", Args: "ADDON", Summary: "show an add-on", Min: 1, Max: 1, Run: runAddonInfo},
-		{Name: "addons:destroy", Args: "ADDON", Summary: "destroy an add-on and its data", Min: 1, Max: 1,
+		{Name: "addons:info", Args: "ADDON", Summary: "show an add-on", Min: 1, Max: 1, On: on(theAddon(daemon.View)), Run: runAddonInfo},
+		{Name: "addons:destroy", Args: "ADDON", Summary: "destroy an add-on and its data", Min: 1, Max: 1, On: on(theAddon(daemon.Manage)),
 			Confirm: func(call *Call) string { return call.Args[0] }, Run: runAddonDestroy,
 			Flags: appToo},
 		{Name: "addons:attach", Args: "ADDON", Summary: "let another app use an add-on", Min: 1, Max: 1,
-			App: true, Needs: daemon.Operate, Run: runAddonAttach,
+			On: on(theApp(daemon.Operate), theAddon(daemon.Operate)), Run: runAddonAttach,
 			Help: "Joins the add-on to the app's network, sets its config vars and restarts the app with them.\n\n" +
 				"  towline addons:attach redis-shop -a reports\n" +
 				"  towline addons:attach redis-shop --as CACHE -a reports     (sets CACHE_URL)",
 			Flags: func(f *pflag.FlagSet) { f.String("as", "", "prefix of the config vars") }},
 		{Name: "addons:detach", Args: "ADDON", Summary: "take an add-on from an app; its data stays", Min: 1, Max: 1,
-			App: true, Needs: daemon.Operate, Run: runAddonDetach,
+			On: on(theApp(daemon.Operate), theAddon(daemon.View)), Run: runAddonDetach,
 			Help: "Restarts the app without the config vars; once nothing of it has them, the way to the add-on is closed.\n" +
 				"An add-on that is attached to no app keeps its data; only administrators see it then.\n\n" +
 				"  towline addons:detach redis-shop -a reports"},
-		{Name: "addons:restart", Args: "ADDON", Summary: "restart an add-on; requests of its apps wait", Min: 1, Max: 1, Run: runAddonRestart,
-			Flags: appToo},
-		{Name: "addons:logs", Args: "ADDON", Summary: "show what an add-on has written", Min: 1, Max: 1, Run: runAddonLogs,
+		{Name: "addons:restart", Args: "ADDON", Summary: "restart an add-on; requests of its apps wait", Min: 1, Max: 1,
+			On: on(theAddon(daemon.Operate)), Run: runAddonRestart, Flags: appToo},
+		{Name: "addons:logs", Args: "ADDON", Summary: "show what an add-on has written", Min: 1, Max: 1, On: on(theAddon(daemon.View)), Run: runAddonLogs,
 			Flags: func(f *pflag.FlagSet) {
 				f.IntP("num", "n", 100, "how many lines")
 				f.BoolP("tail", "t", false, "go on with new lines")
 				appToo(f)
 			}},
-		{Name: "addons:console", Args: "ADDON", Summary: "open the service's own console, like redis-cli", Min: 1, Max: 1, Run: runAddonConsole,
+		{Name: "addons:console", Args: "ADDON", Summary: "open the service's own console, like redis-cli", Min: 1, Max: 1,
+			On: on(theAddon(daemon.Operate)), Run: runAddonConsole,
 			Help:  "What comes on standard input is fed to it:\n\n  echo DBSIZE | towline addons:console redis-shop",
 			Flags: appToo},
-		{Name: "addons:rotate", Args: "ADDON", Summary: "replace an add-on's credentials", Min: 1, Max: 1, Run: runAddonRotate,
+		{Name: "addons:rotate", Args: "ADDON", Summary: "replace an add-on's credentials", Min: 1, Max: 1,
+			On: on(theAddon(daemon.Operate)), Run: runAddonRotate,
 			Help: "The service takes the old and the new credentials while its apps are restarted with the new ones; then it\n" +
 				"forgets the old ones. PostgreSQL has one password for a role: see docs/addons.md.",
 			Flags: appToo},
-		{Name: "addons:upgrade", Args: "ADDON", Summary: "move an add-on to another plan or version", Min: 1, Max: 1, Run: runAddonUpgrade,
+		{Name: "addons:upgrade", Args: "ADDON", Summary: "move an add-on to another plan or version", Min: 1, Max: 1,
+			On: on(theAddon(daemon.Operate)), Run: runAddonUpgrade,
 			Help: "Takes a backup first, then starts the new form on a copy of the data while requests of its apps wait.\n" +
 				"If it does not answer, the old form comes back.\n\n  towline addons:upgrade redis-shop --plan large",
 			Flags: func(f *pflag.FlagSet) {
@@ -73,11 +76,6 @@ func appToo(f *pflag.FlagSet) { f.StringP("app", "a", "", "an app it is attached
 
 func runAddons(ctx context.Context, call *Call) error {
 	app, _ := call.Flags.GetString("app")
-	if app != "" {
-		if err := call.Daemon.Allowed(ctx, call.Member, app, daemon.View); err != nil {
-			return err
-		}
-	}
 	list, err := call.Daemon.Addons(ctx, call.Member, app)
 	if err != nil {
 		return err
@@ -154,7 +152,7 @@ func runAddonCreate(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	info, err := call.Daemon.AddonInfo(ctx, addon.Name)
+	info, err := call.Daemon.AddonInfo(ctx, addon.Name, call.Member)
 	if err != nil {
 		return err
 	}
@@ -164,10 +162,7 @@ func runAddonCreate(ctx context.Context, call *Call) error {
 }
 
 func runAddonInfo(ctx context.Context, call *Call) error {
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, call.Args[0], daemon.View); err != nil {
-		return err
-	}
-	a, err := call.Daemon.AddonInfo(ctx, call.Args[0])
+	a, err := call.Daemon.AddonInfo(ctx, call.Args[0], call.Member)
 	if err != nil {
 		return err
 	}
@@ -181,6 +176,9 @@ func runAddonInfo(ctx context.Context, call *Call) error {
 			for _, at := range a.Attachments {
 				row("Attached:", at.App+" as "+strings.Join(at.Vars, ", "))
 			}
+			if a.OtherApps > 0 {
+				row("Attached:", fmt.Sprintf("%d more, which you may not view", a.OtherApps))
+			}
 			row("Created:", a.Created.Local().Format("2006-01-02 15:04:05 MST"))
 		})
 	})
@@ -188,9 +186,6 @@ func runAddonInfo(ctx context.Context, call *Call) error {
 
 func runAddonDestroy(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, name, daemon.Manage); err != nil {
-		return err
-	}
 	if err := call.Daemon.Deprovision(ctx, name, call.Member, call.Stderr); err != nil {
 		return err
 	}

@@ -13,11 +13,11 @@ import (
 
 func appCommands() []*Command {
 	return []*Command{
-		{Name: "apps", Summary: "list apps", Max: 0, Run: runApps},
-		{Name: "apps:create", Args: "NAME", Summary: "create an app", Min: 1, Max: 1, Run: runAppsCreate,
+		{Name: "apps", Summary: "list apps", Max: 0, On: on(nothing()), Run: runApps},
+		{Name: "apps:create", Args: "NAME", Summary: "create an app", Min: 1, Max: 1, On: on(nothing()), Run: runAppsCreate,
 			Help: "The name becomes part of the app's address: lower-case letters, digits and dashes, at most 30."},
-		{Name: "apps:info", Summary: "show an app's addresses, processes and add-ons", App: true, Needs: daemon.View, Run: runAppsInfo},
-		{Name: "apps:destroy", Summary: "destroy an app", App: true, Needs: daemon.Manage,
+		{Name: "apps:info", Summary: "show an app's addresses, processes and add-ons", On: on(theApp(daemon.View)), Run: runAppsInfo},
+		{Name: "apps:destroy", Summary: "destroy an app", On: on(theApp(daemon.Manage)),
 			Help:    "Add-ons hold data and must be destroyed first.",
 			Confirm: func(call *Call) string { return call.App },
 			Run: func(ctx context.Context, call *Call) error {
@@ -27,7 +27,7 @@ func appCommands() []*Command {
 				fmt.Fprintf(call.Stdout, "%s is destroyed\n", call.App)
 				return nil
 			}},
-		{Name: "apps:deploy-branch", Args: "[BRANCH]", Summary: "choose the branch whose pushes deploy", Max: 1, App: true, Needs: daemon.Manage,
+		{Name: "apps:deploy-branch", Args: "[BRANCH]", Summary: "choose the branch whose pushes deploy", Max: 1, On: on(theApp(daemon.Manage)),
 			Help: "Without BRANCH, main and master deploy.",
 			Run: func(ctx context.Context, call *Call) error {
 				branch := ""
@@ -41,13 +41,13 @@ func appCommands() []*Command {
 	}
 }
 
-func maintenance(name, summary string, on bool) *Command {
-	return &Command{Name: name, Summary: summary, App: true, Needs: daemon.Operate,
+func maintenance(name, summary string, enable bool) *Command {
+	return &Command{Name: name, Summary: summary, On: on(theApp(daemon.Operate)),
 		Run: func(ctx context.Context, call *Call) error {
-			if err := call.Daemon.SetMaintenance(ctx, call.App, on); err != nil {
+			if err := call.Daemon.SetMaintenance(ctx, call.App, enable); err != nil {
 				return err
 			}
-			fmt.Fprintf(call.Stdout, "maintenance mode of %s is %s\n", call.App, map[bool]string{true: "on", false: "off"}[on])
+			fmt.Fprintf(call.Stdout, "maintenance mode of %s is %s\n", call.App, map[bool]string{true: "on", false: "off"}[enable])
 			return nil
 		}}
 }

@@ -14,11 +14,12 @@ import (
 
 func backupCommands() []*Command {
 	return []*Command{
-		{Name: "backups", Args: "[ADDON]", Summary: "list backups", Max: 1, Run: runBackups,
+		{Name: "backups", Args: "[ADDON]", Summary: "list backups", Max: 1, On: on(appOfFlag(daemon.View), theAddon(daemon.View)), Run: runBackups,
 			Flags: func(f *pflag.FlagSet) { f.StringP("app", "a", "", "only those of add-ons attached to this app") }},
-		{Name: "backups:capture", Args: "ADDON", Summary: "take a backup now", Min: 1, Max: 1, Run: runBackupCapture,
+		{Name: "backups:capture", Args: "ADDON", Summary: "take a backup now", Min: 1, Max: 1, On: on(theAddon(daemon.Operate)), Run: runBackupCapture,
 			Help: "The service stays up; its clients see a short pause, never an error.", Flags: appNotNeeded},
 		{Name: "backups:restore", Args: "BACKUP", Summary: "put an add-on's data back to a backup, or to a dump", Max: 1,
+			On: on(theBackup(daemon.Manage), addonOfFlag("to", daemon.Manage)),
 			Help: "The data of before is kept as a backup. Requests of the attached apps wait while the data\n" +
 				"is replaced. Another add-on of the same service takes a backup's portable dump, and any\n" +
 				"takes a dump of your own from the standard input.\n\n" +
@@ -30,14 +31,14 @@ func backupCommands() []*Command {
 				f.String("to", "", "the add-on to restore into; default: the backup's own")
 				f.Bool("dump", false, "read a dump from the standard input")
 			}},
-		{Name: "backups:download", Args: "BACKUP", Summary: "write a backup's portable dump to the standard output", Min: 1, Max: 1,
+		{Name: "backups:download", Args: "BACKUP", Summary: "write a backup's portable dump to the standard output", Min: 1, Max: 1, On: on(theBackup(daemon.Manage)),
 			Help: "  towline backups:download BACKUP > my.dump", Run: runBackupDownload, Flags: appNotNeeded},
-		{Name: "backups:verify", Args: "BACKUP", Summary: "prove a stored backup again", Min: 1, Max: 1,
+		{Name: "backups:verify", Args: "BACKUP", Summary: "prove a stored backup again", Min: 1, Max: 1, On: on(theBackup(daemon.Operate)),
 			Help: "Checks the sums, unpacks it and starts a throwaway container on it.", Run: runBackupVerify, Flags: appNotNeeded},
-		{Name: "backups:info", Args: "BACKUP", Summary: "show a backup", Min: 1, Max: 1, Run: runBackupInfo, Flags: appNotNeeded},
-		{Name: "backups:delete", Args: "BACKUP", Summary: "delete a backup", Min: 1, Max: 1,
+		{Name: "backups:info", Args: "BACKUP", Summary: "show a backup", Min: 1, Max: 1, On: on(theBackup(daemon.View)), Run: runBackupInfo, Flags: appNotNeeded},
+		{Name: "backups:delete", Args: "BACKUP", Summary: "delete a backup", Min: 1, Max: 1, On: on(theBackup(daemon.Manage)),
 			Confirm: func(call *Call) string { return call.Args[0] }, Run: runBackupDelete, Flags: appNotNeeded},
-		{Name: "backups:schedule", Args: `ADDON "MIN HOUR DAY MONTH WEEKDAY"`, Summary: "take backups at set times", Min: 2, Max: 6,
+		{Name: "backups:schedule", Args: `ADDON "MIN HOUR DAY MONTH WEEKDAY"`, Summary: "take backups at set times", Min: 2, Max: 6, On: on(theAddon(daemon.Operate)),
 			Help: "Replaces the add-on's schedule. Of each of the last so many days, weeks and months the\n" +
 				"newest good backup is kept; the last good one is never deleted.\n\n" +
 				"  towline backups:schedule neo4j-shop \"0 3 * * *\" --keep 7d,4w,6m --tz Europe/Berlin",
@@ -46,15 +47,15 @@ func backupCommands() []*Command {
 				f.String("keep", "7d,4w,6m", "how many to keep")
 				f.String("tz", "UTC", "time zone of the schedule")
 			}},
-		{Name: "backups:schedules", Summary: "list schedules", Max: 0, Run: runBackupSchedules,
+		{Name: "backups:schedules", Summary: "list schedules", Max: 0, On: on(appOfFlag(daemon.View)), Run: runBackupSchedules,
 			Flags: func(f *pflag.FlagSet) { f.StringP("app", "a", "", "only those of add-ons attached to this app") }},
-		{Name: "backups:unschedule", Args: "ADDON", Summary: "take no more backups at set times", Min: 1, Max: 1,
+		{Name: "backups:unschedule", Args: "ADDON", Summary: "take no more backups at set times", Min: 1, Max: 1, On: on(theAddon(daemon.Operate)),
 			Run: runBackupUnschedule, Flags: appNotNeeded},
-		{Name: "backups:on-release", Args: "on|off", Summary: "back an app's add-ons up before each release", Min: 1, Max: 1, App: true, Needs: daemon.Operate,
+		{Name: "backups:on-release", Args: "on|off", Summary: "back an app's add-ons up before each release", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
 			Help: "A release waits until they are proven, and is refused if one fails. The newest ten of each\n" +
 				"add-on are kept. releases:rollback vN --with-data goes back to one. Releases that attaching\n" +
 				"or rotating an add-on makes have none.", Run: runBackupOnRelease},
-		{Name: "backups:check", Args: "[ADDON]", Summary: "exit with 1 if backups fail, are overdue or are missing", Max: 1,
+		{Name: "backups:check", Args: "[ADDON]", Summary: "exit with 1 if backups fail, are overdue or are missing", Max: 1, On: on(theAddon(daemon.View)),
 			Help: "For monitoring, or for a deploy script.", Run: runBackupCheck, Flags: appNotNeeded},
 	}
 }
@@ -80,14 +81,6 @@ func runBackups(ctx context.Context, call *Call) error {
 	addon := ""
 	if len(call.Args) == 1 {
 		addon = call.Args[0]
-		if err := call.Daemon.AllowedAddon(ctx, call.Member, addon, daemon.View); err != nil {
-			return err
-		}
-	}
-	if app != "" {
-		if err := call.Daemon.Allowed(ctx, call.Member, app, daemon.View); err != nil {
-			return err
-		}
 	}
 	list, err := call.Daemon.Backups(ctx, call.Member, app, addon)
 	if err != nil {
@@ -130,9 +123,6 @@ func elsewhere(b daemon.Backup) string {
 }
 
 func runBackupCapture(ctx context.Context, call *Call) error {
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, call.Args[0], daemon.Operate); err != nil {
-		return err
-	}
 	b, err := call.Daemon.Capture(ctx, call.Args[0], call.Member, "manual", call.Stderr)
 	if err != nil {
 		return err
@@ -156,16 +146,7 @@ func runBackupRestore(ctx context.Context, call *Call) error {
 	case dump:
 		req.Dump = call.Stdin
 	default:
-		b, err := call.backup(ctx, daemon.Manage)
-		if err != nil {
-			return err
-		}
-		req.Backup = b.ID
-	}
-	if to != "" {
-		if err := call.Daemon.AllowedAddon(ctx, call.Member, to, daemon.Manage); err != nil {
-			return err
-		}
+		req.Backup = call.Backup.ID
 	}
 	addon, err := call.Daemon.Restore(ctx, req, call.Stderr)
 	if err != nil {
@@ -180,10 +161,7 @@ func runBackupRestore(ctx context.Context, call *Call) error {
 }
 
 func runBackupDownload(ctx context.Context, call *Call) error {
-	b, err := call.backup(ctx, daemon.Manage)
-	if err != nil {
-		return err
-	}
+	b := call.Backup
 	if call.Terminal {
 		return daemon.Errorf(daemon.Invalid, "a dump is nothing for a terminal").WithHint("towline backups:download %s > my.dump", b.ID)
 	}
@@ -200,11 +178,8 @@ func runBackupDownload(ctx context.Context, call *Call) error {
 }
 
 func runBackupVerify(ctx context.Context, call *Call) error {
-	b, err := call.backup(ctx, daemon.Operate)
+	b, err := call.Daemon.VerifyBackup(ctx, call.Backup.ID, call.Member, call.Stderr)
 	if err != nil {
-		return err
-	}
-	if b, err = call.Daemon.VerifyBackup(ctx, b.ID, call.Member, call.Stderr); err != nil {
 		return err
 	}
 	return call.result(b, func(w io.Writer) {
@@ -212,22 +187,8 @@ func runBackupVerify(ctx context.Context, call *Call) error {
 	})
 }
 
-func (call *Call) backup(ctx context.Context, p daemon.Permission) (daemon.Backup, error) {
-	b, err := call.Daemon.Backup(ctx, call.Args[0])
-	if err != nil {
-		return b, err
-	}
-	if err := call.Daemon.AllowedAddon(ctx, call.Member, b.Addon, p); err != nil {
-		return b, daemon.Errorf(daemon.NotFound, "there is no backup %q", clip(call.Args[0])).WithHint("towline backups lists them")
-	}
-	return b, nil
-}
-
-func runBackupInfo(ctx context.Context, call *Call) error {
-	b, err := call.backup(ctx, daemon.View)
-	if err != nil {
-		return err
-	}
+func runBackupInfo(_ context.Context, call *Call) error {
+	b := call.Backup
 	return call.result(b, func(w io.Writer) {
 		table(w, func(row func(...any)) {
 			row("=== " + b.ID)
@@ -256,10 +217,7 @@ func runBackupInfo(ctx context.Context, call *Call) error {
 }
 
 func runBackupDelete(ctx context.Context, call *Call) error {
-	b, err := call.backup(ctx, daemon.Manage)
-	if err != nil {
-		return err
-	}
+	b := call.Backup
 	if err := call.Daemon.DeleteBackup(ctx, b.ID, call.Member); err != nil {
 		return err
 	}

@@ -25,11 +25,7 @@ type Command struct {
 	Help    string // more, with examples; may be empty
 	Min     int    // positional arguments
 	Max     int    // -1: no limit
-	// App: the command works on an app, which Needs may then be asked about.
-	App   bool
-	Needs daemon.Permission
-	// Operator: only administrators may, whatever the app.
-	Operator bool
+	On      []Subject
 	// Confirm: destroys what can't be had back, so the name must be typed twice.
 	Confirm func(*Call) string
 	// Rest: everything after the first word is the command's, flags included.
@@ -54,7 +50,8 @@ type Call struct {
 	Term     string
 	Size     daemon.Size
 	Resize   <-chan daemon.Size
-	Raw      func() // hands the user's terminal over, key by key
+	Raw      func()        // hands the user's terminal over, key by key
+	Backup   daemon.Backup // that the first argument names, in commands on a backup
 	table    *Table
 }
 
@@ -130,6 +127,9 @@ func (t *Table) run(ctx context.Context, r Request) error {
 	if err := call.authorize(ctx, c); err != nil {
 		return err
 	}
+	if err := call.confirm(c); err != nil {
+		return err
+	}
 	return c.Run(ctx, call)
 }
 
@@ -164,7 +164,7 @@ func (call *Call) parse(c *Command, words []string) (help bool, err error) {
 	f.Usage = func() {}
 	f.BoolVarP(&help, "help", "h", false, "show this help")
 	f.BoolVar(&call.JSON, "json", false, "print JSON")
-	if c.App {
+	if c.takesApp() {
 		f.StringVarP(&call.App, "app", "a", call.App, "the app")
 	}
 	if c.Confirm != nil {
@@ -184,7 +184,7 @@ func (call *Call) parse(c *Command, words []string) (help bool, err error) {
 	switch n := len(call.Args); {
 	case help:
 		return true, nil
-	case c.App && call.App == "":
+	case c.takesApp() && call.App == "":
 		return false, usageError(c, "no app was named").WithHint("add -a NAME; towline apps lists them")
 	case n < c.Min:
 		return false, usageError(c, "%s needs %s", c.Name, c.Args)
@@ -207,17 +207,8 @@ func appFirst(words []string) []string {
 	return words
 }
 
-func (call *Call) authorize(ctx context.Context, c *Command) error {
-	if c.Operator {
-		if err := call.Daemon.Allowed(ctx, call.Member, "", daemon.Manage); err != nil {
-			return err
-		}
-	}
-	if c.App && c.Needs != "" {
-		if err := call.Daemon.Allowed(ctx, call.Member, call.App, c.Needs); err != nil {
-			return err
-		}
-	}
+// confirm fails unless the name of what is to be destroyed was typed twice.
+func (call *Call) confirm(c *Command) error {
 	if c.Confirm != nil {
 		want := c.Confirm(call)
 		if got, _ := call.Flags.GetString("confirm"); got != want {

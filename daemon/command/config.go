@@ -19,15 +19,13 @@ func configCommands() []*Command {
 		f.Bool("no-restart", false, "leave the running processes as they are")
 	}
 	return []*Command{
-		{Name: "config", Summary: "list config vars", App: true, Needs: daemon.Operate, Run: runConfig,
+		{Name: "config", Summary: "list config vars", On: on(theApp(daemon.Operate)), Run: runConfig,
 			Flags: func(f *pflag.FlagSet) { f.BoolP("shell", "s", false, "print lines that a shell can read") }},
-		{Name: "config:get", Args: "KEY", Summary: "print one config var", Min: 1, Max: 1, App: true, Needs: daemon.Operate, Run: runConfigGet},
-		{Name: "config:set", Args: "KEY=value [...]", Summary: "set config vars and restart", Min: 1, Max: -1, App: true,
-			Needs: daemon.Operate, Run: runConfigSet, Flags: noRestart,
+		{Name: "config:get", Args: "KEY", Summary: "print one config var", Min: 1, Max: 1, On: on(theApp(daemon.Operate)), Run: runConfigGet},
+		{Name: "config:set", Args: "KEY=value [...]", Summary: "set config vars and restart", Min: 1, Max: -1, On: on(theApp(daemon.Operate)), Run: runConfigSet, Flags: noRestart,
 			Help: "All are set in one release. If it doesn't serve, the old values stay.\n\n  towline config:set RACK_ENV=production SECRET_KEY_BASE=... -a shop"},
-		{Name: "config:unset", Args: "KEY [...]", Summary: "remove config vars and restart", Min: 1, Max: -1, App: true,
-			Needs: daemon.Operate, Run: runConfigUnset, Flags: noRestart},
-		{Name: "config:export", Summary: "print config vars as KEY=value lines", App: true, Needs: daemon.Operate,
+		{Name: "config:unset", Args: "KEY [...]", Summary: "remove config vars and restart", Min: 1, Max: -1, On: on(theApp(daemon.Operate)), Run: runConfigUnset, Flags: noRestart},
+		{Name: "config:export", Summary: "print config vars as KEY=value lines", On: on(theApp(daemon.Operate)),
 			Run: func(ctx context.Context, call *Call) error {
 				vars, err := call.Daemon.Config(ctx, call.App)
 				if err != nil {
@@ -35,7 +33,7 @@ func configCommands() []*Command {
 				}
 				return call.result(vars, func(w io.Writer) { printShell(w, vars) })
 			}},
-		{Name: "config:import", Summary: "set config vars from KEY=value lines on standard input", App: true, Needs: daemon.Operate,
+		{Name: "config:import", Summary: "set config vars from KEY=value lines on standard input", On: on(theApp(daemon.Operate)),
 			Run: runConfigImport, Flags: noRestart,
 			Help: "Reads what config:export and most .env files write: comments, quotes and a leading \"export\" are understood.\n\n  towline config:import -a shop < .env"},
 	}

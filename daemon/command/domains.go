@@ -10,7 +10,7 @@ import (
 
 func domainCommands() []*Command {
 	return []*Command{
-		{Name: "domains", Summary: "list an app's host names", App: true, Needs: daemon.View,
+		{Name: "domains", Summary: "list an app's host names", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {
 				info, err := call.Daemon.Info(ctx, call.App)
 				if err != nil {
@@ -22,7 +22,7 @@ func domainCommands() []*Command {
 					}
 				})
 			}},
-		{Name: "domains:add", Args: "HOST", Summary: "lead a host name to an app", Min: 1, Max: 1, App: true, Needs: daemon.Operate,
+		{Name: "domains:add", Args: "HOST", Summary: "lead a host name to an app", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
 			Help: "Point the name's DNS at this machine; its certificate is obtained at once. *.example.com takes any one label.",
 			Run: func(ctx context.Context, call *Call) error {
 				if err := call.Daemon.AddDomain(ctx, call.App, call.Member, call.Args[0]); err != nil {
@@ -31,7 +31,7 @@ func domainCommands() []*Command {
 				fmt.Fprintf(call.Stdout, "%s leads to %s\n", call.Args[0], call.App)
 				return nil
 			}},
-		{Name: "domains:remove", Args: "HOST", Summary: "stop leading a host name to an app", Min: 1, Max: 1, App: true, Needs: daemon.Operate,
+		{Name: "domains:remove", Args: "HOST", Summary: "stop leading a host name to an app", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
 			Run: func(ctx context.Context, call *Call) error {
 				if err := call.Daemon.RemoveDomain(ctx, call.App, call.Member, call.Args[0]); err != nil {
 					return err
@@ -39,7 +39,7 @@ func domainCommands() []*Command {
 				fmt.Fprintf(call.Stdout, "%s no longer leads to %s\n", call.Args[0], call.App)
 				return nil
 			}},
-		{Name: "certs", Summary: "show the certificates of an app's host names", App: true, Needs: daemon.View,
+		{Name: "certs", Summary: "show the certificates of an app's host names", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {
 				list, err := call.Daemon.Certificates(ctx, call.App)
 				if err != nil {

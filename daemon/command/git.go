@@ -15,16 +15,16 @@ import (
 func gitCommands() []*Command {
 	return []*Command{
 		{Name: "git:receive", Args: "APP", Min: 1, Max: 1, Hidden: true, Summary: "may this member push?",
-			Run: func(ctx context.Context, call *Call) error { return repositoryPath(ctx, call, daemon.Deploy) }},
+			On: on(appOfArgument(daemon.Deploy)), Run: runRepositoryPath},
 		{Name: "git:upload", Args: "APP", Min: 1, Max: 1, Hidden: true, Summary: "may this member fetch?",
-			Run: func(ctx context.Context, call *Call) error { return repositoryPath(ctx, call, daemon.View) }},
-		{Name: "git:push", Min: 0, Max: 0, App: true, Needs: daemon.Deploy, Hidden: true, Summary: "deploy a pushed commit",
+			On: on(appOfArgument(daemon.View)), Run: runRepositoryPath},
+		{Name: "git:push", Min: 0, Max: 0, On: on(theApp(daemon.Deploy)), Hidden: true, Summary: "deploy a pushed commit",
 			Flags: func(f *pflag.FlagSet) {
 				f.String("ref", "", "ref that was pushed")
 				f.String("old", "", "commit before")
 				f.String("new", "", "commit to deploy")
 			}, Run: runGitPush},
-		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", App: true, Needs: daemon.Deploy,
+		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", On: on(theApp(daemon.Deploy)),
 			Help: "  git archive HEAD | towline deploy:archive -a shop",
 			Run: func(ctx context.Context, call *Call) error {
 				return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Source: call.Stdin})
@@ -32,15 +32,8 @@ func gitCommands() []*Command {
 	}
 }
 
-func repositoryPath(ctx context.Context, call *Call, p daemon.Permission) error {
-	app := call.Args[0]
-	if err := daemon.CheckAppName(app); err != nil {
-		return err
-	}
-	if err := call.Daemon.Allowed(ctx, call.Member, app, p); err != nil {
-		return err
-	}
-	fmt.Fprintln(call.Stdout, call.Daemon.Repositories.Path(app))
+func runRepositoryPath(_ context.Context, call *Call) error {
+	fmt.Fprintln(call.Stdout, call.Daemon.Repositories.Path(call.Args[0]))
 	return nil
 }
 

@@ -16,13 +16,13 @@ var Version = "dev"
 
 func helpCommands() []*Command {
 	return []*Command{
-		{Name: "help", Args: "[COMMAND]", Summary: "list commands, or explain one", Max: 2, Run: runHelp},
-		{Name: "commands", Summary: "list the names of all commands", Max: 0, Hidden: true,
+		{Name: "help", Args: "[COMMAND]", Summary: "list commands, or explain one", Max: 2, On: on(nothing()), Run: runHelp},
+		{Name: "commands", Summary: "list the names of all commands", Max: 0, Hidden: true, On: on(nothing()),
 			Run: func(_ context.Context, call *Call) error {
 				names := call.table.names()
 				return call.result(names, func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) })
 			}},
-		{Name: "version", Summary: "show the server's version", Max: 0,
+		{Name: "version", Summary: "show the server's version", Max: 0, On: on(nothing()),
 			Run: func(_ context.Context, call *Call) error {
 				return call.result(map[string]string{"version": Version}, func(w io.Writer) { fmt.Fprintln(w, "towline "+Version) })
 			}},
@@ -74,7 +74,7 @@ func runHelp(_ context.Context, call *Call) error {
 
 func usage(c *Command) string {
 	s := "towline " + c.Name
-	if c.App {
+	if c.takesApp() {
 		s += " -a APP"
 	}
 	if c.Args != "" {
@@ -89,7 +89,7 @@ func printHelp(w io.Writer, c *Command) {
 		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.Help))
 	}
 	f := pflag.NewFlagSet(c.Name, pflag.ContinueOnError)
-	if c.App {
+	if c.takesApp() {
 		f.StringP("app", "a", "", "the app")
 	}
 	if c.Confirm != nil {
@@ -100,11 +100,8 @@ func printHelp(w io.Writer, c *Command) {
 	}
 	f.Bool("json", false, "print JSON")
 	fmt.Fprintf(w, "\nflags:\n%s", f.FlagUsages())
-	switch {
-	case c.Operator:
-		fmt.Fprintln(w, "\nAdministrators only.")
-	case c.Needs != "":
-		fmt.Fprintf(w, "\nNeeds the permission %s on the app.\n", c.Needs)
+	if needs := c.needs(); len(needs) > 0 {
+		fmt.Fprintf(w, "\n%s\n", strings.Join(needs, "\n"))
 	}
 }
 

@@ -15,7 +15,7 @@ var logSources = []string{"app", "router", "build", "addon", "system"}
 
 func logCommands() []*Command {
 	return []*Command{
-		{Name: "logs", Summary: "show what an app has written", App: true, Needs: daemon.View, Run: runLogs,
+		{Name: "logs", Summary: "show what an app has written", On: on(theApp(daemon.View)), Run: runLogs,
 			Help: "Logs are kept across deploys and restarts.\n\n  towline logs -t --ps web.1 -a shop",
 			Flags: func(f *pflag.FlagSet) {
 				f.IntP("num", "n", 100, "how many lines")

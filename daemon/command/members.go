@@ -13,8 +13,8 @@ import (
 
 func memberCommands() []*Command {
 	return []*Command{
-		{Name: "members", Summary: "list members and their keys", Run: runMembers},
-		{Name: "members:add", Args: "NAME", Summary: "add a member's SSH key from standard input", Min: 1, Max: 1, Operator: true,
+		{Name: "members", Summary: "list members and their keys", On: on(nothing()), Run: runMembers},
+		{Name: "members:add", Args: "NAME", Summary: "add a member's SSH key from standard input", Min: 1, Max: 1, On: on(theHost()),
 			Help:  "  towline members:add alice < alice.pub",
 			Flags: func(f *pflag.FlagSet) { f.Bool("admin", false, "may do everything") },
 			Run: func(ctx context.Context, call *Call) error {
@@ -29,7 +29,7 @@ func memberCommands() []*Command {
 				}
 				return call.result(key, func(w io.Writer) { fmt.Fprintf(w, "Added %s to %s\n", key.Fingerprint, key.Member) })
 			}},
-		{Name: "members:remove", Args: "NAME", Summary: "remove a member with all keys", Min: 1, Max: 1, Operator: true,
+		{Name: "members:remove", Args: "NAME", Summary: "remove a member with all keys", Min: 1, Max: 1, On: on(theHost()),
 			Run: func(ctx context.Context, call *Call) error {
 				if err := call.Daemon.RemoveMember(ctx, call.Args[0]); err != nil {
 					return err
@@ -37,7 +37,7 @@ func memberCommands() []*Command {
 				fmt.Fprintf(call.Stdout, "Removed %s\n", call.Args[0])
 				return nil
 			}},
-		{Name: "access", Summary: "list who may do what with an app", App: true, Needs: daemon.View,
+		{Name: "access", Summary: "list who may do what with an app", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {
 				list, err := call.Daemon.AccessList(ctx, call.App)
 				if err != nil {
@@ -51,7 +51,7 @@ func memberCommands() []*Command {
 					})
 				})
 			}},
-		{Name: "access:add", Args: "MEMBER", Summary: "let a member work on an app", Min: 1, Max: 1, App: true, Needs: daemon.Manage,
+		{Name: "access:add", Args: "MEMBER", Summary: "let a member work on an app", Min: 1, Max: 1, On: on(theApp(daemon.Manage)),
 			Flags: func(f *pflag.FlagSet) {
 				f.StringP("permissions", "p", "view,deploy,operate", "view, deploy, operate, manage, with commas")
 			},
@@ -67,7 +67,7 @@ func memberCommands() []*Command {
 				fmt.Fprintf(call.Stdout, "%s may now %s %s\n", call.Args[0], text, call.App)
 				return nil
 			}},
-		{Name: "access:remove", Args: "MEMBER", Summary: "take a member's access to an app away", Min: 1, Max: 1, App: true, Needs: daemon.Manage,
+		{Name: "access:remove", Args: "MEMBER", Summary: "take a member's access to an app away", Min: 1, Max: 1, On: on(theApp(daemon.Manage)),
 			Run: func(ctx context.Context, call *Call) error {
 				if err := call.Daemon.Grant(ctx, call.App, call.Args[0], nil); err != nil {
 					return err

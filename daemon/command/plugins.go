@@ -13,15 +13,15 @@ import (
 
 func pluginCommands() []*Command {
 	return []*Command{
-		{Name: "plugins", Summary: "list the plugins, which services come from", Operator: true, Run: runPlugins},
-		{Name: "plugins:list", Summary: "list the plugins, which services come from", Operator: true, Run: runPlugins},
-		{Name: "plugins:install", Args: "DIR|GIT-URL", Summary: "add a service, or replace one", Min: 1, Max: 1, Operator: true, Run: runPluginInstall,
+		{Name: "plugins", Summary: "list the plugins, which services come from", On: on(theHost()), Run: runPlugins},
+		{Name: "plugins:list", Summary: "list the plugins, which services come from", On: on(theHost()), Run: runPlugins},
+		{Name: "plugins:install", Args: "DIR|GIT-URL", Summary: "add a service, or replace one", Min: 1, Max: 1, On: on(theHost()), Run: runPluginInstall,
 			Help: "A plugin is a folder with a plugin.toml in it: see docs/plugins.md. Give the full path of one on the host, or\n" +
 				"the address of a Git repository over https or ssh.\n\n" +
 				"  towline plugins:install /root/plugins/memcached"},
-		{Name: "plugins:remove", Args: "NAME", Summary: "remove a plugin that was installed", Min: 1, Max: 1, Operator: true, Run: runPluginRemove,
+		{Name: "plugins:remove", Args: "NAME", Summary: "remove a plugin that was installed", Min: 1, Max: 1, On: on(theHost()), Run: runPluginRemove,
 			Help: "Refused while there are add-ons of it."},
-		{Name: "plugins:check", Args: "DIR|GIT-URL", Summary: "tell what is wrong with a plugin", Min: 1, Max: 1, Operator: true, Run: runPluginCheck,
+		{Name: "plugins:check", Args: "DIR|GIT-URL", Summary: "tell what is wrong with a plugin", Min: 1, Max: 1, On: on(theHost()), Run: runPluginCheck,
 			Help: "Reads the manifest. With --run, takes an add-on of it through its whole life on real containers: create, write,\n" +
 				"restart, attach, rotate, back up, restore, upgrade, destroy.",
 			Flags: func(f *pflag.FlagSet) {

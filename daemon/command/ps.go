@@ -12,12 +12,12 @@ import (
 
 func processCommands() []*Command {
 	return []*Command{
-		{Name: "ps", Summary: "list processes", App: true, Needs: daemon.View, Run: runPs},
+		{Name: "ps", Summary: "list processes", On: on(theApp(daemon.View)), Run: runPs},
 		{Name: "ps:scale", Args: "[TYPE=N | TYPE+N | TYPE-N ...]", Summary: "change how many processes run", Max: -1,
-			App: true, Needs: daemon.Operate, Run: runPsScale,
+			On: on(theApp(daemon.Operate)), Run: runPsScale,
 			Help: "Without arguments it shows the formation.\n\n  towline ps:scale web=2 worker+1 -a shop"},
 		{Name: "ps:restart", Args: "[TYPE | PROCESS]", Summary: "replace processes by fresh ones, without a gap", Max: 1,
-			App: true, Needs: daemon.Operate,
+			On: on(theApp(daemon.Operate)),
 			Run: func(ctx context.Context, call *Call) error {
 				process := ""
 				if len(call.Args) == 1 {

@@ -14,9 +14,9 @@ import (
 
 func releaseCommands() []*Command {
 	return []*Command{
-		{Name: "releases", Summary: "list releases", App: true, Needs: daemon.View, Run: runReleases},
-		{Name: "releases:info", Args: "[vN]", Summary: "show one release", Max: 1, App: true, Needs: daemon.View, Run: runReleasesInfo},
-		{Name: "releases:output", Args: "[vN]", Summary: "show what a release phase wrote", Max: 1, App: true, Needs: daemon.View,
+		{Name: "releases", Summary: "list releases", On: on(theApp(daemon.View)), Run: runReleases},
+		{Name: "releases:info", Args: "[vN]", Summary: "show one release", Max: 1, On: on(theApp(daemon.View)), Run: runReleasesInfo},
+		{Name: "releases:output", Args: "[vN]", Summary: "show what a release phase wrote", Max: 1, On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {
 				r, err := call.release(ctx)
 				if err != nil {
@@ -24,7 +24,8 @@ func releaseCommands() []*Command {
 				}
 				return call.result(r.Output, func(w io.Writer) { fmt.Fprint(w, r.Output) })
 			}},
-		{Name: "releases:rollback", Args: "[vN]", Summary: "go back to an earlier release", Max: 1, App: true, Needs: daemon.Deploy, Run: runRollback,
+		{Name: "releases:rollback", Args: "[vN]", Summary: "go back to an earlier release", Max: 1, Run: runRollback,
+			On: on(theApp(daemon.Deploy), theApp(daemon.Manage).when("with-data"), addonsOfApp(daemon.Manage).when("with-data")),
 			Help: "Makes a new release from the image and the config of vN, or of the one before the current.\n" +
 				"Config vars of add-ons keep their present values.\n\n" +
 				"With --with-data the data of the app's add-ons goes back too, to what vN left: see\n" +
@@ -114,9 +115,6 @@ func runRollback(ctx context.Context, call *Call) error {
 	}
 	rollback := call.Daemon.Rollback
 	if data, _ := call.Flags.GetBool("with-data"); data {
-		if err := call.Daemon.Allowed(ctx, call.Member, call.App, daemon.Manage); err != nil {
-			return err
-		}
 		rollback = call.Daemon.RollbackWithData
 	}
 	rel, err := rollback(ctx, call.App, call.Member, version, call.Stderr)

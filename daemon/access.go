@@ -1,0 +1,150 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// This file tells who may do what. Package command asks it before each command, so that
+// the methods that do things need not ask again.
+
+// Allowed fails unless the member may do p with the app. An empty member is the operator
+// on the host, who may do everything, as administrators may.
+func (d *Daemon) Allowed(ctx context.Context, member, app string, p Permission) error {
+	ok, err := read(ctx, d, func(tx Tx) (bool, error) {
+		if _, err := findApp(tx, app); err != nil {
+			return false, err
+		}
+		return allowed(tx, member, app, p)
+	})
+	if err != nil || ok {
+		return err
+	}
+	// An app that one may not even view is, to them, not there.
+	if view, err := read(ctx, d, func(tx Tx) (bool, error) { return allowed(tx, member, app, View) }); err != nil || !view {
+		return Errorf(NotFound, "there is no app %q", clip(app)).
+			WithHint("towline apps lists them; towline apps:create NAME makes one")
+	}
+	return Errorf(Forbidden, "you may not %s %s", p, app).WithHint("ask someone who may manage it: towline apps:info -a %s", app)
+}
+
+// AllowedHost fails unless the member is an administrator.
+func (d *Daemon) AllowedHost(ctx context.Context, member string) error {
+	ok, err := read(ctx, d, func(tx Tx) (bool, error) { return isAdmin(tx, member) })
+	if err == nil && !ok {
+		err = Errorf(Forbidden, "only administrators may do this").WithHint("ask one: towline members")
+	}
+	return err
+}
+
+// AllowedMember fails unless the member is the other, or an administrator.
+func (d *Daemon) AllowedMember(ctx context.Context, member, other string) error {
+	if member == other {
+		return nil
+	}
+	return d.AllowedHost(ctx, member)
+}
+
+// AllowedAddon fails unless the member may do p with an app that the add-on is attached
+// to.
+func (d *Daemon) AllowedAddon(ctx context.Context, member, addon string, p Permission) error {
+	if _, err := d.Addon(ctx, addon); err != nil {
+		return err
+	}
+	attached, err := d.attachments(ctx, addon)
+	if err != nil {
+		return err
+	}
+	for _, at := range attached {
+		if err := d.Allowed(ctx, member, at.App, p); err == nil {
+			return nil
+		}
+	}
+	if d.AllowedHost(ctx, member) == nil {
+		return nil
+	}
+	return noAddon(addon)
+}
+
+func noAddon(name string) *Error {
+	return Errorf(NotFound, "there is no add-on %q", clip(name)).WithHint("towline addons lists them")
+}
+
+// AllowedBackup returns the backup, and fails unless the member may do p with its add-on.
+func (d *Daemon) AllowedBackup(ctx context.Context, member, id string, p Permission) (Backup, error) {
+	b, err := d.Backup(ctx, id)
+	if err != nil {
+		return b, err
+	}
+	if err := d.AllowedAddon(ctx, member, b.Addon, p); err != nil {
+		return b, Errorf(NotFound, "there is no backup %q", clip(id)).WithHint("towline backups lists them")
+	}
+	return b, nil
+}
+
+func isAdmin(tx Tx, member string) (bool, error) {
+	if member == "" {
+		return true, nil
+	}
+	m, err := tx.Member(member)
+	if isKind(err, NotFound) {
+		return false, nil
+	}
+	return m.Admin, err
+}
+
+func allowed(tx Tx, member, app string, p Permission) (bool, error) {
+	if admin, err := isAdmin(tx, member); err != nil || admin {
+		return admin, err
+	}
+	access, err := tx.Access(app)
+	i := slices.IndexFunc(access, func(a Access) bool { return a.Member == member })
+	return i >= 0 && slices.Contains(access[i].Permissions, p), err
+}
+
+// Grant gives a member permissions on an app, in place of those they had; none
+// takes all away.
+func (d *Daemon) Grant(ctx context.Context, app, member string, permissions []Permission) error {
+	for _, p := range permissions {
+		if !slices.Contains([]Permission{View, Deploy, Operate, Manage}, p) {
+			return Errorf(Invalid, "there is no permission %q", clip(string(p))).WithHint("use view, deploy, operate, manage")
+		}
+	}
+	return d.Store.Update(ctx, func(tx Tx) error {
+		if _, err := findApp(tx, app); err != nil {
+			return err
+		}
+		if _, err := tx.Member(member); err != nil {
+			if isKind(err, NotFound) {
+				return Errorf(NotFound, "there is no member %q", clip(member)).WithHint("towline members:add %s < key.pub", clip(member))
+			}
+			return err
+		}
+		if len(permissions) == 0 {
+			return tx.DeleteAccess(app, member)
+		}
+		if !slices.Contains(permissions, View) {
+			permissions = append([]Permission{View}, permissions...)
+		}
+		return tx.PutAccess(Access{App: app, Member: member, Permissions: permissions})
+	})
+}
+
+// AccessList tells who may do what with an app.
+func (d *Daemon) AccessList(ctx context.Context, app string) ([]Access, error) {
+	return read(ctx, d, func(tx Tx) ([]Access, error) {
+		if _, err := findApp(tx, app); err != nil {
+			return nil, err
+		}
+		return tx.Access(app)
+	})
+}
+
+func joinPermissions(ps []Permission) string {
+	words := make([]string, len(ps))
+	for i, p := range ps {
+		words[i] = string(p)
+	}
+	return strings.Join(words, ",")
+}

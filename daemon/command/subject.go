@@ -1,0 +1,175 @@
+package command
+
+import (
+	"context"
+	"slices"
+
+	"towline/daemon"
+)
+
+// Noun is a kind of thing that commands work on.
+type Noun string
+
+// What a command can work on.
+const (
+	Nothing Noun = "none" // it shows or makes what is the caller's own, which every member may
+	App     Noun = "app"
+	Addon   Noun = "add-on"
+	Backup  Noun = "backup"
+	Member  Noun = "member" // who may change their own keys, and whom administrators may change
+	Host    Noun = "host"   // administrators only
+)
+
+// Subject is a thing that a command works on and what its caller must be permitted to do
+// with it. Every command declares its subjects; authorize asks for each of them, in their
+// order, before the command runs. No command asks for itself.
+type Subject struct {
+	Of    Noun
+	Needs daemon.Permission // with an app, or with the app that owns an add-on or a backup
+	// When names the flag without which the command does not work on this subject.
+	When string
+
+	takesApp bool                                           // the command wants an app by -a
+	names    func(context.Context, *Call) ([]string, error) // none: not this time
+}
+
+// on lists a command's subjects.
+func on(subjects ...Subject) []Subject { return subjects }
+
+// nothing is the subject of a command that every member may give.
+func nothing() Subject { return Subject{Of: Nothing} }
+
+// theHost is the subject of a command for administrators.
+func theHost() Subject { return Subject{Of: Host, Needs: daemon.Admin} }
+
+// theApp is the app of -a, which must be given.
+func theApp(p daemon.Permission) Subject {
+	return Subject{Of: App, Needs: p, takesApp: true, names: func(_ context.Context, call *Call) ([]string, error) {
+		return []string{call.App}, nil
+	}}
+}
+
+// appOfFlag is the app of an -a that may be left out.
+func appOfFlag(p daemon.Permission) Subject {
+	return Subject{Of: App, Needs: p, names: flagValue("app")}
+}
+
+// appOfArgument is the app that the first argument names.
+func appOfArgument(p daemon.Permission) Subject {
+	return Subject{Of: App, Needs: p, names: func(_ context.Context, call *Call) ([]string, error) {
+		return call.Args[:1], daemon.CheckAppName(call.Args[0])
+	}}
+}
+
+// theAddon is the add-on that the first argument names, if there is one.
+func theAddon(p daemon.Permission) Subject { return Subject{Of: Addon, Needs: p, names: firstArgument} }
+
+// addonOfFlag is the add-on that a flag names, if it is given.
+func addonOfFlag(flag string, p daemon.Permission) Subject {
+	return Subject{Of: Addon, Needs: p, names: flagValue(flag)}
+}
+
+// addonsOfApp are all add-ons attached to the app of -a.
+func addonsOfApp(p daemon.Permission) Subject {
+	return Subject{Of: Addon, Needs: p, names: func(ctx context.Context, call *Call) ([]string, error) {
+		info, err := call.Daemon.Info(ctx, call.App)
+		return info.Addons, err
+	}}
+}
+
+// theBackup is the backup that the first argument names, if there is one. It is in
+// Call.Backup then.
+func theBackup(p daemon.Permission) Subject {
+	return Subject{Of: Backup, Needs: p, names: firstArgument}
+}
+
+// when restricts a subject to calls with a flag that is set.
+func (s Subject) when(flag string) Subject {
+	s.When = flag
+	return s
+}
+
+func firstArgument(_ context.Context, call *Call) ([]string, error) {
+	return call.Args[:min(1, len(call.Args))], nil
+}
+
+func flagValue(flag string) func(context.Context, *Call) ([]string, error) {
+	return func(_ context.Context, call *Call) ([]string, error) {
+		if value, _ := call.Flags.GetString(flag); value != "" {
+			return []string{value}, nil
+		}
+		return nil, nil
+	}
+}
+
+// authorize is the one place where a caller's rights are looked at: it fails unless the
+// member may do what the command needs with each of its subjects, as things are now.
+func (call *Call) authorize(ctx context.Context, c *Command) error {
+	for _, s := range c.On {
+		if given, _ := call.Flags.GetBool(s.When); s.When != "" && !given {
+			continue
+		}
+		if err := call.authorizeSubject(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (call *Call) authorizeSubject(ctx context.Context, s Subject) error {
+	switch s.Of {
+	case Nothing:
+		return nil
+	case Host:
+		return call.Daemon.AllowedHost(ctx, call.Member)
+	}
+	names, err := s.names(ctx, call)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		switch s.Of {
+		case App:
+			err = call.Daemon.Allowed(ctx, call.Member, name, s.Needs)
+		case Addon:
+			err = call.Daemon.AllowedAddon(ctx, call.Member, name, s.Needs)
+		case Backup:
+			call.Backup, err = call.Daemon.AllowedBackup(ctx, call.Member, name, s.Needs)
+		case Member:
+			err = call.Daemon.AllowedMember(ctx, call.Member, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takesApp tells whether the command wants an app by -a.
+func (c *Command) takesApp() bool {
+	return slices.ContainsFunc(c.On, func(s Subject) bool { return s.takesApp })
+}
+
+// needs says who may give the command, for its help.
+func (c *Command) needs() (lines []string) {
+	of := map[Noun]string{
+		App: "the app", Addon: "the app that owns the add-on", Backup: "the app that owns the backup's add-on",
+	}
+	for _, s := range c.On {
+		line := ""
+		switch {
+		case s.Of == Host:
+			line = "Administrators only."
+		case s.Of == Member:
+			line = "For your own keys; administrators may for all."
+		case of[s.Of] != "" && s.When != "":
+			line = "With --" + s.When + " it needs the permission " + string(s.Needs) + " on " + of[s.Of] + "."
+		case of[s.Of] != "":
+			line = "Needs the permission " + string(s.Needs) + " on " + of[s.Of] + "."
+		}
+		if line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}

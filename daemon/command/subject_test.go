@@ -1,0 +1,213 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"towline/daemon"
+	"towline/daemon/store"
+	"towline/plugins"
+)
+
+// rights is every command, as it is typed, with the least that a member needs for it:
+// none, a permission on the app shop, or admin. The permissions do not include each other,
+// but each includes view.
+var rights = []struct{ line, least string }{
+	{"help", "none"},
+	{"commands", "none"},
+	{"version", "none"},
+	{"apps", "none"},
+	{"apps:create fresh", "none"},
+	{"apps:info -a shop", "view"},
+	{"apps:destroy -a shop --confirm shop", "manage"},
+	{"apps:deploy-branch -a shop trunk", "manage"},
+	{"maintenance:on -a shop", "operate"},
+	{"maintenance:off -a shop", "operate"},
+	{"config -a shop", "operate"},
+	{"config:get -a shop KEY", "operate"},
+	{"config:set -a shop KEY=1", "operate"},
+	{"config:unset -a shop KEY", "operate"},
+	{"config:export -a shop", "operate"},
+	{"config:import -a shop", "operate"},
+	{"ps -a shop", "view"},
+	{"ps:scale -a shop web=2", "operate"},
+	{"ps:restart -a shop", "operate"},
+	{"run -a shop env", "operate"},
+	{"logs -a shop", "view"},
+	{"releases -a shop", "view"},
+	{"releases:info -a shop", "view"},
+	{"releases:output -a shop", "view"},
+	{"releases:rollback -a shop", "deploy"},
+	{"domains -a shop", "view"},
+	{"domains:add -a shop www.example.com", "operate"},
+	{"domains:remove -a shop www.example.com", "operate"},
+	{"certs -a shop", "view"},
+	{"git:receive shop", "deploy"},
+	{"git:upload shop", "view"},
+	{"git:push -a shop", "deploy"},
+	{"deploy:archive -a shop", "deploy"},
+	{"addons", "none"},
+	{"addons -a shop", "view"},
+	{"addons:services", "none"},
+	{"addons:plans redis", "none"},
+	{"addons:create redis -a shop", "operate"},
+	{"addons:info redis-shop", "view"},
+	{"addons:destroy redis-shop --confirm redis-shop", "manage"},
+	{"addons:attach redis-shop -a shop", "operate"},
+	{"addons:detach redis-shop -a shop", "operate"},
+	{"addons:restart redis-shop", "operate"},
+	{"addons:logs redis-shop", "view"},
+	{"addons:console redis-shop", "operate"},
+	{"addons:rotate redis-shop", "operate"},
+	{"addons:upgrade redis-shop", "operate"},
+	{"addons:open redis-shop", "operate"},
+	{"addons:forward redis-shop", "operate"},
+	{"backups", "none"},
+	{"backups -a shop", "view"},
+	{"backups redis-shop", "view"},
+	{"backups:capture redis-shop", "operate"},
+	{"backups:restore redis-shop.1 --confirm redis-shop", "manage"},
+	{"backups:restore --dump --to redis-shop --confirm redis-shop", "manage"},
+	{"backups:download redis-shop.1", "manage"},
+	{"backups:verify redis-shop.1", "operate"},
+	{"backups:info redis-shop.1", "view"},
+	{"backups:delete redis-shop.1 --confirm redis-shop.1", "manage"},
+	{"backups:schedule redis-shop 0 3 * * *", "operate"},
+	{"backups:schedules", "none"},
+	{"backups:schedules -a shop", "view"},
+	{"backups:unschedule redis-shop", "operate"},
+	{"backups:on-release on -a shop", "operate"},
+	{"backups:check", "none"},
+	{"backups:check redis-shop", "view"},
+	{"members", "none"},
+	{"members:add new", "admin"},
+	{"members:remove view", "admin"},
+	{"access -a shop", "view"},
+	{"access:add none -a shop", "manage"},
+	{"access:remove view -a shop", "manage"},
+	{"plugins", "admin"},
+	{"plugins:list", "admin"},
+	{"plugins:install /x", "admin"},
+	{"plugins:remove x", "admin"},
+	{"plugins:check /x", "admin"},
+}
+
+var memberKinds = []string{"none", "view", "deploy", "operate", "manage", "admin"}
+
+// newTable returns the table over a real store, with an app, its add-on and a backup, and
+// a member of each kind. What a command would do is replaced: it tells that it was reached.
+func newTable(t *testing.T) (table *Table, reached *string) {
+	t.Helper()
+	dir := t.TempDir()
+	key, err := store.LoadKey(filepath.Join(dir, "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), filepath.Join(dir, "towline.db"), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	d := daemon.New(daemon.Options{Name: "test", Domain: "example.net", Store: db, Catalog: &plugins.Catalog{}, Log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(d.Close)
+	all := []daemon.Permission{daemon.View, daemon.Deploy, daemon.Operate, daemon.Manage}
+	err = db.Update(t.Context(), func(tx daemon.Tx) (err error) {
+		now := time.Now().UTC()
+		err = errors.Join(err, tx.InsertApp(daemon.App{Name: "shop", Created: now, Owner: "owner", Config: map[string]string{"KEY": "x"}}),
+			tx.InsertAddon(daemon.Addon{Name: "redis-shop", Service: "redis", Status: daemon.AddonReady, Created: now}),
+			tx.InsertAttachment(daemon.AddonAttachment{Addon: "redis-shop", App: "shop", Vars: []string{"REDISCLOUD_URL"}}),
+			tx.InsertBackup(daemon.Backup{ID: "redis-shop.1", Addon: "redis-shop", Service: "redis", Status: daemon.BackupGood, Created: now}),
+			tx.InsertMember(daemon.Member{Name: "owner", Created: now}),
+			tx.PutAccess(daemon.Access{App: "shop", Member: "owner", Permissions: all}))
+		for _, kind := range memberKinds {
+			err = errors.Join(err, tx.InsertMember(daemon.Member{Name: kind, Admin: kind == "admin", Created: now}))
+			if kind != "none" && kind != "admin" {
+				err = errors.Join(err, tx.PutAccess(daemon.Access{App: "shop", Member: kind, Permissions: []daemon.Permission{daemon.View, daemon.Permission(kind)}}))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, reached = New(d), new(string)
+	for name, c := range table.commands {
+		c.Run = func(context.Context, *Call) error { *reached = name; return nil }
+	}
+	return table, reached
+}
+
+func TestEveryCommandDeclaresItsSubjects(t *testing.T) {
+	table, _ := newTable(t)
+	tried := map[string]bool{}
+	for _, r := range rights {
+		c, _, err := table.find(strings.Fields(r.line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tried[c.Name] = true
+	}
+	for name, c := range table.commands {
+		if len(c.On) == 0 {
+			t.Errorf("%s declares no subject", name)
+		}
+		for _, s := range c.On {
+			if (s.Needs == "") != (s.Of == Nothing || s.Of == Member) {
+				t.Errorf("%s needs the permission %q on %s", name, s.Needs, s.Of)
+			}
+		}
+		if !tried[name] {
+			t.Errorf("who may give %s? Add it to rights", name)
+		}
+	}
+}
+
+func TestRights(t *testing.T) {
+	table, reached := newTable(t)
+	for _, r := range rights {
+		words := strings.Fields(r.line)
+		c, _, err := table.find(words)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, member := range append([]string{""}, memberKinds...) {
+			var out bytes.Buffer
+			*reached = ""
+			code := table.Run(t.Context(), Request{Member: member, Args: words, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &out})
+			may := member == "" || member == "admin" || r.least == "none" || r.least == member || r.least == "view" && member != "none"
+			switch {
+			case may && (code != 0 || *reached != c.Name):
+				t.Errorf("%q is refused to %q: %d %s", r.line, member, code, &out)
+			case !may && *reached != "":
+				t.Errorf("%q is let through for %q", r.line, member)
+			case !may && member == "none" && r.least != "admin" && code != exitCodes[daemon.NotFound]:
+				t.Errorf("%q tells %q that something is there: %d %s", r.line, member, code, &out)
+			}
+		}
+	}
+}
+
+// TestRightsAreAskedForInOnePlace: a command that asks for itself could forget it.
+func TestRightsAreAskedForInOnePlace(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(text, []byte(".Allowed")); n > 0 && file != "subject.go" && !strings.HasSuffix(file, "_test.go") {
+			t.Errorf("%s asks for rights %d times: declare the command's subjects instead", file, n)
+		}
+	}
+}
