@@ -36,9 +36,6 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 			return 0, wrap(err, "size the terminal of container "+name)
 		}
 	}
-	if err := e.settle(ctx, name); err != nil {
-		return 0, err
-	}
 	if err := e.StartContainer(ctx, name); err != nil {
 		return 0, err
 	}

@@ -47,12 +47,18 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	}
 	// Fails when it is prepared or runs already; whatever else may be wrong, the
 	// start says better.
-	if containers.ContainerInit(c, name, nil) == nil {
+	if containers.ContainerInit(c, name, nil) == nil || e.prepared(ctx, name) {
 		if err := e.settle(ctx, name); err != nil {
 			return err
 		}
 	}
 	return wrap(containers.Start(c, name, nil), "start container "+name)
+}
+
+// prepared tells whether the container's process waits for its start.
+func (e *Engine) prepared(ctx context.Context, name string) bool {
+	data, err := e.inspect(ctx, name)
+	return err == nil && data.State.Status == "initialized"
 }
 
 // RemoveContainer implements daemon.Containers. Volumes that the image declared

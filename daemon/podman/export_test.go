@@ -8,6 +8,8 @@ import (
 	"towline/daemon"
 )
 
+var RewriteHosts = rewriteHosts
+
 // PullWithoutTLS pulls as EnsureImage does, from a registry that has no certificate.
 func (e *Engine) PullWithoutTLS(ctx context.Context, ref string) (daemon.Image, error) {
 	return e.pull(ctx, ref, new(images.PullOptions).WithSkipTLSVerify(true))

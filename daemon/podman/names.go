@@ -19,12 +19,19 @@ import (
 // hosts files of its containers as well, where every resolver looks first. The
 // name server remains for the rest, with a patience of one second.
 
-// settle makes every network that the container is in fit for its process to start:
-// apart from others, its members known to each other by name.
+// settle makes the container, and every network that it is in, fit for its process to
+// start: what Podman has made for it sealed, the networks apart from others, their
+// members known to each other by name.
 func (e *Engine) settle(ctx context.Context, container string) error {
 	data, err := e.inspect(ctx, container)
-	if err != nil || data.NetworkSettings == nil {
+	if err != nil {
 		return err
+	}
+	if err := sealFiles(data); err != nil {
+		return err
+	}
+	if data.NetworkSettings == nil {
+		return nil
 	}
 	for network := range data.NetworkSettings.Networks {
 		if err := prepareBridge(ctx, network); err != nil {
@@ -112,9 +119,15 @@ func hostLines(network string, members []*define.InspectContainerData) []string 
 }
 
 // rewriteHosts replaces a network's lines, in place: the file is mounted into a
-// container, which would not see another take its place.
+// container, which would not see another take its place. A file that a container of an
+// earlier version of Towline's has made larger than maxHosts is left alone.
 func rewriteHosts(path, network string, lines []string) error {
-	old, err := os.ReadFile(path)
+	file, err := openMade(path, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	old, err := readMade(file, maxHosts)
 	if err != nil {
 		return err
 	}
@@ -122,11 +135,6 @@ func rewriteHosts(path, network string, lines []string) error {
 	if content == string(old) {
 		return nil
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
 	// One write, then the cut: no reader finds the file empty.
 	if _, err := file.WriteAt([]byte(content), 0); err != nil {
 		return err

@@ -50,8 +50,8 @@ func main() {
 			n, _ := strconv.Atoi(rest[0])
 			line := strings.Repeat("x", 99) + "\n"
 			for i := 0; i < n/len(line); i++ {
-				io.WriteString(os.Stdout, line)
-				io.WriteString(os.Stderr, line)
+				_, _ = io.WriteString(os.Stdout, line)
+				_, _ = io.WriteString(os.Stderr, line)
 			}
 			args = rest[1:]
 		case "env":
@@ -92,13 +92,15 @@ func main() {
 			if err != nil {
 				fail(err)
 			}
-			os.Stdout.Write(data)
+			_, _ = os.Stdout.Write(data)
 			args = rest[1:]
 		case "write": // write FILE TEXT
 			if err := os.WriteFile(rest[0], []byte(rest[1]), 0o644); err != nil {
 				fail(err)
 			}
 			args = rest[2:]
+		case "writable": // writable FILE, by whatever way
+			writable(rest[0])
 		case "eat": // eat BYTES of memory, and touch them
 			n, _ := strconv.Atoi(rest[0])
 			block := make([]byte, n)
@@ -131,12 +133,12 @@ func sizes() {
 	signal.Notify(changed, syscall.SIGWINCH)
 	go func() { // a line ends it
 		var b [1]byte
-		os.Stdin.Read(b[:])
+		_, _ = os.Stdin.Read(b[:])
 		os.Exit(0)
 	}()
 	for {
 		var size [4]uint16
-		syscall.Syscall(syscall.SYS_IOCTL, 1, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size)))
+		_, _, _ = syscall.Syscall(syscall.SYS_IOCTL, 1, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size)))
 		fmt.Printf("%dx%d\n", size[0], size[1])
 		<-changed
 	}
@@ -171,6 +173,20 @@ func serve(port string) {
 	}
 }
 
+// writable fails if a file cannot be written to, not even after another mount.
+func writable(path string) {
+	_ = syscall.Mount("", path, "", syscall.MS_REMOUNT|syscall.MS_BIND, "")
+	_ = os.Chmod(path, 0o666)
+	if f, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
+		fmt.Println("opened", f.Name())
+		return
+	}
+	if err := os.Truncate(path, 1<<20); err != nil {
+		fail(err)
+	}
+	fmt.Println("made larger")
+}
+
 func pids() {
 	for i := range 200 {
 		process, err := os.StartProcess("/proc/self/exe", []string{"probe", "sleep"}, &os.ProcAttr{})
@@ -178,7 +194,7 @@ func pids() {
 			fmt.Println("refused after", i)
 			return
 		}
-		defer process.Kill()
+		defer func() { _ = process.Kill() }()
 	}
 	fmt.Println("never refused")
 }
