@@ -8,7 +8,10 @@ import (
 	"towline/daemon"
 )
 
-var RewriteHosts = rewriteHosts
+var (
+	HostLines    = hostLines
+	RewriteHosts = rewriteHosts
+)
 
 // PullWithoutTLS pulls as EnsureImage does, from a registry that has no certificate.
 func (e *Engine) PullWithoutTLS(ctx context.Context, ref string) (daemon.Image, error) {

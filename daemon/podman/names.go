@@ -103,7 +103,7 @@ func hostLines(network string, members []*define.InspectContainerData) []string 
 			continue
 		}
 		for _, alias := range n.Aliases {
-			if !strings.HasPrefix(member.ID, alias) { // Podman adds the short ID
+			if alias != shortID(member.ID) { // which Podman adds
 				addresses[alias] = append(addresses[alias], n.IPAddress)
 			}
 		}
@@ -117,6 +117,9 @@ func hostLines(network string, members []*define.InspectContainerData) []string 
 	slices.Sort(lines)
 	return lines
 }
+
+// shortID is what Podman shows of a container's ID.
+func shortID(id string) string { return id[:min(12, len(id))] }
 
 // rewriteHosts replaces a network's lines, in place: the file is mounted into a
 // container, which would not see another take its place. A file that a container of an

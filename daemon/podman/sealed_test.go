@@ -4,8 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/containers/podman/v5/libpod/define"
 	"golang.org/x/sys/unix"
 
 	"towline/daemon"
@@ -91,5 +93,19 @@ func TestHostsFilesAreReadWithinBounds(t *testing.T) {
 	}
 	if got, err := os.ReadFile(good); err != nil || string(got) != "127.0.0.1 localhost\n10.0.0.2\tdb net.names.internal\n" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestAliasThatBeginsAnID(t *testing.T) {
+	member := func(id string, aliases ...string) *define.InspectContainerData {
+		n := &define.InspectAdditionalNetwork{Aliases: append(aliases, id[:12])}
+		n.IPAddress = "10.0.0.2"
+		return &define.InspectContainerData{ID: id, NetworkSettings: &define.InspectNetworkSettings{
+			Networks: map[string]*define.InspectAdditionalNetwork{"net": n}}}
+	}
+	id := "dbcafea1" + strings.Repeat("0", 56)
+	got := strings.Join(podman.HostLines("net", []*define.InspectContainerData{member(id, "db", "dbcafe")}), "\n")
+	if want := "10.0.0.2\tdb\n10.0.0.2\tdbcafe"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
