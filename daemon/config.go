@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Config returns an app's config vars.
@@ -79,9 +80,11 @@ func (d *Daemon) checkConfigChange(ctx context.Context, c ConfigChange, app App)
 			return Errorf(Invalid, "the value of %s is %d bytes long; at most %d are allowed", key, len(value), maxConfigValue)
 		case strings.ContainsRune(value, 0):
 			return Errorf(Invalid, "the value of %s has a NUL byte in it", key)
+		case !utf8.ValidString(value):
+			return Errorf(Invalid, "the value of %s is not text in UTF-8", key).WithHint("encode it, as base64 for instance")
 		}
 	}
-	owner, err := d.addonVars(ctx, c.App)
+	owner, err := d.AddonVars(ctx, c.App)
 	if err != nil {
 		return err
 	}
@@ -96,14 +99,14 @@ func (d *Daemon) checkConfigChange(ctx context.Context, c ConfigChange, app App)
 	for _, key := range append(sortedKeys(c.Set), c.Unset...) {
 		if addon := owner[key]; addon != "" {
 			return Errorf(Conflict, "config var %s belongs to the add-on %s", key, addon).
-				WithHint("towline addons:destroy %s removes it with the add-on", addon)
+				WithHint("towline addons:detach %s -a %s takes the add-on and its config vars from the app; its data stays", addon, c.App)
 		}
 	}
 	return nil
 }
 
-// addonVars maps the config vars that belong to add-ons to the add-on's name.
-func (d *Daemon) addonVars(ctx context.Context, app string) (map[string]string, error) {
+// AddonVars maps the config vars that belong to add-ons to the add-on's name.
+func (d *Daemon) AddonVars(ctx context.Context, app string) (map[string]string, error) {
 	attached, err := read(ctx, d, Tx.Attachments)
 	owner := map[string]string{}
 	for _, at := range attached {

@@ -1,8 +1,8 @@
 package command
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/dotenv"
 )
 
 func configCommands() []*Command {
@@ -25,17 +26,14 @@ func configCommands() []*Command {
 		{Name: "config:set", Args: "KEY=value [...]", Summary: "set config vars and restart", Min: 1, Max: -1, On: on(theApp(daemon.Operate)), Run: runConfigSet, Flags: noRestart,
 			Help: "All are set in one release. If it doesn't serve, the old values stay.\n\n  towline config:set RACK_ENV=production SECRET_KEY_BASE=... -a shop"},
 		{Name: "config:unset", Args: "KEY [...]", Summary: "remove config vars and restart", Min: 1, Max: -1, On: on(theApp(daemon.Operate)), Run: runConfigUnset, Flags: noRestart},
-		{Name: "config:export", Summary: "print config vars as KEY=value lines", On: on(theApp(daemon.Operate)),
-			Run: func(ctx context.Context, call *Call) error {
-				vars, err := call.Daemon.Config(ctx, call.App)
-				if err != nil {
-					return err
-				}
-				return call.result(vars, func(w io.Writer) { printShell(w, vars) })
-			}},
+		{Name: "config:export", Summary: "print config vars as KEY=value lines", On: on(theApp(daemon.Operate)), Run: runConfigExport,
+			Help: "config:import and a shell read them back exactly. The config vars of add-ons are left out: in another\n" +
+				"app they would lead to this one's data. config --shell has them.\n\n  towline config:export -a shop > .env"},
 		{Name: "config:import", Summary: "set config vars from KEY=value lines on standard input", On: on(theApp(daemon.Operate)),
 			Run: runConfigImport, Flags: noRestart,
-			Help: "Reads what config:export and most .env files write: comments, quotes and a leading \"export\" are understood.\n\n  towline config:import -a shop < .env"},
+			Help: "Reads what config:export writes and .env files hold: comments, quotes, values of several lines and a leading\n" +
+				"\"export\". Variables and commands in values are not replaced but refused, with their line: single quotes take\n" +
+				"a value as it is. Config vars of the app's add-ons are left as they are.\n\n  towline config:import -a shop < .env"},
 	}
 }
 
@@ -49,7 +47,7 @@ func runConfig(ctx context.Context, call *Call) error {
 	}
 	return call.result(vars, func(w io.Writer) {
 		if shell, _ := call.Flags.GetBool("shell"); shell {
-			printShell(w, vars)
+			printDotenv(w, call.App, vars)
 			return
 		}
 		fmt.Fprintf(w, "=== %s Config Vars\n", call.App)
@@ -61,11 +59,37 @@ func runConfig(ctx context.Context, call *Call) error {
 	})
 }
 
-// printShell writes lines that a shell, and config:import, read back exactly.
-func printShell(w io.Writer, vars map[string]string) {
+// printDotenv writes lines that a shell, and config:import, read back exactly.
+func printDotenv(w io.Writer, app string, vars map[string]string) {
+	fmt.Fprintf(w, "# Config vars of %s\n", app)
 	for _, key := range slices.Sorted(maps.Keys(vars)) {
-		fmt.Fprintf(w, "%s='%s'\n", key, strings.ReplaceAll(vars[key], "'", `'\''`))
+		_ = dotenv.Write(w, key, vars[key]) // a user who hung up is no error
 	}
+}
+
+// runConfigExport leaves add-ons' config vars out: imported into another app, they would
+// lead it to this one's data.
+func runConfigExport(ctx context.Context, call *Call) error {
+	vars, err := call.Daemon.Config(ctx, call.App)
+	if err != nil {
+		return err
+	}
+	owner, err := call.Daemon.AddonVars(ctx, call.App)
+	if err != nil {
+		return err
+	}
+	own := map[string]string{}
+	for key, value := range vars {
+		if owner[key] == "" {
+			own[key] = value
+		}
+	}
+	return call.result(own, func(w io.Writer) {
+		printDotenv(w, call.App, own)
+		for _, key := range slices.Sorted(maps.Keys(owner)) {
+			fmt.Fprintf(w, "# %s is left out: it belongs to the add-on %s\n", key, owner[key])
+		}
+	})
 }
 
 func runConfigGet(ctx context.Context, call *Call) error {
@@ -122,38 +146,43 @@ func runConfigUnset(ctx context.Context, call *Call) error {
 	})
 }
 
+// maxImport bounds what config:import reads, in bytes.
+const maxImport = 4 << 20
+
 func runConfigImport(ctx context.Context, call *Call) error {
-	set := map[string]string{}
-	lines := bufio.NewScanner(io.LimitReader(call.Stdin, 4<<20))
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		key, value, found := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		if !found {
-			return daemon.Errorf(daemon.Invalid, "line %d has no =", n).WithHint("write KEY=value; nothing was changed")
-		}
-		set[strings.TrimSpace(key)] = unquote(value)
+	text, err := io.ReadAll(io.LimitReader(call.Stdin, maxImport+1))
+	if err != nil {
+		return daemon.Errorf(daemon.Invalid, "can't read the lines: %w", err).WithHint("nothing was changed")
 	}
-	if err := lines.Err(); err != nil {
-		return daemon.Errorf(daemon.Invalid, "can't read the lines: %w", err)
+	if len(text) > maxImport {
+		return daemon.Errorf(daemon.Invalid, "standard input is longer than %s", size(maxImport)).WithHint("nothing was changed")
 	}
-	if len(set) == 0 {
+	vars, err := dotenv.Parse(text)
+	if err != nil {
+		var e *dotenv.Error
+		errors.As(err, &e)
+		return daemon.Errorf(daemon.Invalid, "%w", err).WithHint("%s; nothing was changed", e.Hint)
+	}
+	if len(vars) == 0 {
 		return daemon.Errorf(daemon.Invalid, "standard input has no KEY=value lines").WithHint("towline config:import -a %s < .env", call.App)
 	}
+	owner, err := call.Daemon.AddonVars(ctx, call.App)
+	if err != nil {
+		return err
+	}
+	set := map[string]string{}
+	for _, v := range vars {
+		if err := daemon.CheckConfigKey(v.Key); err != nil {
+			return daemon.Errorf(daemon.Invalid, "line %d: %w", v.Line, err).WithHint("correct or remove the line; nothing was changed")
+		}
+		if addon := owner[v.Key]; addon != "" {
+			fmt.Fprintf(call.Stderr, "%s belongs to the add-on %s and is left as it is\n", v.Key, addon)
+			continue
+		}
+		set[v.Key] = v.Value
+	}
+	if len(set) == 0 {
+		return daemon.Errorf(daemon.Invalid, "there is nothing to set").WithHint("nothing was changed")
+	}
 	return setConfig(ctx, call, set)
-}
-
-// unquote undoes one pair of quotes around a value, and what printShell writes.
-func unquote(s string) string {
-	s = strings.TrimSpace(s)
-	if len(s) >= 2 && s[0] == '\'' && s[len(s)-1] == '\'' {
-		return strings.ReplaceAll(s[1:len(s)-1], `'\''`, "'")
-	}
-	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
-		return strings.NewReplacer(`\n`, "\n", `\"`, `"`, `\\`, `\`).Replace(s[1 : len(s)-1])
-	}
-	return s
 }
