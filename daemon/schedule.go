@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,7 @@ func (s Schedule) timing() (timing, error) {
 	if strings.Contains(s.Cron, "TZ=") {
 		return timing{}, Errorf(Invalid, "the time zone stands in the schedule").WithHint("name it by --tz Europe/Berlin")
 	}
-	parsed, err := cronForm.Parse(s.Cron)
+	parsed, err := cronForm.Parse(sundayIsZero(s.Cron))
 	if err != nil {
 		return timing{}, Errorf(Invalid, "schedule %q: %w", clip(s.Cron), err).WithHint("%s", hint)
 	}
@@ -48,6 +49,49 @@ func (s Schedule) timing() (timing, error) {
 		return timing{}, Errorf(Invalid, "schedule %q never comes", clip(s.Cron)).WithHint("%s", hint)
 	}
 	return t, nil
+}
+
+// minEvery is how often a schedule may come: as often as crontab(5) can say.
+const minEvery = time.Minute
+
+// tooOften tells whether the ticks are less than minEvery apart.
+func (t timing) tooOften() bool {
+	every, ok := t.cron.(cron.ConstantDelaySchedule)
+	return ok && every.Delay < minEvery
+}
+
+// sundayIsZero writes the 7 that crontab(5) takes for Sunday in its last field as 0,
+// which the parser takes.
+func sundayIsZero(expression string) string {
+	fields := strings.Fields(expression)
+	if len(fields) != 5 {
+		return expression
+	}
+	var parts []string
+	for part := range strings.SplitSeq(fields[4], ",") {
+		days, step, stepped := strings.Cut(part, "/")
+		from, to, isRange := strings.Cut(days, "-")
+		switch {
+		case days == "7", days == "7-7":
+			part = "0"
+		case isRange && to == "7" && !stepped:
+			part = from + "-6,0"
+		case isRange && to == "7":
+			// Counted from the first day on, Sunday is in the range if a step ends there.
+			first, ferr := strconv.Atoi(from)
+			by, err := strconv.Atoi(step)
+			if ferr != nil || err != nil || by < 1 || first > 6 {
+				break
+			}
+			part = from + "-6/" + step
+			if (7-first)%by == 0 {
+				part += ",0"
+			}
+		}
+		parts = append(parts, part)
+	}
+	fields[4] = strings.Join(parts, ",")
+	return strings.Join(fields, " ")
 }
 
 // next is the first tick after t; zero if there is none.
@@ -83,6 +127,9 @@ func (d *Daemon) SetSchedule(ctx context.Context, s Schedule, member string) (Sc
 	t, err := s.timing()
 	if err != nil {
 		return ScheduleInfo{}, err
+	}
+	if t.tooOften() {
+		return ScheduleInfo{}, Errorf(Invalid, "schedule %q comes more often than once a minute", clip(s.Cron)).WithHint("give @every at least 1m")
 	}
 	if _, err := d.Addon(ctx, s.Addon); err != nil {
 		return ScheduleInfo{}, err

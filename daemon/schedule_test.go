@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -13,6 +15,41 @@ func TestScheduleIsChecked(t *testing.T) {
 	} {
 		if _, err := s.timing(); !isKind(err, Invalid) {
 			t.Errorf("%+v is taken: %v", s, err)
+		}
+	}
+}
+
+// TestSundayIsSeven: crontab(5) takes 7 as well as 0. The second day of 2026 is a Friday.
+func TestSundayIsSeven(t *testing.T) {
+	for field, days := range map[string]string{
+		"7": "4", "0": "4", "1,7": "4 5", "6-7": "3 4", "5-7": "2 3 4", "7-7": "4", "0-7": "2 3 4 5 6 7 8",
+		"1-7/2": "2 4 5 7", "2-7/2": "3 6 8", "1-7/3": "4 5 8", "fri-7": "2 3 4", "*": "2 3 4 5 6 7 8", "*/7": "4",
+	} {
+		s, err := Schedule{Cron: "0 3 * * " + field, Zone: "UTC"}.timing()
+		if err != nil {
+			t.Errorf("%q: %v", field, err)
+			continue
+		}
+		var got []string
+		for at := s.next(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)); at.Day() < 9; at = s.next(at) {
+			got = append(got, fmt.Sprint(at.Day()))
+		}
+		if strings.Join(got, " ") != days {
+			t.Errorf("%q comes on %v, want %s", field, got, days)
+		}
+	}
+	for _, field := range []string{"8", "7-8", "7-1", "1-7/0", "1-7/x", "77"} {
+		if _, err := (Schedule{Cron: "0 3 * * " + field, Zone: "UTC"}).timing(); !isKind(err, Invalid) {
+			t.Errorf("%q is taken: %v", field, err)
+		}
+	}
+}
+
+func TestEveryHasAFloor(t *testing.T) {
+	for every, often := range map[string]bool{"1s": true, "59s": true, "1m": false, "90s": false, "24h": false} {
+		s, err := Schedule{Cron: "@every " + every, Zone: "UTC"}.timing()
+		if err != nil || s.tooOften() != often {
+			t.Errorf("@every %s is too often: %v, want %v (%v)", every, s.tooOften(), often, err)
 		}
 	}
 }
