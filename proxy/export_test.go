@@ -1,8 +1,47 @@
 package proxy
 
+import (
+	"time"
+
+	"towline/proxy/control"
+	"towline/proxy/message"
+)
+
 // WhileSaving runs f as if a service's state took that long to reach the disk.
 func (p *Proxy) WhileSaving(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f()
 }
+
+// Panics is how many the proxy has survived.
+func (p *Proxy) Panics() int64 { return p.panics.Load() }
+
+// Spoil makes every request for a host panic once its rules are applied.
+func (p *Proxy) Spoil(host string) error {
+	old := p.table.find(host)
+	spoilt, err := newService(old.spec)
+	if err == nil {
+		p.table.replace(old, spoilt) // shared is nil
+	}
+	return err
+}
+
+// UploadThatPanics sends a request with a body that panics to a target, and returns
+// what came of it.
+func UploadThatPanics(address string) (panics int64, err error) {
+	p := &Proxy{options: Options{}}
+	p.options.defaults()
+	t := newTarget(control.Target{ID: "web.1", Address: address}, control.Health{})
+	c, _, err := t.conn(true, false, time.Now())
+	if err != nil {
+		return 0, err
+	}
+	x := &exchange{p: p, body: spoiltBody{}, req: &message.Head{Length: -1}, service: &service{}}
+	_, err = x.startUpload(c).stop()
+	return p.panics.Load(), err
+}
+
+type spoiltBody struct{ requestBody }
+
+func (spoiltBody) Read([]byte) (int, error) { panic("a body that cannot be read") }

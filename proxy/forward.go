@@ -39,8 +39,7 @@ func (x *exchange) forward(name string) error {
 			return x.fail(502, "target-refused")
 		}
 		x.target = t
-		err := x.attempt(t)
-		t.running.done()
+		err := x.offer(t)
 		if err == nil || err == errClient {
 			return err
 		}
@@ -75,8 +74,14 @@ func (x *exchange) forward(name string) error {
 	}
 }
 
+// offer makes an attempt with a target that choose counted the request in at.
+func (x *exchange) offer(t *target) error {
+	defer t.running.done()
+	return x.attempt(t)
+}
+
 // choose picks a target from the table as it is now and counts the request in.
-// The caller calls running.done.
+// The caller calls offer.
 func (x *exchange) choose(name string, tried []*target) *target {
 	var last *service
 	for {
@@ -145,12 +150,19 @@ func (x *exchange) wholeBody() ([]byte, bool) {
 // roundTrip writes the request to c and forwards the answer.
 func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time) error {
 	s := x.service
+	returned := false
+	defer func() {
+		if !returned { // a panic
+			c.target.abandon(c)
+		}
+	}()
 	x.cut.set(c)
 	x.out.b = x.appendRequest(x.out.b[:0], c.target, whole, body)
 	c.write.arm(c.SetWriteDeadline, now, s.idleTimeout)
 	if _, err := c.Write(x.out.b); err != nil {
 		x.cut.set(nil)
 		c.target.discard(c)
+		returned = true
 		return errDied
 	}
 	var up *upload
@@ -178,6 +190,7 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 		}
 	}
 	x.cut.set(nil)
+	returned = true
 	if err == nil && c.reusable(&x.res) {
 		c.target.put(c, now)
 		return nil

@@ -59,19 +59,7 @@ func newHTTP1(p *Proxy, raw, c net.Conn, peer netip.Addr, port uint16, secure bo
 // serve returns when the connection is finished; the caller closes it.
 func (h *http1) serve() {
 	for h.next() {
-		x := &h.x
-		x.p.running.add()
-		h.begun()
-		peer, port, secure := x.peer, x.port, x.tls
-		x.reset()
-		x.client, x.req, x.protocol = h, &h.req, "h1"
-		x.peer, x.port, x.tls = peer, port, secure
-		if h.startBody(); h.req.HasBody() {
-			x.body = &h.body
-		}
-		h.closing = h.req.Close || h.req.Minor == 0 && !h.req.KeepAlive
-		err := x.serve()
-		x.p.running.done()
+		err := h.one()
 		h.freeOut()
 		if err != nil || h.broken {
 			break
@@ -88,6 +76,23 @@ func (h *http1) serve() {
 	}
 	h.freeOut()
 	h.rd.Drop()
+}
+
+// one serves the request whose head was read.
+func (h *http1) one() error {
+	x := &h.x
+	x.p.running.add()
+	defer x.p.running.done()
+	h.begun()
+	peer, port, secure := x.peer, x.port, x.tls
+	x.reset()
+	x.client, x.req, x.protocol = h, &h.req, "h1"
+	x.peer, x.port, x.tls = peer, port, secure
+	if h.startBody(); h.req.HasBody() {
+		x.body = &h.body
+	}
+	h.closing = h.req.Close || h.req.Minor == 0 && !h.req.KeepAlive
+	return x.serve()
 }
 
 // begun notes the connection's first request.

@@ -169,6 +169,7 @@ func (p *Proxy) settle(c *clientConn) {
 
 // handle serves one client connection to its end.
 func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
+	defer p.guard("connection", nil)
 	defer raw.Close()
 	cc := &clientConn{raw: raw}
 	defer p.settle(cc)

@@ -49,6 +49,7 @@ type Proxy struct {
 	fresh    inflight // connections that have not sent one
 	refused  atomic.Int64
 	unrouted atomic.Int64
+	panics   atomic.Int64
 	done     chan struct{}
 }
 

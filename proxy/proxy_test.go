@@ -26,6 +26,7 @@ type stand struct {
 	t       testing.TB
 	options proxy.Options
 	client  *http.Client
+	panics  int64 // that the test provokes
 }
 
 func start(t testing.TB, change ...func(*proxy.Options)) *stand {
@@ -53,7 +54,12 @@ func (s *stand) open() {
 	}
 	s.Proxy = p
 	s.client = s.newClient(false)
-	s.t.Cleanup(func() { p.Close() })
+	s.t.Cleanup(func() {
+		p.Close()
+		if n := p.Panics(); n != s.panics {
+			s.t.Errorf("the proxy had %d panics, expected %d", n, s.panics)
+		}
+	})
 }
 
 // restart stops the proxy and starts another on the same state.

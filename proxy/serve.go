@@ -66,9 +66,8 @@ func (x *exchange) route() error {
 		return x.fail(503, "paused-too-long")
 	}
 	x.inside = &s.gate
-	err := x.forward(name)
-	x.leaveGate()
-	return err
+	defer x.leaveGate()
+	return x.forward(name)
 }
 
 // leaveGate lets a pause go on; a WebSocket calls it once it is a tunnel.

@@ -85,6 +85,8 @@ func (p *Proxy) writeMetrics(w io.Writer) {
 	fmt.Fprintf(w, "towline_connections %d\n", p.conns.count())
 	head("towline_refused_requests_total", "counter", "Requests refused as malformed.")
 	fmt.Fprintf(w, "towline_refused_requests_total %d\n", p.refused.Load())
+	head("towline_proxy_panics_total", "counter", "Connections closed because of a fault of the proxy.")
+	fmt.Fprintf(w, "towline_proxy_panics_total %d\n", p.panics.Load())
 	head("towline_unrouted_requests_total", "counter", "Requests for hosts that no service has.")
 	fmt.Fprintf(w, "towline_unrouted_requests_total %d\n", p.unrouted.Load())
 }

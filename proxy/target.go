@@ -146,11 +146,16 @@ func (t *target) put(c *upstream, now time.Time) {
 
 // discard closes c.
 func (t *target) discard(c *upstream) {
+	t.abandon(c)
+	c.rd.Drop()
+}
+
+// abandon closes c whose buffer somebody may still use.
+func (t *target) abandon(c *upstream) {
 	t.mu.Lock()
 	delete(t.open, c)
 	t.mu.Unlock()
 	c.Conn.Close()
-	c.rd.Drop()
 }
 
 func (t *target) closeIdleLocked() {

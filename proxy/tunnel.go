@@ -46,6 +46,7 @@ func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) in
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer x.p.guard("tunnel", func() { c.Conn.Close() })
 		if len(early) > 0 {
 			if _, err := c.Write(early); err != nil {
 				return

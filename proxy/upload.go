@@ -25,6 +25,11 @@ func (x *exchange) startUpload(c *upstream) *upload {
 	c.read = deadline{}
 	_ = c.SetReadDeadline(time.Time{})
 	go func() {
+		// After a panic the target must not take what it got for the whole, and stop waits.
+		defer x.p.guard("upload", func() {
+			c.Conn.Close()
+			u.result <- errClient
+		})
 		err := u.copy()
 		if err == nil && !u.begun.Load() {
 			_ = c.SetReadDeadline(time.Now().Add(x.service.responseTimeout))
