@@ -40,9 +40,9 @@ func (p *Proxy) Deploy(ctx context.Context, spec control.Service) error {
 	for _, t := range gone {
 		t.retire()
 	}
-	p.certs.manage(s.hosts())
+	p.certs.Manage(s.hosts())
 	if old != nil {
-		p.certs.forget(old.hosts())
+		p.certs.Forget(old.hosts())
 	}
 	p.options.Log.Info("deployed", "service", spec.Name, "targets", len(s.targets), "out", len(gone))
 	return nil
@@ -200,7 +200,7 @@ func (p *Proxy) Remove(ctx context.Context, name string) error {
 		for _, t := range old.targets {
 			t.retire()
 		}
-		p.certs.forget(old.hosts())
+		p.certs.Forget(old.hosts())
 	}
 	e.shared.gate.resume()
 	return nil
@@ -263,7 +263,7 @@ func (p *Proxy) Certificates(context.Context) ([]control.Certificate, error) {
 	list := []control.Certificate{}
 	for _, s := range p.list() {
 		for _, h := range s.hosts() {
-			list = append(list, p.certs.state(h))
+			list = append(list, p.certs.State(h))
 		}
 	}
 	slices.SortFunc(list, func(a, b control.Certificate) int { return strings.Compare(a.Host, b.Host) })
@@ -272,19 +272,10 @@ func (p *Proxy) Certificates(context.Context) ([]control.Certificate, error) {
 
 // SetCertificate implements control.Proxy.
 func (p *Proxy) SetCertificate(_ context.Context, host string, chain, key []byte) error {
-	if p.table.routed(host) == nil {
-		return invalid("host %s is not routed; add the domain first", host)
-	}
-	return p.certs.uploads.put(host, chain, key)
+	return p.certs.Upload(host, chain, key)
 }
 
 // DeleteCertificate implements control.Proxy.
 func (p *Proxy) DeleteCertificate(_ context.Context, host string) error {
-	if err := p.certs.uploads.delete(host); err != nil {
-		return err
-	}
-	if p.table.routed(host) != nil {
-		p.certs.manage([]string{host})
-	}
-	return nil
+	return p.certs.Remove(host)
 }

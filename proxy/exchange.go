@@ -21,17 +21,16 @@ type exchange struct {
 	port     uint16     // that it came in at, or where HTTPS is served
 	tls      bool
 
-	start        time.Time
-	id           [idSize]byte
-	idText       string
-	service      *service
-	target       *target
-	inside       *gate  // the gate it must leave
-	cut          cutter // closes the target's connection when the client resets its stream
-	connect      time.Duration
-	status       int
-	bytes        int64
-	challengeErr error // of answering an ACME challenge
+	start   time.Time
+	id      [idSize]byte
+	idText  string
+	service *service
+	target  *target
+	inside  *gate  // the gate it must leave
+	cut     cutter // closes the target's connection when the client resets its stream
+	connect time.Duration
+	status  int
+	bytes   int64
 
 	own   bool   // the answer is the proxy's own
 	fault string // why it failed, for the log; static text
@@ -79,7 +78,7 @@ func (x *exchange) reset() {
 	x.body, x.client, x.req = nil, nil, nil
 	x.protocol, x.peer, x.port, x.tls = "", netip.Addr{}, 0, false
 	x.start, x.idText, x.service, x.target, x.inside = time.Time{}, "", nil, nil, nil
-	x.connect, x.status, x.bytes, x.fault, x.own, x.challengeErr = 0, 0, 0, "", false, nil
+	x.connect, x.status, x.bytes, x.fault, x.own = 0, 0, 0, "", false
 	x.out.b = x.out.b[:0]
 	x.res.Reset()
 }
@@ -104,6 +103,14 @@ func (x *exchange) page(status int, html string, extra ...message.Field) error {
 	}
 	h.Fields = append(h.Fields, extra...)
 	return x.reply(html)
+}
+
+// plain answers with text.
+func (x *exchange) plain(text string) error {
+	x.res.Reset()
+	x.res.Status = 200
+	x.res.Fields = append(x.res.Fields, message.Field{Name: "Content-Type", Value: "text/plain"})
+	return x.reply(text)
 }
 
 // reply sends x.res with a body that is at hand.

@@ -242,14 +242,12 @@ func (p *Proxy) closeListeners() {
 func (p *Proxy) tlsConfig() *tls.Config {
 	c := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
-		GetCertificate: p.certs.get,
+		GetCertificate: p.certs.Get,
 		NextProtos:     []string{"h2", "http/1.1"},
 		// Small first records would double the work for small answers.
 		DynamicRecordSizingDisabled: true,
 	}
-	if p.certs.acme != nil {
-		c.NextProtos = append(c.NextProtos, "acme-tls/1")
-	}
+	c.NextProtos = append(c.NextProtos, p.certs.Protocols()...)
 	return c
 }
 

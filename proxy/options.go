@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"time"
+	"towline/proxy/certs"
 )
 
 // Options configure a Proxy. State is needed; every other zero value means the
@@ -44,27 +45,7 @@ type Options struct {
 }
 
 // TLS says where certificates come from.
-type TLS struct {
-	// ACME is the directory URL of a CA. Empty: the local CA signs every name.
-	ACME  string
-	Email string // contact of the account
-	// EABKeyID and EABKey (base64url) bind the account to one at the CA.
-	EABKeyID, EABKey string
-	// CARoots is a PEM file of roots to trust the ACME server by. Empty: the system's.
-	CARoots string
-	// DNSProvider answers DNS-01 challenges, as certmagic.DNSProvider does.
-	// Names with a wildcard need it.
-	DNSProvider any
-	// DNSResolvers (host:port) are asked about zones in place of the system's.
-	DNSResolvers []string
-	// HTTPPort and TLSPort are where the CA's challenges arrive when they are
-	// not 80 and 443, as in tests.
-	HTTPPort, TLSPort int
-	// RenewCheck is how often certificates are looked at for renewal. 0: 10 min.
-	RenewCheck time.Duration
-	// FirstRetry is the wait after a name's first failure. 0: 1 min.
-	FirstRetry time.Duration
-}
+type TLS = certs.CA
 
 func (o *Options) defaults() {
 	if o.Log == nil {

@@ -3,7 +3,8 @@
 // rules and hands the request to one of its targets. It keeps its own routes and
 // certificates on disk and serves on when nobody tells it anything.
 //
-// The parsers of messages are a package of their own, message.
+// The parsers of messages are a package of their own, message; so is what finds
+// certificates, certs.
 //
 // A request's way can be read in this order: listen.go, http1.go (or http2.go),
 // serve.go, forward.go. A deploy's way is deploy.go alone.
@@ -24,6 +25,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"towline/proxy/certs"
 	"towline/proxy/control"
 )
 
@@ -32,7 +34,7 @@ type Proxy struct {
 	options Options
 	table   *table
 	state   *state
-	certs   *certs
+	certs   *certs.Certs
 	tls     *tls.Config
 
 	named               []namedListener
@@ -106,31 +108,17 @@ func (p *Proxy) start() error {
 	if err := p.listen(); err != nil {
 		return err
 	}
-	if p.certs.acme != nil {
-		p.certs.acme.begin()
-	}
+	p.certs.Begin()
 	return nil
 }
 
-func (p *Proxy) openCerts() error {
-	local, err := openLocalCA(p.options.State)
+func (p *Proxy) openCerts() (err error) {
+	o := &p.options
+	p.certs, err = certs.Open(certs.Options{State: o.State, Names: p.table, Log: o.Log, CA: o.TLS})
 	if err != nil {
 		return err
 	}
-	up, problems, err := openUploads(p.options.State)
-	if err != nil {
-		return err
-	}
-	for _, err := range problems {
-		p.options.Log.Error("an uploaded certificate cannot be read", "error", err)
-	}
-	p.certs = &certs{table: p.table, local: local, uploads: up}
-	if p.options.TLS.ACME != "" {
-		if p.certs.acme, err = newACME(&p.options); err != nil {
-			return err
-		}
-		p.onStop(p.certs.acme.close)
-	}
+	p.onStop(p.certs.Close)
 	p.tls = p.tlsConfig()
 	return nil
 }
@@ -158,7 +146,7 @@ func (p *Proxy) restore() {
 		}
 		e.current = s
 		p.table.replace(nil, s)
-		p.certs.manage(s.hosts())
+		p.certs.Manage(s.hosts())
 	}
 }
 
@@ -237,7 +225,7 @@ func (p *Proxy) ControlAddr() string { return p.addrs.control }
 func (p *Proxy) MetricsAddr() string { return p.addrs.metrics }
 
 // RootCertificate is the local CA's root, PEM.
-func (p *Proxy) RootCertificate() []byte { return encodeCertificate(p.certs.local.root.Raw) }
+func (p *Proxy) RootCertificate() []byte { return encodeCertificate(p.certs.Root()) }
 
 // freshWait is how long a stop waits for the first request of connections that
 // are just being made.

@@ -26,8 +26,10 @@ func (x *exchange) serve() error {
 // route leads the request to its service and through the service's rules, in
 // the order that docs/proxy.md tells.
 func (x *exchange) route() error {
-	if !x.tls && x.p.certs.challenge(x) {
-		return x.challengeErr
+	if !x.tls {
+		if answer, ok := x.p.certs.Challenge(x.req.Method, x.req.Host, x.req.Target); ok {
+			return x.plain(answer)
+		}
 	}
 	name := hostName(x.req.Host)
 	s := x.p.table.find(name)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"towline/proxy/control"
+	"towline/proxy/durable"
 )
 
 // stateVersion is that of the files below; a file with a later one is from the
@@ -39,7 +40,7 @@ func (s *state) save(service control.Service) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(s.path(service.Name), append(text, '\n'), 0o600)
+	return durable.Write(s.path(service.Name), append(text, '\n'), 0o600)
 }
 
 func (s *state) remove(name string) error {
@@ -50,7 +51,7 @@ func (s *state) remove(name string) error {
 	if err != nil {
 		return err
 	}
-	return syncDir(s.dir)
+	return durable.SyncDir(s.dir)
 }
 
 // load returns every service that can be read, and one error for each file
@@ -63,7 +64,7 @@ func (s *state) load() (list []control.Service, problems []error) {
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".json")
 		if !ok {
-			if strings.HasPrefix(e.Name(), tempPrefix) {
+			if strings.HasPrefix(e.Name(), durable.TempPrefix) {
 				_ = os.Remove(filepath.Join(s.dir, e.Name()))
 			}
 			continue
@@ -95,48 +96,4 @@ func readState(path string) (control.Service, error) {
 		return control.Service{}, fmt.Errorf("%s has version %d, written by a newer towline-proxy", path, f.Version)
 	}
 	return f.Service, nil
-}
-
-const tempPrefix = ".new-"
-
-// writeFile puts data at path in one step: a crash leaves the old file or the
-// new one, whole and on disk.
-func writeFile(path string, data []byte, mode os.FileMode) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, tempPrefix)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err = f.Chmod(mode); err != nil {
-		return err
-	}
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes names in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -56,6 +56,20 @@ func (t *table) routed(host string) *service {
 	return t.root.Load().shard[shardOf(host)][host]
 }
 
+// Covering implements certs.Names.
+func (t *table) Covering(name string) string {
+	if t.routed(name) != nil {
+		return name
+	}
+	if t.find(name) != nil {
+		return "*" + name[strings.IndexByte(name, '.'):]
+	}
+	return ""
+}
+
+// Routed implements certs.Names.
+func (t *table) Routed(host string) bool { return t.routed(host) != nil }
+
 // replace takes the old service's hosts out and puts those of the new one in,
 // in one step. Either may be nil. Writers must not overlap.
 func (t *table) replace(old, new *service) {

@@ -1,6 +1,7 @@
-package proxy
+package certs
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,7 +18,6 @@ import (
 	"sync"
 	"time"
 	"towline/proxy/control"
-	"towline/proxy/message"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
@@ -62,11 +62,11 @@ type acmeName struct {
 }
 
 func newACME(o *Options) (*acmeCA, error) {
-	a := &acmeCA{log: o.Log, retry: or(o.TLS.FirstRetry, firstRetry), names: map[string]*acmeName{}}
+	a := &acmeCA{log: o.Log, retry: cmp.Or(o.CA.FirstRetry, firstRetry), names: map[string]*acmeName{}}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return a.config, nil },
-		RenewCheckInterval: o.TLS.RenewCheck,
+		RenewCheckInterval: o.CA.RenewCheck,
 		Logger:             zap.NewNop(), // failures come by event, and are logged once
 	})
 	a.config = certmagic.New(a.cache, certmagic.Config{
@@ -79,32 +79,32 @@ func newACME(o *Options) (*acmeCA, error) {
 		Logger: zap.NewNop(),
 	})
 	template := certmagic.ACMEIssuer{
-		CA: o.TLS.ACME, TestCA: o.TLS.ACME, Email: o.TLS.Email, Agreed: true,
-		AltHTTPPort: o.TLS.HTTPPort, AltTLSALPNPort: o.TLS.TLSPort,
+		CA: o.CA.ACME, TestCA: o.CA.ACME, Email: o.CA.Email, Agreed: true,
+		AltHTTPPort: o.CA.HTTPPort, AltTLSALPNPort: o.CA.TLSPort,
 		CertObtainTimeout: 3 * time.Minute,
 		NewAccountFunc:    withoutPlaceholder,
 		Logger:            zap.NewNop(),
 	}
-	if o.TLS.EABKeyID != "" {
-		template.ExternalAccount = &acme.EAB{KeyID: o.TLS.EABKeyID, MACKey: o.TLS.EABKey}
+	if o.CA.EABKeyID != "" {
+		template.ExternalAccount = &acme.EAB{KeyID: o.CA.EABKeyID, MACKey: o.CA.EABKey}
 	}
-	if o.TLS.CARoots != "" {
-		text, err := os.ReadFile(o.TLS.CARoots)
+	if o.CA.CARoots != "" {
+		text, err := os.ReadFile(o.CA.CARoots)
 		if err != nil {
 			return nil, err
 		}
 		template.TrustedRoots = x509.NewCertPool()
 		if !template.TrustedRoots.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("%s holds no certificate", o.TLS.CARoots)
+			return nil, fmt.Errorf("%s holds no certificate", o.CA.CARoots)
 		}
 	}
-	if o.TLS.DNSProvider != nil {
-		provider, ok := o.TLS.DNSProvider.(certmagic.DNSProvider)
+	if o.CA.DNSProvider != nil {
+		provider, ok := o.CA.DNSProvider.(certmagic.DNSProvider)
 		if !ok {
-			return nil, fmt.Errorf("%T cannot answer DNS challenges", o.TLS.DNSProvider)
+			return nil, fmt.Errorf("%T cannot answer DNS challenges", o.CA.DNSProvider)
 		}
 		template.DNS01Solver = &certmagic.DNS01Solver{DNSManager: certmagic.DNSManager{
-			DNSProvider: provider, Resolvers: o.TLS.DNSResolvers, PropagationTimeout: 2 * time.Minute, Logger: zap.NewNop()}}
+			DNSProvider: provider, Resolvers: o.CA.DNSResolvers, PropagationTimeout: 2 * time.Minute, Logger: zap.NewNop()}}
 	}
 	a.issuer = certmagic.NewACMEIssuer(a.config, template)
 	a.config.Issuers = []certmagic.Issuer{a.issuer}
@@ -280,35 +280,22 @@ func (a *acmeCA) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return a.config.GetCertificate(hello)
 }
 
-// answer answers an HTTP-01 challenge. false: it is not one of ours.
-func (a *acmeCA) answer(x *exchange) bool {
-	r := &http.Request{Method: x.req.Method, URL: &url.URL{Path: x.req.Target}, Host: x.req.Host, RequestURI: x.req.Target, Header: http.Header{}, RemoteAddr: x.peer.String()}
-	w := challengeWriter{}
-	if !a.issuer.HandleHTTPChallenge(&w, r) {
-		return false
-	}
-	h := &x.res
-	h.Reset()
-	h.Status = or(w.status, http.StatusOK)
-	h.Fields = append(h.Fields, message.Field{Name: "Content-Type", Value: "text/plain"})
-	x.challengeErr = x.reply(w.body)
-	return true
+// answer returns the answer to an HTTP-01 challenge. false: it is not one of ours.
+func (a *acmeCA) answer(method, host, target string) (string, bool) {
+	r := &http.Request{Method: method, URL: &url.URL{Path: target}, Host: host, RequestURI: target, Header: http.Header{}}
+	w := challengeWriter{header: http.Header{}}
+	ok := a.issuer.HandleHTTPChallenge(&w, r)
+	return w.body, ok
 }
 
 // challengeWriter collects the answer to a challenge.
 type challengeWriter struct {
-	status int
 	body   string
 	header http.Header
 }
 
-func (w *challengeWriter) Header() http.Header {
-	if w.header == nil {
-		w.header = http.Header{}
-	}
-	return w.header
-}
-func (w *challengeWriter) WriteHeader(status int) { w.status = status }
+func (w *challengeWriter) Header() http.Header { return w.header }
+func (w *challengeWriter) WriteHeader(int)     {}
 func (w *challengeWriter) Write(b []byte) (int, error) {
 	w.body += string(b)
 	return len(b), nil

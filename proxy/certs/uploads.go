@@ -1,4 +1,4 @@
-package proxy
+package certs
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"towline/proxy/durable"
 )
 
 // uploads are the certificates that users brought, by host, each in a file of
@@ -73,7 +74,7 @@ func (u *uploads) put(host string, chain, key []byte) error {
 	text := append(append(bytes.TrimSpace(chain), '\n'), key...)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if err := writeFile(u.path(host), text, 0o600); err != nil {
+	if err := durable.Write(u.path(host), text, 0o600); err != nil {
 		return err
 	}
 	u.set[host] = cert
@@ -90,7 +91,7 @@ func (u *uploads) delete(host string) error {
 		return err
 	}
 	delete(u.set, host)
-	return syncDir(u.dir)
+	return durable.SyncDir(u.dir)
 }
 
 // checkUpload refuses what browsers would refuse, as far as that shows without

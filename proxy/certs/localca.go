@@ -1,4 +1,4 @@
-package proxy
+package certs
 
 import (
 	"crypto/ecdsa"
@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+	"towline/proxy/durable"
 )
 
 // Lifetimes of the local CA. Leaves live in memory alone and are short, because
@@ -96,10 +97,10 @@ func (ca *localCA) create(crt, key string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+	if err := durable.Write(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
 		return err
 	}
-	if err := writeFile(crt, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
+	if err := durable.Write(crt, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
 		return err
 	}
 	return ca.read(crt, key)
