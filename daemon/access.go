@@ -46,41 +46,77 @@ func (d *Daemon) AllowedMember(ctx context.Context, member, other string) error 
 	return d.AllowedHost(ctx, member)
 }
 
-// AllowedAddon fails unless the member may do p with an app that the add-on is attached
-// to.
-func (d *Daemon) AllowedAddon(ctx context.Context, member, addon string, p Permission) error {
-	if _, err := d.Addon(ctx, addon); err != nil {
-		return err
-	}
-	attached, err := d.attachments(ctx, addon)
+// AllowedAddon fails unless the member may do p with the app that owns the add-on.
+func (d *Daemon) AllowedAddon(ctx context.Context, member, name string, p Permission) error {
+	addon, err := d.Addon(ctx, name)
 	if err != nil {
 		return err
 	}
-	for _, at := range attached {
-		if err := d.Allowed(ctx, member, at.App, p); err == nil {
-			return nil
+	ok, err := read(ctx, d, func(tx Tx) (bool, error) { return allowed(tx, member, addon.App, p) })
+	if err != nil || ok {
+		return err
+	}
+	if err := d.SeesAddon(ctx, member, name); err != nil {
+		return err
+	}
+	err = d.Allowed(ctx, member, addon.App, View)
+	if isKind(err, NotFound) {
+		return Errorf(Forbidden, "%s belongs to another app, which you may not %s", name, p).WithHint("ask an administrator: towline members")
+	}
+	return Errorf(Forbidden, "you may not %s %s, which owns %s", p, addon.App, name).
+		WithHint("ask someone who may manage it: towline apps:info -a %s", addon.App)
+}
+
+// SeesAddon fails unless the member may view the app that owns the add-on, or one that it is
+// attached to.
+func (d *Daemon) SeesAddon(ctx context.Context, member, name string) error {
+	addon, err := d.Addon(ctx, name)
+	if err != nil {
+		return err
+	}
+	visible, err := read(ctx, d, func(tx Tx) (bool, error) {
+		attached, err := tx.Attachments()
+		if err != nil {
+			return false, err
 		}
+		_, visible, err := infoFor(tx, member, addon, attached)
+		return visible, err
+	})
+	if err == nil && !visible {
+		err = noAddon(name)
 	}
-	if d.AllowedHost(ctx, member) == nil {
-		return nil
-	}
-	return noAddon(addon)
+	return err
 }
 
 func noAddon(name string) *Error {
 	return Errorf(NotFound, "there is no add-on %q", clip(name)).WithHint("towline addons lists them")
 }
 
-// AllowedBackup returns the backup, and fails unless the member may do p with its add-on.
+// AllowedBackup returns the backup, and fails unless the member may do p with the app that
+// owned its add-on. A later add-on of the same name, of another app, gives no right to it.
 func (d *Daemon) AllowedBackup(ctx context.Context, member, id string, p Permission) (Backup, error) {
 	b, err := d.Backup(ctx, id)
 	if err != nil {
 		return b, err
 	}
-	if err := d.AllowedAddon(ctx, member, b.Addon, p); err != nil {
-		return b, Errorf(NotFound, "there is no backup %q", clip(id)).WithHint("towline backups lists them")
+	view, may := false, false
+	err = d.Store.View(ctx, func(tx Tx) (err error) {
+		if view, err = allowed(tx, member, b.App, View); err != nil {
+			return err
+		}
+		if may, err = allowed(tx, member, b.App, p); err != nil {
+			return err
+		}
+		return b.hideFrom(tx, member)
+	})
+	switch {
+	case err != nil || may:
+		return b, err
+	case view:
+		return b, Errorf(Forbidden, "you may not %s %s, which owns the backups of %s", p, b.App, b.Addon).
+			WithHint("ask someone who may manage it: towline apps:info -a %s", b.App)
 	}
-	return b, nil
+	return b, Errorf(NotFound, "there is no backup %q", clip(id)).WithHint("towline backups lists them")
 }
 
 func isAdmin(tx Tx, member string) (bool, error) {
@@ -94,8 +130,10 @@ func isAdmin(tx Tx, member string) (bool, error) {
 	return m.Admin, err
 }
 
+// allowed tells whether the member may do p with the app; with none, whether they are an
+// administrator.
 func allowed(tx Tx, member, app string, p Permission) (bool, error) {
-	if admin, err := isAdmin(tx, member); err != nil || admin {
+	if admin, err := isAdmin(tx, member); err != nil || admin || app == "" {
 		return admin, err
 	}
 	access, err := tx.Access(app)

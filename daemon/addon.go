@@ -17,7 +17,7 @@ func (d *Daemon) Addon(ctx context.Context, name string) (Addon, error) {
 	})
 }
 
-// AddonInfo is an add-on with who uses it.
+// AddonInfo is an add-on with who uses it. It names no app that its reader may not view.
 type AddonInfo struct {
 	Addon
 	Attachments []AddonAttachment `json:"attachments"`          // to apps that the member may view
@@ -27,8 +27,8 @@ type AddonInfo struct {
 	Memory      int64             `json:"memory"` // bytes that its plan allows
 }
 
-// Addons lists the add-ons attached to an app, or, with an empty app, to any that the
-// member may view.
+// Addons lists the add-ons that an app owns or is attached to, or, with an empty app, those
+// of all apps that the member may view.
 func (d *Daemon) Addons(ctx context.Context, member, app string) ([]AddonInfo, error) {
 	return read(ctx, d, func(tx Tx) ([]AddonInfo, error) {
 		if app != "" {
@@ -46,27 +46,12 @@ func (d *Daemon) Addons(ctx context.Context, member, app string) ([]AddonInfo, e
 		}
 		list := []AddonInfo{}
 		for _, a := range addons {
-			info := AddonInfo{Addon: a, Attachments: []AddonAttachment{}}
-			visible := false
-			for _, at := range attached {
-				if at.Addon != a.Name {
-					continue
-				}
-				ok, err := allowed(tx, member, at.App, View)
-				if err != nil {
-					return nil, err
-				}
-				visible = visible || ok && (app == "" || at.App == app)
-				if ok {
-					info.Attachments = append(info.Attachments, at)
-				} else {
-					info.OtherApps++
-				}
-			}
-			if ok, err := isAdmin(tx, member); err != nil {
+			info, visible, err := infoFor(tx, member, a, attached)
+			if err != nil {
 				return nil, err
-			} else if ok && app == "" {
-				visible = true
+			}
+			if app != "" {
+				visible = a.App == app || slices.ContainsFunc(info.Attachments, func(at AddonAttachment) bool { return at.App == app })
 			}
 			if visible {
 				list = append(list, info)
@@ -76,28 +61,50 @@ func (d *Daemon) Addons(ctx context.Context, member, app string) ([]AddonInfo, e
 	})
 }
 
-// AddonInfo tells what there is to know of one add-on, but names no app that the member
-// may not view.
-func (d *Daemon) AddonInfo(ctx context.Context, name, member string) (AddonInfo, error) {
-	addon, err := d.Addon(ctx, name)
-	if err != nil {
-		return AddonInfo{}, err
+// infoFor is an add-on as a member sees it. visible: by the app that owns it, or by one that
+// it is attached to.
+func infoFor(tx Tx, member string, a Addon, attached []AddonAttachment) (info AddonInfo, visible bool, err error) {
+	info = AddonInfo{Addon: a, Attachments: []AddonAttachment{}}
+	if visible, err = allowed(tx, member, a.App, View); err != nil {
+		return info, false, err
 	}
-	info := AddonInfo{Addon: addon, Attachments: []AddonAttachment{}}
-	attached, err := d.attachments(ctx, name)
-	if err != nil {
-		return info, err
+	if !visible {
+		info.App = ""
 	}
 	for _, at := range attached {
-		ok, err := read(ctx, d, func(tx Tx) (bool, error) { return allowed(tx, member, at.App, View) })
+		if at.Addon != a.Name {
+			continue
+		}
+		ok, err := allowed(tx, member, at.App, View)
 		if err != nil {
-			return info, err
+			return info, false, err
 		}
 		if ok {
 			info.Attachments = append(info.Attachments, at)
 		} else {
 			info.OtherApps++
 		}
+		visible = visible || ok
+	}
+	return info, visible, nil
+}
+
+// AddonInfo tells what there is to know of one add-on.
+func (d *Daemon) AddonInfo(ctx context.Context, name, member string) (AddonInfo, error) {
+	addon, err := d.Addon(ctx, name)
+	if err != nil {
+		return AddonInfo{}, err
+	}
+	info, err := read(ctx, d, func(tx Tx) (AddonInfo, error) {
+		attached, err := tx.Attachments()
+		if err != nil {
+			return AddonInfo{}, err
+		}
+		info, _, err := infoFor(tx, member, addon, attached)
+		return info, err
+	})
+	if err != nil {
+		return info, err
 	}
 	spec, err := d.renderAddon(addon)
 	if err != nil {

@@ -36,6 +36,48 @@ func (d *Daemon) recoverAddon(ctx context.Context, op *operation) error {
 	return fmt.Errorf("operation %d is of unknown kind %q", op.ID, op.Kind)
 }
 
+// TransferAddon makes an app the owner of an add-on and of its backups.
+func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (Addon, error) {
+	unlockApp, err := d.lockApp(ctx, app, nil)
+	if err != nil {
+		return Addon{}, err
+	}
+	defer unlockApp()
+	unlock, err := d.lockAddon(ctx, name)
+	if err != nil {
+		return Addon{}, err
+	}
+	defer unlock()
+	addon, err := d.readyAddon(ctx, name)
+	if err != nil {
+		return addon, err
+	}
+	from := addon.App
+	if from == app {
+		return addon, Errorf(Exists, "%s belongs to %s already", name, app)
+	}
+	addon.App = app
+	return addon, d.Store.Update(ctx, func(tx Tx) error {
+		if _, err := findApp(tx, app); err != nil {
+			return err
+		}
+		backups, err := tx.Backups(name)
+		if err != nil {
+			return err
+		}
+		for _, b := range backups {
+			if b.App == from && !b.Created.Before(addon.Created) {
+				b.App = app
+				if err := tx.UpdateBackup(b); err != nil {
+					return err
+				}
+			}
+		}
+		return errors.Join(tx.UpdateAddon(addon),
+			tx.RecordActivity(Activity{Time: now(), Member: member, App: app, Text: "took over the add-on " + name}))
+	})
+}
+
 // RestartAddon stops the service and starts it again. Requests of the apps attached to
 // it wait meanwhile.
 func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.Writer) error {

@@ -103,10 +103,19 @@ func (d *Daemon) DestroyApp(ctx context.Context, name, member string, out io.Wri
 	if err != nil {
 		return err
 	}
+	addons, err := read(ctx, d, Tx.Addons)
+	if err != nil {
+		return err
+	}
+	for _, a := range addons {
+		if a.App == name {
+			return Errorf(Conflict, "%s still has the add-on %s, which holds data", name, a.Name).
+				WithHint("towline addons:destroy %s --confirm %s; or hand it over to another app: towline addons:transfer %s -a APP", a.Name, a.Name, a.Name)
+		}
+	}
 	for _, at := range attached {
 		if at.App == name {
-			return Errorf(Conflict, "%s still has the add-on %s, which holds data", name, at.Addon).
-				WithHint("towline addons:destroy %s -a %s --confirm %s", at.Addon, name, at.Addon)
+			return Errorf(Conflict, "%s still uses the add-on %s", name, at.Addon).WithHint("towline addons:detach %s -a %s", at.Addon, name)
 		}
 	}
 	ctx, cancel := d.detach(ctx)

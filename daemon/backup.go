@@ -88,7 +88,7 @@ func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of 
 
 func newBackup(a Addon, reason string) Backup {
 	return Backup{
-		ID: backupID(a.Name, now()), Addon: a.Name, Service: a.Service, Version: a.Version,
+		ID: backupID(a.Name, now()), Addon: a.Name, App: a.App, Service: a.Service, Version: a.Version,
 		Status: BackupRunning, Reason: reason, Created: now(), Secrets: withMarked(a.Secrets, "", nil),
 	}
 }
@@ -331,26 +331,43 @@ func (d *Daemon) Backup(ctx context.Context, id string) (Backup, error) {
 	})
 }
 
-// Backups lists, newest first, the backups of an add-on, of an app's add-ons, or of all
-// that the member may view.
+// Backups lists, newest first, the backups of an add-on, of the add-ons that an app owns,
+// or of all that the member may view.
 func (d *Daemon) Backups(ctx context.Context, member, app, addon string) ([]Backup, error) {
-	visible, err := d.Addons(ctx, member, app)
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]bool{}
-	for _, a := range visible {
-		names[a.Name] = true
-	}
-	admin := app == "" && d.AllowedHost(ctx, member) == nil
-	all, err := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups(addon) })
-	list := []Backup{}
-	for _, b := range all {
-		if names[b.Addon] || admin {
+	return read(ctx, d, func(tx Tx) ([]Backup, error) {
+		all, err := tx.Backups(addon)
+		if err != nil {
+			return nil, err
+		}
+		list := []Backup{}
+		for _, b := range all {
+			ok, err := allowed(tx, member, b.App, View)
+			if err != nil {
+				return nil, err
+			}
+			if !ok || app != "" && b.App != app {
+				continue
+			}
+			if err := b.hideFrom(tx, member); err != nil {
+				return nil, err
+			}
 			list = append(list, b)
 		}
+		return list, nil
+	})
+}
+
+// hideFrom takes the name of an app out that the member may not view.
+func (b *Backup) hideFrom(tx Tx, member string) error {
+	of, _ := b.OfRelease()
+	if of == "" {
+		return nil
 	}
-	return list, err
+	ok, err := allowed(tx, member, of, View)
+	if err == nil && !ok {
+		b.change(func(v *backupDetail) { v.Of = dataOf{} })
+	}
+	return err
 }
 
 // DeleteBackup removes a backup for good, here and elsewhere.

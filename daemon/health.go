@@ -29,7 +29,11 @@ func (d *Daemon) CheckBackups(ctx context.Context, member, addon string) ([]Back
 		return nil, err
 	}
 	list := []BackupHealth{}
+	admin := d.AllowedHost(ctx, member) == nil
 	for _, a := range visible {
+		if a.App == "" && !admin {
+			continue // its owner's business
+		}
 		if addon != "" && a.Name != addon {
 			continue
 		}

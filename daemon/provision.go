@@ -124,7 +124,7 @@ func (d *Daemon) planAddon(ctx context.Context, req *ProvisionRequest) (Addon, e
 		return Addon{}, err
 	}
 	addon := Addon{
-		Name: req.Name, Service: req.Service, Plan: req.Plan, Version: req.Version,
+		Name: req.Name, App: req.App, Service: req.Service, Plan: req.Plan, Version: req.Version,
 		Status: AddonCreating, Created: now(), Generation: 1, Secrets: manifest.NewSecrets(),
 	}
 	spec, err := manifest.Render(instance(addon))

@@ -289,7 +289,7 @@ func (d *Daemon) scheduledBackup(ctx context.Context, s Schedule, zone *time.Loc
 func (d *Daemon) recordRefusal(ctx context.Context, name string, cause error) {
 	addon, err := d.Addon(ctx, name)
 	if err == nil {
-		b := Backup{ID: backupID(name, now()), Addon: name, Service: addon.Service, Version: addon.Version,
+		b := Backup{ID: backupID(name, now()), Addon: name, App: addon.App, Service: addon.Service, Version: addon.Version,
 			Status: BackupFailed, Reason: ReasonSchedule, Created: now(), Finished: now(), Error: cause.Error()}
 		err = d.Store.Update(ctx, func(tx Tx) error { return tx.InsertBackup(b) })
 	}

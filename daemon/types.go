@@ -79,9 +79,11 @@ const (
 	AddonDestroying AddonStatus = "destroying"
 )
 
-// Addon is a running service that apps attach to.
+// Addon is a running service that apps attach to. It belongs to the app that it was made
+// for: who may do something with that app may do it with the add-on.
 type Addon struct {
-	Name    string      `json:"name"` // also its host name in the apps' networks
+	Name    string      `json:"name"`          // also its host name in the apps' networks
+	App     string      `json:"app,omitempty"` // that owns it; empty: administrators alone do
 	Service string      `json:"service"`
 	Plan    string      `json:"plan"`
 	Version string      `json:"version"`
@@ -125,6 +127,7 @@ const (
 type Backup struct {
 	ID       string          `json:"id"`
 	Addon    string          `json:"addon"`
+	App      string          `json:"app,omitempty"` // that owns the add-on; empty once it is gone
 	Service  string          `json:"service"`
 	Version  string          `json:"version"`
 	Status   BackupStatus    `json:"status"`

@@ -31,6 +31,14 @@ func runAddonDetach(ctx context.Context, call *Call) error {
 	return nil
 }
 
+func runAddonTransfer(ctx context.Context, call *Call) error {
+	addon, err := call.Daemon.TransferAddon(ctx, call.Args[0], call.App, call.Member)
+	if err != nil {
+		return err
+	}
+	return call.result(addon, func(w io.Writer) { fmt.Fprintf(w, "%s belongs to %s\n", addon.Name, addon.App) })
+}
+
 func runAddonRestart(ctx context.Context, call *Call) error {
 	name := call.Args[0]
 	if err := call.Daemon.RestartAddon(ctx, name, call.Member, call.Stderr); err != nil {

@@ -27,7 +27,7 @@ func addonCommands() []*Command {
 				f.String("as", "", "prefix of the config vars, for a second add-on of a kind")
 				f.String("name", "", "name of the add-on, which is its host name too")
 			}},
-		{Name: "addons:info", Args: "ADDON", Summary: "show an add-on", Min: 1, Max: 1, On: on(theAddon(daemon.View)), Run: runAddonInfo},
+		{Name: "addons:info", Args: "ADDON", Summary: "show an add-on", Min: 1, Max: 1, On: on(theAddonSeen()), Run: runAddonInfo},
 		{Name: "addons:destroy", Args: "ADDON", Summary: "destroy an add-on and its data", Min: 1, Max: 1, On: on(theAddon(daemon.Manage)),
 			Confirm: func(call *Call) string { return call.Args[0] }, Run: runAddonDestroy,
 			Flags: appToo},
@@ -38,10 +38,15 @@ func addonCommands() []*Command {
 				"  towline addons:attach redis-shop --as CACHE -a reports     (sets CACHE_URL)",
 			Flags: func(f *pflag.FlagSet) { f.String("as", "", "prefix of the config vars") }},
 		{Name: "addons:detach", Args: "ADDON", Summary: "take an add-on from an app; its data stays", Min: 1, Max: 1,
-			On: on(theApp(daemon.Operate), theAddon(daemon.View)), Run: runAddonDetach,
+			On: on(theApp(daemon.Operate), theAddonSeen()), Run: runAddonDetach,
 			Help: "Restarts the app without the config vars; once nothing of it has them, the way to the add-on is closed.\n" +
-				"An add-on that is attached to no app keeps its data; only administrators see it then.\n\n" +
+				"The add-on keeps its data, and stays with the app that owns it, whether that uses it or not.\n\n" +
 				"  towline addons:detach redis-shop -a reports"},
+		{Name: "addons:transfer", Args: "ADDON", Summary: "hand an add-on over to another app, which owns it then", Min: 1, Max: 1,
+			On: on(theAddon(daemon.Manage), theApp(daemon.Manage)), Run: runAddonTransfer,
+			Help: "Who may manage, operate or view the app that owns an add-on may do so with the add-on and its backups.\n" +
+				"What it is attached to stays as it is.\n\n" +
+				"  towline addons:transfer redis-shop -a reports"},
 		{Name: "addons:restart", Args: "ADDON", Summary: "restart an add-on; requests of its apps wait", Min: 1, Max: 1,
 			On: on(theAddon(daemon.Operate)), Run: runAddonRestart, Flags: appToo},
 		{Name: "addons:logs", Args: "ADDON", Summary: "show what an add-on has written", Min: 1, Max: 1, On: on(theAddon(daemon.View)), Run: runAddonLogs,
@@ -51,16 +56,16 @@ func addonCommands() []*Command {
 				appToo(f)
 			}},
 		{Name: "addons:console", Args: "ADDON", Summary: "open the service's own console, like redis-cli", Min: 1, Max: 1,
-			On: on(theAddon(daemon.Operate)), Run: runAddonConsole,
+			On: on(theAddon(daemon.Manage)), Run: runAddonConsole,
 			Help:  "What comes on standard input is fed to it:\n\n  echo DBSIZE | towline addons:console redis-shop",
 			Flags: appToo},
 		{Name: "addons:rotate", Args: "ADDON", Summary: "replace an add-on's credentials", Min: 1, Max: 1,
-			On: on(theAddon(daemon.Operate)), Run: runAddonRotate,
+			On: on(theAddon(daemon.Manage)), Run: runAddonRotate,
 			Help: "The service takes the old and the new credentials while its apps are restarted with the new ones; then it\n" +
 				"forgets the old ones. PostgreSQL has one password for a role: see docs/addons.md.",
 			Flags: appToo},
 		{Name: "addons:upgrade", Args: "ADDON", Summary: "move an add-on to another plan or version", Min: 1, Max: 1,
-			On: on(theAddon(daemon.Operate)), Run: runAddonUpgrade,
+			On: on(theAddon(daemon.Manage)), Run: runAddonUpgrade,
 			Help: "Takes a backup first, then starts the new form on a copy of the data while requests of its apps wait.\n" +
 				"If it does not answer, the old form comes back.\n\n  towline addons:upgrade redis-shop --plan large",
 			Flags: func(f *pflag.FlagSet) {
@@ -173,6 +178,9 @@ func runAddonInfo(ctx context.Context, call *Call) error {
 			row("Plan:", a.Plan+", "+size(a.Memory))
 			row("Status:", string(a.Status)+map[bool]string{true: ", running", false: ", not running"}[a.Running])
 			row("Host:", a.Name)
+			if a.App != "" {
+				row("Owner:", a.App)
+			}
 			for _, at := range a.Attachments {
 				row("Attached:", at.App+" as "+strings.Join(at.Vars, ", "))
 			}

@@ -29,6 +29,7 @@ type Subject struct {
 	// When names the flag without which the command does not work on this subject.
 	When string
 
+	attached bool                                           // who may do so with an app that the add-on is attached to, may too
 	takesApp bool                                           // the command wants an app by -a
 	names    func(context.Context, *Call) ([]string, error) // none: not this time
 }
@@ -63,6 +64,12 @@ func appOfArgument(p daemon.Permission) Subject {
 
 // theAddon is the add-on that the first argument names, if there is one.
 func theAddon(p daemon.Permission) Subject { return Subject{Of: Addon, Needs: p, names: firstArgument} }
+
+// theAddonSeen is theAddon for whoever may view the app that owns it, or one that it is
+// attached to.
+func theAddonSeen() Subject {
+	return Subject{Of: Addon, Needs: daemon.View, attached: true, names: firstArgument}
+}
 
 // addonOfFlag is the add-on that a flag names, if it is given.
 func addonOfFlag(flag string, p daemon.Permission) Subject {
@@ -128,14 +135,16 @@ func (call *Call) authorizeSubject(ctx context.Context, s Subject) error {
 		return err
 	}
 	for _, name := range names {
-		switch s.Of {
-		case App:
+		switch {
+		case s.Of == App:
 			err = call.Daemon.Allowed(ctx, call.Member, name, s.Needs)
-		case Addon:
+		case s.Of == Addon && s.attached:
+			err = call.Daemon.SeesAddon(ctx, call.Member, name)
+		case s.Of == Addon:
 			err = call.Daemon.AllowedAddon(ctx, call.Member, name, s.Needs)
-		case Backup:
+		case s.Of == Backup:
 			call.Backup, err = call.Daemon.AllowedBackup(ctx, call.Member, name, s.Needs)
-		case Member:
+		case s.Of == Member:
 			err = call.Daemon.AllowedMember(ctx, call.Member, name)
 		}
 		if err != nil {
@@ -162,6 +171,8 @@ func (c *Command) needs() (lines []string) {
 			line = "Administrators only."
 		case s.Of == Member:
 			line = "For your own keys; administrators may for all."
+		case s.attached:
+			line = "Needs the permission view on the app that owns the add-on, or on one that it is attached to."
 		case of[s.Of] != "" && s.When != "":
 			line = "With --" + s.When + " it needs the permission " + string(s.Needs) + " on " + of[s.Of] + "."
 		case of[s.Of] != "":

@@ -63,11 +63,12 @@ var rights = []struct{ line, least string }{
 	{"addons:destroy redis-shop --confirm redis-shop", "manage"},
 	{"addons:attach redis-shop -a shop", "operate"},
 	{"addons:detach redis-shop -a shop", "operate"},
+	{"addons:transfer redis-shop -a shop", "manage"},
 	{"addons:restart redis-shop", "operate"},
 	{"addons:logs redis-shop", "view"},
-	{"addons:console redis-shop", "operate"},
-	{"addons:rotate redis-shop", "operate"},
-	{"addons:upgrade redis-shop", "operate"},
+	{"addons:console redis-shop", "manage"},
+	{"addons:rotate redis-shop", "manage"},
+	{"addons:upgrade redis-shop", "manage"},
 	{"addons:open redis-shop", "operate"},
 	{"addons:forward redis-shop", "operate"},
 	{"backups", "none"},
@@ -122,9 +123,9 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 	err = db.Update(t.Context(), func(tx daemon.Tx) (err error) {
 		now := time.Now().UTC()
 		err = errors.Join(err, tx.InsertApp(daemon.App{Name: "shop", Created: now, Owner: "owner", Config: map[string]string{"KEY": "x"}}),
-			tx.InsertAddon(daemon.Addon{Name: "redis-shop", Service: "redis", Status: daemon.AddonReady, Created: now}),
+			tx.InsertAddon(daemon.Addon{Name: "redis-shop", App: "shop", Service: "redis", Status: daemon.AddonReady, Created: now}),
 			tx.InsertAttachment(daemon.AddonAttachment{Addon: "redis-shop", App: "shop", Vars: []string{"REDISCLOUD_URL"}}),
-			tx.InsertBackup(daemon.Backup{ID: "redis-shop.1", Addon: "redis-shop", Service: "redis", Status: daemon.BackupGood, Created: now}),
+			tx.InsertBackup(daemon.Backup{ID: "redis-shop.1", Addon: "redis-shop", App: "shop", Service: "redis", Status: daemon.BackupGood, Created: now}),
 			tx.InsertMember(daemon.Member{Name: "owner", Created: now}),
 			tx.PutAccess(daemon.Access{App: "shop", Member: "owner", Permissions: all}))
 		for _, kind := range memberKinds {

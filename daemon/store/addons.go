@@ -2,13 +2,13 @@ package store
 
 import "towline/daemon"
 
-const addonColumns = "name, service, plan, version, generation, status, created, sealed_secrets"
+const addonColumns = "name, app, service, plan, version, generation, status, created, sealed_secrets"
 
 func addonSecrets(name string) []byte { return place("addons.secrets", name) }
 
 func readAddon(t *tx, scan scanner) (a daemon.Addon, err error) {
 	var secrets []byte
-	if err := scan(&a.Name, &a.Service, &a.Plan, &a.Version, &a.Generation, &a.Status, at(&a.Created), &secrets); err != nil {
+	if err := scan(&a.Name, maybe(&a.App), &a.Service, &a.Plan, &a.Version, &a.Generation, &a.Status, at(&a.Created), &secrets); err != nil {
 		return a, err
 	}
 	a.Secrets, err = t.seal.openMap(secrets, addonSecrets(a.Name))
@@ -34,14 +34,14 @@ func (t *tx) Addon(name string) (daemon.Addon, error) {
 
 func (t *tx) InsertAddon(a daemon.Addon) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "add-on %q exists already", a.Name).WithHint("choose another name"),
-		"INSERT INTO addons ("+addonColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		a.Name, a.Service, a.Plan, a.Version, a.Generation, a.Status, at(&a.Created), t.seal.sealMap(a.Secrets, addonSecrets(a.Name)))
+		"INSERT INTO addons ("+addonColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.Name, maybe(&a.App), a.Service, a.Plan, a.Version, a.Generation, a.Status, at(&a.Created), t.seal.sealMap(a.Secrets, addonSecrets(a.Name)))
 }
 
 func (t *tx) UpdateAddon(a daemon.Addon) error {
 	return t.change(noAddon(a.Name),
-		"UPDATE addons SET service = ?, plan = ?, version = ?, generation = ?, status = ?, created = ?, sealed_secrets = ? WHERE name = ?",
-		a.Service, a.Plan, a.Version, a.Generation, a.Status, at(&a.Created), t.seal.sealMap(a.Secrets, addonSecrets(a.Name)), a.Name)
+		"UPDATE addons SET app = ?, service = ?, plan = ?, version = ?, generation = ?, status = ?, created = ?, sealed_secrets = ? WHERE name = ?",
+		maybe(&a.App), a.Service, a.Plan, a.Version, a.Generation, a.Status, at(&a.Created), t.seal.sealMap(a.Secrets, addonSecrets(a.Name)), a.Name)
 }
 
 // DeleteAddon takes the schedule with it too. Backups stay.

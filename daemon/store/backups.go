@@ -6,7 +6,7 @@ import (
 	"towline/daemon"
 )
 
-const backupColumns = "id, addon, service, version, status, reason, created, finished, size, stall, proven, facts, error, detail, sealed_secrets"
+const backupColumns = "id, addon, app, service, version, status, reason, created, finished, size, stall, proven, facts, error, detail, sealed_secrets"
 
 func backupSecrets(id string) []byte { return place("backups.secrets", id) }
 
@@ -20,7 +20,7 @@ func (t *tx) sealBackup(b daemon.Backup) []byte {
 func readBackup(t *tx, scan scanner) (b daemon.Backup, err error) {
 	var detail string
 	var secrets []byte
-	err = scan(&b.ID, &b.Addon, &b.Service, &b.Version, &b.Status, &b.Reason, at(&b.Created), at(&b.Finished),
+	err = scan(&b.ID, &b.Addon, maybe(&b.App), &b.Service, &b.Version, &b.Status, &b.Reason, at(&b.Created), at(&b.Finished),
 		&b.Size, &b.Stall, at(&b.Proven), &b.Facts, &b.Error, &detail, &secrets)
 	if detail != "" {
 		b.Detail = json.RawMessage(detail)
@@ -45,16 +45,16 @@ func (t *tx) Backup(id string) (daemon.Backup, error) {
 
 func (t *tx) InsertBackup(b daemon.Backup) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "backup %q exists already", b.ID),
-		"INSERT INTO backups ("+backupColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		b.ID, b.Addon, b.Service, b.Version, b.Status, b.Reason, at(&b.Created), at(&b.Finished),
+		"INSERT INTO backups ("+backupColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		b.ID, b.Addon, maybe(&b.App), b.Service, b.Version, b.Status, b.Reason, at(&b.Created), at(&b.Finished),
 		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail), t.sealBackup(b))
 }
 
 func (t *tx) UpdateBackup(b daemon.Backup) error {
 	return t.change(noBackup(b.ID),
-		"UPDATE backups SET addon = ?, service = ?, version = ?, status = ?, reason = ?, created = ?, finished = ?, "+
+		"UPDATE backups SET addon = ?, app = ?, service = ?, version = ?, status = ?, reason = ?, created = ?, finished = ?, "+
 			"size = ?, stall = ?, proven = ?, facts = ?, error = ?, detail = ?, sealed_secrets = ? WHERE id = ?",
-		b.Addon, b.Service, b.Version, b.Status, b.Reason, at(&b.Created), at(&b.Finished),
+		b.Addon, maybe(&b.App), b.Service, b.Version, b.Status, b.Reason, at(&b.Created), at(&b.Finished),
 		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail), t.sealBackup(b), b.ID)
 }
 

@@ -129,6 +129,32 @@ func (i instant) Scan(src any) error {
 	return nil
 }
 
+// optional stores a name as text, the empty one as NULL: a reference to nothing.
+type optional struct{ *string }
+
+// maybe is for a column that holds s, to write or to scan.
+func maybe(s *string) optional { return optional{s} }
+
+func (o optional) Value() (driver.Value, error) {
+	if *o.string == "" {
+		return nil, nil
+	}
+	return *o.string, nil
+}
+
+func (o optional) Scan(src any) error {
+	*o.string = ""
+	if src == nil {
+		return nil
+	}
+	s, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("column of names holds %T", src)
+	}
+	*o.string = s
+	return nil
+}
+
 // document stores a value as JSON.
 type document struct{ v any }
 

@@ -101,11 +101,14 @@ func TestDomains(t *testing.T) {
 func TestAddons(t *testing.T) {
 	s := open(t, t.TempDir())
 	graph, cache := filled[daemon.Addon](1), filled[daemon.Addon](2)
+	graph.App, cache.App = "shop", ""
 	graph.Name, cache.Name = "graph", "cache"
-	update(t, s, func(tx daemon.Tx) error { return all(tx.InsertAddon(graph), tx.InsertAddon(cache)) })
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertApp(daemon.App{Name: "blog"}), tx.InsertAddon(graph), tx.InsertAddon(cache))
+	})
 	equal(t, "addons", view(t, s, daemon.Tx.Addons), []daemon.Addon{cache, graph})
 	graph = filled[daemon.Addon](3)
-	graph.Name = "graph"
+	graph.Name, graph.App = "graph", "blog"
 	update(t, s, func(tx daemon.Tx) error {
 		isError(t, tx.InsertAddon(graph), daemon.ErrExists, `add-on "graph"`)
 		isError(t, tx.UpdateAddon(daemon.Addon{Name: "nope"}), daemon.ErrNotFound, `add-on "nope"`)
@@ -116,6 +119,10 @@ func TestAddons(t *testing.T) {
 	})
 	equal(t, "addon", view(t, s, func(tx daemon.Tx) (daemon.Addon, error) { return tx.Addon("graph") }), graph)
 	equal(t, "addons after", view(t, s, daemon.Tx.Addons), []daemon.Addon{graph})
+	// A later app of the owner's name owns nothing of it.
+	update(t, s, func(tx daemon.Tx) error { return all(tx.DeleteApp("blog"), tx.InsertApp(daemon.App{Name: "blog"})) })
+	graph.App = ""
+	equal(t, "addons without owner", view(t, s, daemon.Tx.Addons), []daemon.Addon{graph})
 }
 
 func TestAttachments(t *testing.T) {
@@ -142,8 +149,9 @@ func TestBackups(t *testing.T) {
 	s := open(t, t.TempDir())
 	older, newer, other := filled[daemon.Backup](1), filled[daemon.Backup](2), filled[daemon.Backup](3)
 	older.Addon, newer.Addon = "graph", "graph"
+	older.App, newer.App, other.App = "shop", "shop", "blog"
 	update(t, s, func(tx daemon.Tx) error {
-		return all(tx.InsertBackup(newer), tx.InsertBackup(older), tx.InsertBackup(other))
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertApp(daemon.App{Name: "blog"}), tx.InsertBackup(newer), tx.InsertBackup(older), tx.InsertBackup(other))
 	})
 	of := func(addon string) []daemon.Backup {
 		return view(t, s, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(addon) })
@@ -151,7 +159,7 @@ func TestBackups(t *testing.T) {
 	equal(t, "of one", of("graph"), []daemon.Backup{newer, older})
 	equal(t, "of all", of(""), []daemon.Backup{other, newer, older})
 	changed := filled[daemon.Backup](4)
-	changed.ID, changed.Detail = older.ID, nil
+	changed.ID, changed.App, changed.Detail = older.ID, "blog", nil
 	update(t, s, func(tx daemon.Tx) error {
 		isError(t, tx.InsertBackup(older), daemon.ErrExists, older.ID)
 		isError(t, tx.UpdateBackup(daemon.Backup{ID: "nope"}), daemon.ErrNotFound, `backup "nope"`)
