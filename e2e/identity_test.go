@@ -33,7 +33,7 @@ func TestIdentity(t *testing.T) {
 			"apps:info -a idas", "config -a idas", "config:set -a idas A=1", "ps -a idas", "ps:scale -a idas web=2", "run -a idas id",
 			"logs -a idas", "releases -a idas", "releases:rollback -a idas", "domains -a idas", "domains:add -a idas x.example.com",
 			"addons:create redis -a idas", "deploy:archive -a idas", "access -a idas", "access:add ivan -a idas",
-			"apps:destroy -a idas --confirm idas", "git:push -a idas --ref refs/heads/main", "TOWLINE_APP=idas ps",
+			"apps:destroy -a idas --confirm idas", "TOWLINE_APP=idas ps",
 			"git-upload-pack idas", "git-receive-pack /idas.git",
 		} {
 			if r := ivan(line); r.Code != notFound || !strings.Contains(r.Stderr, `no app "idas"`) || r.Stdout != "" {
@@ -90,9 +90,9 @@ func permissions(t *testing.T, ida, ivan func(string) stack.Result) {
 	for _, c := range []struct{ grant, may, mayNot string }{
 		{"view", "releases -a idas", "config -a idas"},
 		{"view", "logs -a idas", "releases:rollback -a idas v2"},
-		{"view", "git-upload-pack idas < /dev/null", "git:receive idas"},
+		{"view", "git-upload-pack idas < /dev/null", "git-receive-pack idas"},
 		{"operate", "config -a idas", "apps:destroy -a idas --confirm idas"},
-		{"deploy", "git:receive idas", "run -a idas id"},
+		{"deploy", "git-receive-pack idas", "run -a idas id"},
 	} {
 		if r := ida("access:add ivan -a idas -p " + c.grant); r.Code != 0 {
 			t.Fatal(r)

@@ -6,17 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"towline/cmd/internal/session"
 	"towline/daemon/socket/wire"
 )
 
-// git turns this process into git's end of a push or a fetch, once the daemon
-// has said that the member may and where the repository is.
+// git runs git's end of a push or a fetch, once the daemon has said that the
+// member may, where the repository is, and which branch deploys.
 func (o options) git(words []string) int {
 	var ask, verb string
 	switch words[0] {
@@ -24,6 +25,10 @@ func (o options) git(words []string) int {
 		ask, verb = "git:receive", "receive-pack"
 	case "git-upload-pack":
 		ask, verb = "git:upload", "upload-pack"
+	case "git-lfs-authenticate", "git-lfs-transfer":
+		return refuse(errors.New("files in Git LFS are kept elsewhere and would not be deployed"),
+			"commit them as they are (git lfs migrate export --include='*'), or deploy a checkout:\n"+
+				" !     git lfs pull; git ls-files -z | tar -c --null -T - | ssh towline@HOST deploy:archive -a APP")
 	default:
 		return refuse(errors.New("git archive --remote is not served"), "git clone ssh://towline@HOST/APP")
 	}
@@ -35,25 +40,34 @@ func (o options) git(words []string) int {
 		return refuse(fmt.Errorf("%q is no app's repository", words[1]), "git remote add towline ssh://towline@HOST/APP")
 	}
 
-	var path bytes.Buffer
-	req := wire.Request{Member: o.member, Args: []string{ask, app}}
-	code, err := wire.Run(context.Background(), o.socket, req, wire.Streams{Stdout: &path, Stderr: os.Stderr})
+	var answer bytes.Buffer
+	req := wire.Request{Member: o.member, Internal: true, Args: []string{ask, app}}
+	code, err := wire.Run(context.Background(), o.socket, req, wire.Streams{Stdout: &answer, Stderr: os.Stderr})
 	if err != nil {
 		return session.Report(err)
 	}
 	if code != 0 {
 		return code
 	}
-	dir := strings.TrimSuffix(path.String(), "\n")
+	dir, rest, _ := strings.Cut(answer.String(), "\n")
+	branch := strings.TrimSuffix(rest, "\n")
 	if !appName(app) || filepath.Clean(dir) != dir || !strings.HasPrefix(dir, filepath.Clean(o.repositories)+"/") {
 		return refuse(fmt.Errorf("%q is no repository of Towline's", dir), "towline apps")
 	}
 	git, err := gitPath()
-	if err == nil {
-		err = syscall.Exec(git, []string{"git", verb, dir}, o.gitEnv(app, dir))
+	if err != nil {
+		session.Complain(fmt.Errorf("git: %w", err), "install git on the host")
+		return 1
 	}
-	session.Complain(fmt.Errorf("git: %w", err), "install git on the host")
-	return 1
+	env := o.gitEnv(app, dir)
+	if verb == "upload-pack" {
+		pointHead(git, dir, branch, env)
+	}
+	code, err = o.superviseGit(git, []string{verb, dir}, env)
+	if err != nil {
+		session.Complain(fmt.Errorf("git: %w", err), "")
+	}
+	return code
 }
 
 // repositoryApp is the app in a repository's path: shop, /shop, shop.git and
@@ -87,15 +101,45 @@ func (o options) gitEnv(app, dir string) []string {
 		{"receive.maxInputSize", o.maxPush},
 		{"receive.denyDeletes", "true"},
 		{"receive.denyNonFastForwards", "false"},
+		{"receive.shallowUpdate", "true"}, // what CI has checked out is mostly shallow
 		{"receive.advertisePushOptions", "false"},
 		{"transfer.hideRefs", "refs/towline"},
 		{"uploadpack.allowAnySHA1InWant", "false"},
 		{"gc.autoDetach", "true"},
+		// Less memory than git takes by itself, to stay below the limit.
+		{"core.packedGitLimit", "256m"},
+		{"core.deltaBaseCacheLimit", "64m"},
+		{"core.bigFileThreshold", "64m"},
+		{"pack.windowMemory", "128m"},
 	} {
 		n := strconv.Itoa(i)
 		env = append(env, "GIT_CONFIG_KEY_"+n+"="+kv[0], "GIT_CONFIG_VALUE_"+n+"="+kv[1], "GIT_CONFIG_COUNT="+strconv.Itoa(i+1))
 	}
 	return env
+}
+
+// pointHead has the repository's HEAD name the branch that deploys, so that a clone
+// checks it out: branch, or main or master where the app has not chosen. A HEAD that
+// can't be changed costs a clone one more command and is no reason to refuse it.
+func pointHead(git, dir, branch string, env []string) {
+	ask := func(args ...string) string {
+		cmd := exec.Command(git, append([]string{"-C", dir}, args...)...)
+		cmd.Env = env
+		out, err := cmd.Output()
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if branch == "" {
+		heads := strings.Fields(ask("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/main", "refs/heads/master"))
+		if branch = "main"; slices.Equal(heads, []string{"master"}) {
+			branch = "master"
+		}
+	}
+	if head := "refs/heads/" + branch; ask("symbolic-ref", "--quiet", "HEAD") != head {
+		_ = ask("symbolic-ref", "HEAD", head)
+	}
 }
 
 func gitPath() (string, error) {

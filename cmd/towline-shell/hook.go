@@ -23,9 +23,12 @@ type update struct{ old, new, ref string }
 // daemon does. The objects are in quarantine meanwhile: what is refused leaves
 // nothing in the repository.
 func preReceive(stdin io.Reader) int {
-	// The source must reach the daemon whole though the pusher hangs up, and git
-	// with them; from then on the daemon needs nobody.
+	// Who pushes may leave. The supervisor ends this process then, unless the deploy
+	// has begun.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT)
+	if os.Getenv(hookEnv) != "" {
+		syscall.CloseOnExec(hookFile)
+	}
 	updates, err := readUpdates(stdin)
 	if err != nil {
 		session.Complain(err, "")
@@ -36,6 +39,10 @@ func preReceive(stdin io.Reader) int {
 		return refuse(err, "git push towline main")
 	}
 	if branch == nil {
+		for _, u := range updates {
+			fmt.Fprintf(os.Stderr, "-----> %.200s is a tag: nothing is deployed\n", u.ref)
+		}
+		fmt.Fprint(os.Stderr, "       A commit is deployed by its branch: git push towline NAME^{commit}:refs/heads/main\n")
 		return 0
 	}
 	app, socket := os.Getenv("TOWLINE_APP"), os.Getenv("TOWLINE_SOCKET")
@@ -47,6 +54,11 @@ func preReceive(stdin io.Reader) int {
 		return refuse(err, "push again once it is through; `towline releases -a "+app+"` tells")
 	}
 	defer unlock()
+	if err := checkCommit(updates, *branch); err != nil {
+		var h hinted
+		errors.As(err, &h)
+		return refuse(err, h.hint)
+	}
 	source, err := exportSource(branch.new)
 	if err != nil {
 		session.Complain(fmt.Errorf("export the commit: %w", err), "")
@@ -54,8 +66,8 @@ func preReceive(stdin io.Reader) int {
 	}
 	defer source.stop()
 	code, err := wire.Run(context.Background(), socket, wire.Request{
-		Member: os.Getenv("TOWLINE_MEMBER"),
-		Args:   []string{"git:push", "--app", app, "--ref", branch.ref, "--old", branch.old, "--new", branch.new},
+		Member: os.Getenv("TOWLINE_MEMBER"), Internal: true,
+		Args: []string{"git:push", "--app", app, "--ref", branch.ref, "--old", branch.old, "--new", branch.new},
 	}, wire.Streams{Stdin: source, Stdout: deaf{os.Stderr}, Stderr: deaf{os.Stderr}})
 	if err != nil {
 		return session.Report(err)
@@ -123,7 +135,7 @@ func alone(u update) (unlock func(), err error) {
 }
 
 // source is the tar stream of a commit. It ends with io.EOF only if git exported
-// all of it.
+// all of it and the pusher is still there: with that end the deploy begins.
 type source struct {
 	io.Reader
 	cmd *exec.Cmd
@@ -149,6 +161,8 @@ func (s *source) Read(p []byte) (int, error) {
 	if err == io.EOF {
 		if failed := s.cmd.Wait(); failed != nil {
 			err = fmt.Errorf("git archive: %w", failed)
+		} else if !mayDeploy() {
+			err = errors.New("the pusher has left")
 		}
 	}
 	return n, err
@@ -172,12 +186,4 @@ func ignoreExportAttributes() error {
 	}
 	_, err = f.WriteString("* -export-ignore -export-subst\n")
 	return errors.Join(err, f.Close())
-}
-
-// deaf writes to a pusher who may have left; the deploy goes on all the same.
-type deaf struct{ w io.Writer }
-
-func (d deaf) Write(p []byte) (int, error) {
-	_, _ = d.w.Write(p)
-	return len(p), nil
 }

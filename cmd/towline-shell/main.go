@@ -29,6 +29,7 @@ type options struct {
 	repositories string // directory that holds every repository
 	hooks        string // directory that holds pre-receive, a link to this program
 	maxPush      string // as git's receive.maxInputSize
+	maxMemory    uint64 // bytes, of each process of git's; 0: no limit
 }
 
 func main() {
@@ -76,8 +77,10 @@ func parse(args []string) (options, error) {
 		hooks:        "/usr/lib/towline/hooks",
 		maxPush:      "1g",
 	}
+	maxMemory := "2g"
 	flags := map[string]*string{
 		"member": &o.member, "socket": &o.socket, "repositories": &o.repositories, "hooks": &o.hooks, "max-push": &o.maxPush,
+		"max-memory": &maxMemory,
 	}
 	for len(args) > 0 {
 		name, value, given := strings.Cut(args[0], "=")
@@ -93,6 +96,10 @@ func parse(args []string) (options, error) {
 			value, args = args[0], args[1:]
 		}
 		*p = value
+	}
+	var err error
+	if o.maxMemory, err = parseSize(maxMemory); err != nil {
+		return o, fmt.Errorf("--max-memory: %w", err)
 	}
 	if o.member == "" {
 		return o, errors.New("this key belongs to no member")
@@ -116,7 +123,7 @@ func (o options) run(words []string) int {
 		words = []string{"help"}
 	}
 	switch words[0] {
-	case "git-receive-pack", "git-upload-pack", "git-upload-archive":
+	case "git-receive-pack", "git-upload-pack", "git-upload-archive", "git-lfs-authenticate", "git-lfs-transfer":
 		return o.git(words)
 	}
 	req.Args = words

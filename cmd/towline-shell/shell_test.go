@@ -37,6 +37,9 @@ func TestCommands(t *testing.T) {
 		{line: "git-upload-archive shop", code: 2, stderr: " !     git archive --remote is not served\n !     git clone ssh://towline@HOST/APP\n"},
 		{line: "git-receive-pack '../x'", code: 3, stderr: "error: there is no app \"../x\"\n"},
 		{line: "git-receive-pack --help", code: 2, stderr: " !     \"--help\" is no app's repository\n !     git remote add towline ssh://towline@HOST/APP\n"},
+		{line: "git-lfs-authenticate shop upload", code: 2, stderr: " !     files in Git LFS are kept elsewhere and would not be deployed\n" +
+			" !     commit them as they are (git lfs migrate export --include='*'), or deploy a checkout:\n" +
+			" !     git lfs pull; git ls-files -z | tar -c --null -T - | ssh towline@HOST deploy:archive -a APP\n"},
 		{line: "git-receive-pack", code: 2, stderr: " !     git-receive-pack takes one repository\n !     git remote add towline ssh://towline@HOST/APP\n"},
 	} {
 		stdout, stderr, code := h.ssh(strings.NewReader(c.stdin), c.line)
@@ -258,7 +261,8 @@ func TestPushRefused(t *testing.T) {
 	}
 }
 
-// TestPushHangup: the deploy of a push goes on without its pusher.
+// TestPushHangup: the deploy of a push goes on without its pusher, and the branch
+// is then at what serves.
 func TestPushHangup(t *testing.T) {
 	h := newHost(t)
 	dir := h.checkout()
@@ -279,6 +283,7 @@ func TestPushHangup(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the deploy ended with its pusher")
 	}
+	await(t, "the branch is where the deploy is", func() bool { return strings.Contains(h.refs(), "refs/heads/slow") })
 }
 
 // TestPushStale: a push that git would refuse after the hook must not be deployed.

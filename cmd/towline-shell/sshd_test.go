@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,8 +44,10 @@ type host struct {
 	calls  []call
 	causes chan error // why a "wait" ended
 	sizes  chan daemon.Size
+	branch string        // that deploys; empty: main
 	gate   chan struct{} // a "deploy" of branch slow waits for it
 	done   chan struct{} // and then closes this
+	waits  chan struct{} // closed when a push of branch wait has arrived
 }
 
 type call struct {
@@ -60,7 +63,7 @@ func newHost(t testing.TB) *host {
 	check(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	check(t, os.Chmod(dir, 0o755))
-	h := &host{t: t, dir: dir, causes: make(chan error, 1), sizes: make(chan daemon.Size, 16), gate: make(chan struct{}), done: make(chan struct{})}
+	h := &host{t: t, dir: dir, causes: make(chan error, 1), sizes: make(chan daemon.Size, 16), gate: make(chan struct{}), waits: make(chan struct{}), done: make(chan struct{})}
 	h.serve()
 	h.install()
 	h.sshd()
@@ -107,7 +110,7 @@ func (h *host) sshd() {
 	public, err := os.ReadFile(h.dir + "/alice.pub")
 	check(h.t, err)
 	line := fmt.Sprintf("restrict,pty,command=%q %s",
-		fmt.Sprintf("exec %s/towline-shell --member alice --socket %[1]s/towlined.sock --repositories %[1]s/git --hooks %[1]s/hooks", h.dir), public)
+		fmt.Sprintf("exec %s/towline-shell --member alice --socket %[1]s/towlined.sock --repositories %[1]s/git --hooks %[1]s/hooks --max-memory %[2]s", h.dir, testMemory), public)
 	plain, err := os.ReadFile(h.dir + "/plain.pub") // of no member: what plain ssh costs
 	check(h.t, err)
 	check(h.t, os.WriteFile(h.dir+"/authorized_keys", []byte(line+string(plain)), 0o644))
@@ -173,6 +176,12 @@ func (h *host) handle(ctx context.Context, c *socket.Call) int {
 		}
 		fmt.Fprintln(c.Stdout, h.dir+"/git/shop.git")
 	case "git:push":
+		if c.Args[4] == "refs/heads/wait" { // for the app's lock, say
+			close(h.waits)
+			<-ctx.Done()
+			h.causes <- context.Cause(ctx)
+			return 1
+		}
 		return h.push(c, &rec)
 	case "echo":
 		fmt.Fprintf(c.Stdout, "%q", c.Args[1:])
@@ -217,7 +226,7 @@ func (h *host) handle(ctx context.Context, c *socket.Call) int {
 
 func (h *host) push(c *socket.Call, rec *call) int {
 	ref := c.Args[4]
-	if ref != "refs/heads/main" && ref != "refs/heads/slow" {
+	if ref != cmp.Or(h.branch, "refs/heads/main") && ref != "refs/heads/slow" {
 		fmt.Fprintf(c.Stderr, "error: %s does not deploy\n", ref)
 		return 2
 	}

@@ -31,8 +31,10 @@ type Command struct {
 	// Rest: everything after the first word is the command's, flags included.
 	Rest   bool
 	Hidden bool
-	Flags  func(*pflag.FlagSet)
-	Run    func(context.Context, *Call) error
+	// Internal: a program of Towline's asks; nobody can type it.
+	Internal bool
+	Flags    func(*pflag.FlagSet)
+	Run      func(context.Context, *Call) error
 }
 
 // Call is one invocation of a command.
@@ -59,6 +61,7 @@ type Call struct {
 type Request struct {
 	Member   string
 	App      string // of the checkout they stand in; a default only
+	Internal bool   // a program of Towline's asks in the member's name
 	Args     []string
 	Stdin    io.Reader
 	Stdout   io.Writer
@@ -111,6 +114,9 @@ func (t *Table) run(ctx context.Context, r Request) error {
 	c, rest, err := t.find(words)
 	if err != nil {
 		return err
+	}
+	if c.Internal && !r.Internal {
+		return daemon.Errorf(daemon.Invalid, "%s is not for people", c.Name).WithHint("git push towline main")
 	}
 	call := &Call{
 		Daemon: t.daemon, Member: r.Member, App: r.App, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr,

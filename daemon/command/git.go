@@ -11,14 +11,15 @@ import (
 	"towline/daemon"
 )
 
-// gitCommands are what towline-shell and the pre-receive hook ask, not people.
+// gitCommands are what towline-shell and the pre-receive hook ask: the commit of a
+// push is the one that git received, as nobody else can name it.
 func gitCommands() []*Command {
 	return []*Command{
-		{Name: "git:receive", Args: "APP", Min: 1, Max: 1, Hidden: true, Summary: "may this member push?",
+		{Name: "git:receive", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Summary: "may this member push?",
 			On: on(appOfArgument(daemon.Deploy)), Run: runRepositoryPath},
-		{Name: "git:upload", Args: "APP", Min: 1, Max: 1, Hidden: true, Summary: "may this member fetch?",
+		{Name: "git:upload", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Summary: "may this member fetch?",
 			On: on(appOfArgument(daemon.View)), Run: runRepositoryPath},
-		{Name: "git:push", Min: 0, Max: 0, On: on(theApp(daemon.Deploy)), Hidden: true, Summary: "deploy a pushed commit",
+		{Name: "git:push", Min: 0, Max: 0, On: on(theApp(daemon.Deploy)), Hidden: true, Internal: true, Summary: "deploy a pushed commit",
 			Flags: func(f *pflag.FlagSet) {
 				f.String("ref", "", "ref that was pushed")
 				f.String("old", "", "commit before")
@@ -32,8 +33,12 @@ func gitCommands() []*Command {
 	}
 }
 
-func runRepositoryPath(_ context.Context, call *Call) error {
-	fmt.Fprintln(call.Stdout, call.Daemon.Repositories.Path(call.Args[0]))
+func runRepositoryPath(ctx context.Context, call *Call) error {
+	app, err := call.Daemon.App(ctx, call.Args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(call.Stdout, "%s\n%s\n", call.Daemon.Repositories.Path(app.Name), app.DeployBranch)
 	return nil
 }
 

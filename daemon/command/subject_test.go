@@ -182,7 +182,7 @@ func TestRights(t *testing.T) {
 		for _, member := range append([]string{""}, memberKinds...) {
 			var out bytes.Buffer
 			*reached = ""
-			code := table.Run(t.Context(), Request{Member: member, Args: words, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &out})
+			code := table.Run(t.Context(), Request{Member: member, Args: words, Internal: true, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &out})
 			may := member == "" || member == "admin" || r.least == "none" || r.least == member || r.least == "view" && member != "none"
 			switch {
 			case may && (code != 0 || *reached != c.Name):

@@ -45,7 +45,7 @@ func Run(path string, req wire.Request) int {
 	code := new(atomic.Int32)
 	code.Store(exitHangup)
 	watchSignals(req.Terminal, interrupt, resize, func(c int) { code.Store(int32(c)); hangup() })
-	watch := time.AfterFunc(hangupWatch, func() { waitReaderGone(1); hangup() })
+	watch := time.AfterFunc(hangupWatch, func() { WaitReaderGone(1); hangup() })
 	defer watch.Stop()
 
 	restore := func() {}
@@ -121,10 +121,10 @@ func windowSize() wire.Size {
 	return wire.Size{Rows: uint16(rows), Cols: uint16(cols)}
 }
 
-// waitReaderGone returns once nobody can read what is written to fd. sshd sends
+// WaitReaderGone returns once nobody can read what is written to fd. sshd sends
 // no signal when its client vanishes, and a command that follows a quiet log
 // would stay for ever.
-func waitReaderGone(fd int32) {
+func WaitReaderGone(fd int32) {
 	for {
 		fds := []unix.PollFd{{Fd: fd}}
 		_, err := unix.Poll(fds, -1)

@@ -61,6 +61,8 @@ type Request struct {
 	Args   []string `json:"args"`
 	// App is meant when Args name none: that of the caller's git remote.
 	App string `json:"app,omitempty"`
+	// Internal says that the words are the program's own and nobody typed them.
+	Internal bool `json:"internal,omitempty"`
 	// Terminal says that the caller's input and output are one, of type Term.
 	Terminal bool   `json:"terminal,omitempty"`
 	Term     string `json:"term,omitempty"`
