@@ -32,6 +32,9 @@ func ParseProcfile(text string) (map[string]string, error) {
 			return nil, Errorf(Invalid, "Procfile line %d: %s is there twice", i+1, name).
 				WithHint("remove one of the two lines")
 		}
+		if err := checkCommand(command); err != nil {
+			return nil, Errorf(Invalid, "Procfile line %d: %w", i+1, err)
+		}
 		types[name] = command
 	}
 	if len(types) == 0 {
@@ -45,12 +48,27 @@ func ParseProcfile(text string) (map[string]string, error) {
 	return types, nil
 }
 
+// checkCommand refuses a command that is nothing but blanks, or that no process can be
+// started with.
+func checkCommand(command string) error {
+	if strings.TrimSpace(command) == "" {
+		return Errorf(Invalid, "there is no command to run")
+	}
+	if strings.ContainsRune(command, 0) {
+		return Errorf(Invalid, "a command can't hold a NUL byte")
+	}
+	return nil
+}
+
 // shellCommand is how a Procfile command is started by a plain shell in an image
 // that has no launcher. A simple command replaces the shell, so that it gets the
 // signals; one with operators or leading assignments is left to the shell.
 func shellCommand(command string) []string {
-	first := strings.Fields(command)[0]
-	simple := !strings.ContainsAny(command, ";&|\n") && !strings.ContainsAny(first, "=({")
+	first := ""
+	if words := strings.Fields(command); len(words) > 0 {
+		first = words[0]
+	}
+	simple := first != "" && !strings.ContainsAny(command, ";&|\n") && !strings.ContainsAny(first, "=({")
 	switch first {
 	case "exec", "cd", "export", "set", "source", ".", "if", "for", "while", "until", "case", "!", "eval", "trap", "time",
 		"exit", "umask", "ulimit", "unset", "read", "shift", "wait", "command", "type", ":", "alias", "readonly":

@@ -60,6 +60,8 @@ func TestShellCommand(t *testing.T) {
 		"cd web; node server.js":            false,
 		"exec node server.js":               false,
 		"(a)":                               false,
+		"":                                  false,
+		" \t\n":                             false,
 	} {
 		line := shellCommand(command)[2]
 		if got := line == "exec "+command; got != exec {

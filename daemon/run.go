@@ -18,8 +18,8 @@ type RunRequest struct {
 // Run starts a one-off, connects it to the user and returns its exit code. It ends
 // with the user's connection.
 func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
-	if len(req.Command) == 0 {
-		return 0, Errorf(Invalid, "there is no command to run").WithHint("towline run rake db:migrate -a %s", req.App)
+	if err := checkCommand(strings.Join(req.Command, " ")); err != nil {
+		return 0, Errorf(Invalid, "%w", err).WithHint("towline run rake db:migrate -a %s", req.App)
 	}
 	for key := range req.Env {
 		if err := CheckConfigKey(key); err != nil {

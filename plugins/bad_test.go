@@ -131,6 +131,7 @@ func TestBadManifests(t *testing.T) {
 		{"file path", `"/etc/demo.conf"`, `"etc/demo.conf"`, `36: file path "etc/demo.conf" is not absolute and clean`},
 		{"file mode", `"0440"`, `"0999"`, `37: file /etc/demo.conf: mode "0999" is not octal`},
 		{"file setuid", `"0440"`, `"4755"`, `37: file /etc/demo.conf: mode "4755" is not octal`},
+		{"blank command", `command = ["demo", "ping"]`, `command = [" "]`, `probe: command begins with a blank word`},
 		{"no probe", `command = ["demo", "ping"]`, ``, `46: probe has no command, tcp or http`},
 		{"two probes", `interval = "20ms"`, `tcp = "main"`, `46: probe: give one of command, tcp and http`},
 		{"probe of no port", `command = ["demo", "ping"]`, `tcp = "other"`, `47: probe: there is no port "other"`},

@@ -260,10 +260,13 @@ func (m *Manifest) actions() []namedAction {
 	}
 }
 
-// checkCommands keeps secrets off command lines, which every process of the host can
+// checkCommands refuses blank commands, and keeps secrets off command lines, which every process of the host can
 // see. A user name, which has a first value, is none.
 func (m *Manifest) checkCommands(bad badFunc) {
 	look := func(where string, command []string) {
+		if len(command) > 0 && strings.TrimSpace(command[0]) == "" {
+			bad("command", "%scommand begins with a blank word", where)
+		}
 		for _, word := range command {
 			for _, ref := range secretRef.FindAllStringSubmatch(word, -1) {
 				if m.hides(ref[2]) {
