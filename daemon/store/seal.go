@@ -65,7 +65,8 @@ func (s *sealer) openMap(sealed, place []byte) (m map[string]string, err error) 
 	if err != nil {
 		return nil, err
 	}
-	return m, json.Unmarshal(plain, &m)
+	err = json.Unmarshal(plain, &m)
+	return m, err
 }
 
 // check compares the key with the one that the database was made with.

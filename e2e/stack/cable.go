@@ -54,7 +54,8 @@ func (s *Stack) Cable(ctx context.Context, app, text string) (string, error) {
 			var echo struct {
 				Text string `json:"text"`
 			}
-			return echo.Text, json.Unmarshal(m.Message, &echo)
+			err := json.Unmarshal(m.Message, &echo)
+			return echo.Text, err
 		case "disconnect", "reject_subscription":
 			return "", fmt.Errorf("%s answers %s", app, m.Type)
 		}

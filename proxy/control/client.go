@@ -73,13 +73,15 @@ func (c *Client) Resume(ctx context.Context, service string) error {
 // Services implements Proxy.
 func (c *Client) Services(ctx context.Context) ([]Status, error) {
 	var list []Status
-	return list, c.call(ctx, "services", struct{}{}, &list)
+	err := c.call(ctx, "services", struct{}{}, &list)
+	return list, err
 }
 
 // Certificates implements Proxy.
 func (c *Client) Certificates(ctx context.Context) ([]Certificate, error) {
 	var list []Certificate
-	return list, c.call(ctx, "certificates", struct{}{}, &list)
+	err := c.call(ctx, "certificates", struct{}{}, &list)
+	return list, err
 }
 
 // SetCertificate implements Proxy.
