@@ -317,7 +317,7 @@ func (d *Daemon) onceRetired(ctx context.Context, op *operation, versions map[st
 func (d *Daemon) persist(op *operation, what string, end func(context.Context, *operation) error) {
 	d.goBackground(func(ctx context.Context) {
 		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
-			err := end(ctx, op)
+			err := try("the end of an operation", func() error { return end(ctx, op) })
 			if err == nil || ctx.Err() != nil {
 				return
 			}

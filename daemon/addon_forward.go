@@ -95,6 +95,7 @@ func (d *Daemon) Tunnel(ctx context.Context, f Forward, member string, in io.Rea
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	go func() {
+		defer Contain("a forwarded connection", nil)
 		if _, err := io.Copy(conn, in); err != nil {
 			conn.Close() // the caller is gone, or the service does not listen
 			return

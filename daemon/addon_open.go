@@ -278,7 +278,7 @@ func (d *Daemon) RunPages(ctx context.Context) {
 			left := time.Until(o.Expires)
 			if left <= 0 {
 				left = time.Minute // to try again
-				if cerr := d.expirePage(ctx, o.Addon); cerr == nil {
+				if cerr := try("the end of an add-on's page", func() error { return d.expirePage(ctx, o.Addon) }); cerr == nil {
 					continue
 				} else if err == nil {
 					err = cerr

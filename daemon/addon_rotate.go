@@ -73,7 +73,7 @@ func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Wr
 		return err
 	}
 	step(out, "Giving %s new credentials", name)
-	if err := d.acceptNext(ctx, op, addon, out); err != nil {
+	if err := try("a rotation", func() error { return d.acceptNext(ctx, op, addon, out) }); err != nil {
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return errClosing
 		}

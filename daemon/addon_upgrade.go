@@ -52,7 +52,7 @@ func (d *Daemon) UpgradeAddon(ctx context.Context, req UpgradeRequest, out io.Wr
 	if err != nil {
 		return next, err
 	}
-	if err := d.moveOn(ctx, op, next, out); err != nil {
+	if err := try("an upgrade", func() error { return d.moveOn(ctx, op, next, out) }); err != nil {
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return next, errClosing
 		}

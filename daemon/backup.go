@@ -66,7 +66,7 @@ func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of 
 	if err != nil {
 		return Backup{}, err
 	}
-	err = d.capture(ctx, op, addon, &b, out)
+	err = try("a backup", func() error { return d.capture(ctx, op, addon, &b, out) })
 	if errors.Is(context.Cause(ctx), errClosing) {
 		return b, errClosing
 	}
@@ -169,7 +169,10 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 	}
 	b.change(func(v *backupDetail) { v.AsOf = begin.UTC() })
 	d.fault("backup:frozen")
-	_, err = mirror.Pass(ctx, true)
+	err = try("a copy", func() error { // whatever happens, the service goes on
+		_, err := mirror.Pass(ctx, true)
+		return err
+	})
 	err = errors.Join(err, d.thaw(ctx, addon))
 	b.Stall = time.Since(begin)
 	d.fault("backup:frozen:done")
@@ -270,6 +273,7 @@ func (d *Daemon) keepUp(ctx context.Context, addon Addon) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer Contain("the watch over an add-on that is backed up", nil)
 		for wait := time.Second; ; {
 			select {
 			case <-time.After(wait):

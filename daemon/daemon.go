@@ -95,7 +95,7 @@ func (d *Daemon) outlast(ctx context.Context, out io.Writer, f func(context.Cont
 	ctx = context.WithoutCancel(ctx)
 	told := false
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := f(ctx)
+		err := try("the end of an operation", func() error { return f(ctx) })
 		if !isAway(err) || d.closing.Err() != nil {
 			return err
 		}
@@ -126,11 +126,12 @@ func isAway(err error) bool {
 	return false
 }
 
-// goBackground runs f under a context that ends with the daemon.
+// goBackground runs f under a context that ends with the daemon. A panic ends f alone.
 func (d *Daemon) goBackground(f func(ctx context.Context)) {
 	d.background.Add(1)
 	go func() {
 		defer d.background.Done()
+		defer Contain("background work", nil)
 		f(d.closing)
 	}()
 }

@@ -73,7 +73,11 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
-	rel, err := d.buildRelease(ctx, build, src, req, out)
+	var rel Release
+	err = try("a build", func() (err error) {
+		rel, err = d.buildRelease(ctx, build, src, req, out)
+		return err
+	})
 	if err != nil {
 		if ctx.Err() == nil { // else the journal keeps it for the next start
 			err = errors.Join(err, op.finish(ctx))
@@ -90,7 +94,8 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 	if err != nil {
 		return Release{}, err
 	}
-	return rel, d.release(ctx, op, &rel, out)
+	err = d.release(ctx, op, &rel, out) // which changes rel
+	return rel, err
 }
 
 // unpack puts the source into the build's working directory.
@@ -136,7 +141,7 @@ func (d *Daemon) buildRelease(ctx context.Context, build, src string, req Deploy
 	if req.Commit != "" {
 		rel.Description = "Deploy " + req.Commit[:min(8, len(req.Commit))]
 	}
-	if rel.Processes["web"].Command == "" {
+	if strings.TrimSpace(rel.Processes["web"].Command) == "" {
 		_ = d.Engine.UntagImage(ctx, ref)
 		return Release{}, Errorf(Invalid, "nothing says how to start the web process").
 			WithHint("add a Procfile with a line like \"web: bundle exec puma -p $PORT\"")

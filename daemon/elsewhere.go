@@ -35,7 +35,7 @@ func (d *Daemon) RunOffsite(ctx context.Context) {
 		b, err := d.nextOffsite(ctx)
 		if err == nil && b.ID != "" {
 			wait = 0
-			err = d.uploadBackup(ctx, b)
+			err = try("a copy elsewhere", func() error { return d.uploadBackup(ctx, b) })
 		}
 		if ctx.Err() != nil {
 			return

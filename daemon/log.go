@@ -19,15 +19,7 @@ func (d *Daemon) PruneLogs(ctx context.Context) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
-		list, err := d.Engine.ContainerList(ctx, nil)
-		if err == nil {
-			var live []string
-			for _, c := range list {
-				live = append(live, c.Name)
-			}
-			err = d.Logs.Prune(live)
-		}
-		if err != nil && ctx.Err() == nil {
+		if err := try("the pruning of logs", func() error { return d.pruneLogs(ctx) }); err != nil && ctx.Err() == nil {
 			d.Log.Error("prune logs", "err", err)
 		}
 		select {
@@ -36,4 +28,16 @@ func (d *Daemon) PruneLogs(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (d *Daemon) pruneLogs(ctx context.Context) error {
+	list, err := d.Engine.ContainerList(ctx, nil)
+	if err != nil {
+		return err
+	}
+	var live []string
+	for _, c := range list {
+		live = append(live, c.Name)
+	}
+	return d.Logs.Prune(live)
 }

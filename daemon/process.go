@@ -237,13 +237,15 @@ func (d *Daemon) reroll(ctx context.Context, member string, r *rollout, out io.W
 	if err != nil {
 		return err
 	}
-	err = d.roll(ctx, op, r, out, func(tx Tx) error {
-		app, err := tx.App(r.release.App)
-		if err != nil {
-			return err
-		}
-		app.Formation = r.formation
-		return tx.UpdateApp(app)
+	err = try("a change of processes", func() error {
+		return d.roll(ctx, op, r, out, func(tx Tx) error {
+			app, err := tx.App(r.release.App)
+			if err != nil {
+				return err
+			}
+			app.Formation = r.formation
+			return tx.UpdateApp(app)
+		})
 	})
 	if err == nil {
 		return nil

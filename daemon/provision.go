@@ -53,7 +53,11 @@ func (d *Daemon) Provision(ctx context.Context, req ProvisionRequest, out io.Wri
 	if err != nil {
 		return Addon{}, err
 	}
-	spec, err := d.startService(ctx, addon, []string{req.App}, out)
+	var spec plugins.Spec
+	err = try("the start of an add-on", func() (err error) {
+		spec, err = d.startService(ctx, addon, []string{req.App}, out)
+		return err
+	})
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return Addon{}, errClosing

@@ -40,7 +40,8 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	})
 	for _, o := range ops {
 		d.Log.Info("finishing or undoing what was cut short", "kind", o.Kind, "subject", o.Subject, "step", o.Step)
-		if err := d.recover(ctx, &operation{d: d, Operation: o}); err != nil {
+		err := try("a recovery", func() error { return d.recover(ctx, &operation{d: d, Operation: o}) })
+		if err != nil {
 			d.Log.Error("recover", "kind", o.Kind, "subject", o.Subject, "step", o.Step, "err", err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // to where it serves: release phase, new containers, ready, swap, current. On error
 // the release is failed, and what served before serves on.
 func (d *Daemon) release(ctx context.Context, op *operation, rel *Release, out io.Writer) error {
-	err := d.tryRelease(ctx, op, rel, out)
+	err := try("a release", func() error { return d.tryRelease(ctx, op, rel, out) })
 	if err == nil {
 		d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d: %s by %s", rel.Version, rel.Description, who(rel.Member)))
 		return nil
@@ -139,16 +139,18 @@ func (d *Daemon) changeLocked(ctx context.Context, app, member string, out io.Wr
 	}
 	// Without an image there is nothing to start: the release is good at once.
 	if rel.Image == "" {
-		return rel, d.Store.Update(ctx, func(tx Tx) error {
+		err := d.Store.Update(ctx, func(tx Tx) error {
 			rel.Status = ReleaseGood
 			return errors.Join(insert(tx), makeCurrent(tx, rel))
 		})
+		return rel, err
 	}
 	op, err := d.begin(ctx, opRelease, app, member, "release", nil, insert)
 	if err != nil {
 		return Release{}, err
 	}
-	return rel, d.release(ctx, op, &rel, out)
+	err = d.release(ctx, op, &rel, out) // which changes rel
+	return rel, err
 }
 
 // nextRelease is a copy of the app's current release, to be changed.

@@ -153,7 +153,11 @@ func (d *Daemon) RollbackWithData(ctx context.Context, app, member string, versi
 	if err != nil {
 		return Release{}, err
 	}
-	rel, err := d.rollBack(ctx, op, data, target, out)
+	var rel Release
+	err = try("a rollback", func() (err error) {
+		rel, err = d.rollBack(ctx, op, data, target, out)
+		return err
+	})
 	if errors.Is(context.Cause(ctx), errClosing) {
 		return rel, errClosing
 	}

@@ -68,7 +68,7 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 	if err != nil {
 		return addon, err
 	}
-	if err := d.replaceData(ctx, op, addon, next, from, out); err != nil {
+	if err := try("a restore", func() error { return d.replaceData(ctx, op, addon, next, from, out) }); err != nil {
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return addon, errClosing
 		}

@@ -82,12 +82,13 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 	if len(web) > 0 {
 		step(out, "Serving after %s", time.Since(started).Round(time.Millisecond))
 	}
-	return d.afterSwap(ctx, op, r, others, out)
+	attempt("the end of a change", func() { d.afterSwap(ctx, op, r, others, out) })
+	return nil
 }
 
 // afterSwap starts the processes that take no requests and retires the old ones.
 // The release serves by now, so nothing here takes it back.
-func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, others []ContainerSpec, out io.Writer) error {
+func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, others []ContainerSpec, out io.Writer) {
 	if len(others) > 0 {
 		step(out, "Starting %s", describe(others))
 		if err := d.startProcesses(ctx, others, nil); err != nil {
@@ -98,7 +99,7 @@ func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, other
 	d.goBackground(func(ctx context.Context) {
 		// Until it works: two generations of workers would do the same work twice.
 		for wait := time.Second; ; wait = min(2*wait, maxBackoff) {
-			err := d.retire(ctx, r.release.App, r.stop)
+			err := try("the end of old processes", func() error { return d.retire(ctx, r.release.App, r.stop) })
 			if err == nil {
 				break
 			}
@@ -116,7 +117,6 @@ func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, other
 			d.Log.Error("prune images", "app", r.release.App, "err", err)
 		}
 	})
-	return nil
 }
 
 // planRollout compares what runs with what should.
@@ -209,7 +209,8 @@ func (d *Daemon) startProcesses(ctx context.Context, specs []ContainerSpec, r *r
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for i, spec := range specs {
-		g.Go(func() error {
+		g.Go(func() (err error) {
+			defer Contain("the start of a process", &err)
 			if err := d.createProcess(gctx, spec); err != nil {
 				return err
 			}
@@ -296,6 +297,7 @@ func (d *Daemon) whileRunning(ctx context.Context, containers ...string) (contex
 	ctx, cancel := context.WithCancelCause(ctx)
 	for _, name := range containers {
 		go func() {
+			defer Contain("the wait for a process", nil)
 			if code, err := d.Engine.WaitContainer(ctx, name); err == nil {
 				cancel(Errorf(Failed, "%s exited with code %d before it was ready", d.shortName(name), code))
 			}
@@ -374,8 +376,12 @@ func (d *Daemon) retire(ctx context.Context, app string, stop []Container) error
 		}
 	}
 	var g errgroup.Group
-	g.Go(func() error { return d.stopAll(ctx, others) })
-	g.Go(func() error {
+	g.Go(func() (err error) {
+		defer Contain("the end of old processes", &err)
+		return d.stopAll(ctx, others)
+	})
+	g.Go(func() (err error) {
+		defer Contain("the end of old processes", &err)
 		if len(web) == 0 {
 			return nil
 		}
@@ -391,7 +397,10 @@ func (d *Daemon) stopAll(ctx context.Context, list []Container) error {
 	var g errgroup.Group
 	g.SetLimit(4)
 	for _, c := range list {
-		g.Go(func() error { return d.stopAndRemove(ctx, c) })
+		g.Go(func() (err error) {
+			defer Contain("the end of old processes", &err)
+			return d.stopAndRemove(ctx, c)
+		})
 	}
 	return g.Wait()
 }

@@ -212,10 +212,12 @@ func (d *Daemon) RunSchedules(ctx context.Context) {
 				d.Log.Error("backup schedule", "addon", s.Addon, "err", err)
 				continue
 			}
-			d.tick(ctx, s, t)
-			if next := t.next(now()); !next.IsZero() {
-				wait = min(wait, max(time.Until(next), time.Millisecond))
-			}
+			attempt("a backup schedule", func() {
+				d.tick(ctx, s, t)
+				if next := t.next(now()); !next.IsZero() {
+					wait = min(wait, max(time.Until(next), time.Millisecond))
+				}
+			})
 		}
 		select {
 		case <-time.After(wait):

@@ -92,7 +92,7 @@ func (s *starts) launch(after []<-chan struct{}, start func(context.Context) err
 			case <-ctx.Done():
 				return
 			}
-			err := start(ctx)
+			err := try("the start of an app or add-on", func() error { return start(ctx) })
 			<-s.slots
 			if err == nil || ctx.Err() != nil {
 				return

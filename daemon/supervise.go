@@ -84,7 +84,7 @@ func (d *Daemon) Supervise(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	})
-	for e := range events {
+	for e := range events { // each in a goroutine of its own, which contains its panics
 		switch {
 		case e.Missed:
 			d.goBackground(d.reviveAll)
@@ -134,7 +134,8 @@ func (d *Daemon) revive(ctx context.Context, e Event) {
 		if err != nil {
 			return
 		}
-		again, wait := d.reviveOnce(ctx, e, name, first)
+		again, wait := true, maxBackoff // if it panics
+		attempt("the restart of a process", func() { again, wait = d.reviveOnce(ctx, e, name, first) })
 		unlock()
 		if !again {
 			return

@@ -238,9 +238,13 @@ func loadArchive(ctx context.Context, engine daemon.Engine, e *export) (daemon.I
 	r, w := io.Pipe()
 	wrote := make(chan error, 1)
 	go func() {
-		err := e.write(w)
-		w.CloseWithError(err)
-		wrote <- err
+		var err error
+		defer func() {
+			w.CloseWithError(err)
+			wrote <- err
+		}()
+		defer daemon.Contain("the export of an image", &err)
+		err = e.write(w)
 	}()
 	image, err := engine.LoadImage(ctx, r)
 	r.CloseWithError(io.ErrClosedPipe) // the writer may wait for a reader that gave up

@@ -103,7 +103,9 @@ func (t *Table) Run(ctx context.Context, r Request) int {
 	return exitCode(err)
 }
 
-func (t *Table) run(ctx context.Context, r Request) error {
+// run turns a panic of this one command into its error.
+func (t *Table) run(ctx context.Context, r Request) (err error) {
+	defer daemon.Contain("a command", &err)
 	if err := t.daemon.Known(ctx, r.Member); err != nil {
 		return err
 	}

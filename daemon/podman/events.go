@@ -27,6 +27,7 @@ func (e *Engine) Events(ctx context.Context) (<-chan daemon.Event, error) {
 	body, err := e.openEvents(ctx) // in place on return, if Podman is there
 	go func() {
 		defer close(events)
+		defer daemon.Contain("the stream of Podman's events", nil)
 		retry := firstRetry
 		for first := true; ; first = false {
 			if err == nil {

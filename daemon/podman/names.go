@@ -9,6 +9,8 @@ import (
 
 	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
+
+	"towline/daemon"
 )
 
 // Podman's name server (aardvark-dns, up to 1.4 at least) starts anew whenever any
@@ -84,7 +86,10 @@ func (e *Engine) members(ctx context.Context, network string) []*define.InspectC
 	for i, item := range list {
 		switch item.State {
 		case define.ContainerStateCreated.String(), define.ContainerStateRunning.String(), define.ContainerStatePaused.String():
-			wait.Go(func() { found[i], _ = e.inspect(ctx, item.ID) })
+			wait.Go(func() {
+				defer daemon.Contain("a look at a container", nil)
+				found[i], _ = e.inspect(ctx, item.ID)
+			})
 		}
 	}
 	wait.Wait()

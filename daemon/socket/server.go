@@ -94,6 +94,7 @@ func Serve(ctx context.Context, l net.Listener, allow func(uid uint32) bool, h H
 		}
 		calls.Go(func() {
 			defer nc.Close()
+			defer daemon.Contain("a connection", nil)
 			serve(ctx, nc, allow, h)
 		})
 	}
@@ -128,9 +129,13 @@ func serve(ctx context.Context, nc net.Conn, allow func(uid uint32) bool, h Hand
 	s := &session{conn: conn, cancel: cancel, resize: resize, stdin: newInbox(conn)}
 	defer context.AfterFunc(ctx, func() { s.stdin.end(context.Cause(ctx)) })()
 	received := make(chan struct{})
-	go func() { defer close(received); s.receive() }()
+	go func() {
+		defer close(received)
+		defer daemon.Contain("a connection", nil)
+		s.receive()
+	}()
 
-	code := h(ctx, &Call{
+	code := handle(ctx, h, &Call{
 		Request: req, Uid: uid, Stdin: s.stdin, Resize: resize, conn: conn,
 		Stdout: &output{s, wire.TypeStdout}, Stderr: &output{s, wire.TypeStderr},
 	})
@@ -140,6 +145,19 @@ func serve(ctx context.Context, nc net.Conn, allow func(uid uint32) bool, h Hand
 	if conn.SendNumber(wire.TypeExit, uint32(code)) == nil {
 		<-received // the client closes once it has read the exit code
 	}
+}
+
+// handle calls h. A panic ends this call alone, with exit code 1.
+func handle(ctx context.Context, h Handler, c *Call) (code int) {
+	code = 1
+	var err error
+	defer func() {
+		if err != nil {
+			fmt.Fprintf(c.Stderr, " !     %v\n", err)
+		}
+	}()
+	defer daemon.Contain("a command", &err)
+	return h(ctx, c)
 }
 
 // peer is the user of the process at the other end.

@@ -119,6 +119,34 @@ func TestInputIsNotReadUnasked(t *testing.T) {
 	}
 }
 
+// A call that panics ends alone: another that is under way goes on, and more are taken.
+func TestPanic(t *testing.T) {
+	waiting, go1 := make(chan bool), make(chan bool)
+	path := start(t, everyone, func(_ context.Context, c *Call) int {
+		switch c.Args[0] {
+		case "panic":
+			panic("secret")
+		case "wait":
+			waiting <- true
+			<-go1
+		}
+		return 0
+	})
+	other := make(chan int, 1)
+	go func() {
+		exit, _ := wire.Run(context.Background(), path, Request{Args: []string{"wait"}}, wire.Streams{Stdout: io.Discard, Stderr: io.Discard})
+		other <- exit
+	}()
+	soon(t, waiting, "the other call")
+	if _, errs, exit := run(t, path, Request{Args: []string{"panic"}}, nil); exit != 1 || errs == "" || strings.Contains(errs, "secret") {
+		t.Errorf("exit %d, %q", exit, errs)
+	}
+	close(go1)
+	if exit := soon(t, other, "the other call's end"); exit != 0 {
+		t.Errorf("the other call: exit %d", exit)
+	}
+}
+
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("broken") }

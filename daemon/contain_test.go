@@ -1,0 +1,143 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"towline/daemon"
+)
+
+func kindOf(err error) daemon.Kind {
+	var e *daemon.Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return ""
+}
+
+func TestBlankCommandsAreRefused(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
+	for _, command := range [][]string{nil, {""}, {" "}, {"\t\n"}, {"", ""}, {"\u00a0"}, {"a\x00b"}} {
+		if _, err := d.Run(t.Context(), daemon.RunRequest{App: "shop", Command: command}); kindOf(err) != daemon.Invalid {
+			t.Errorf("%q: %v", command, err)
+		}
+	}
+	if _, err := d.Run(t.Context(), daemon.RunRequest{App: "shop", Command: []string{"true"}}); err != nil {
+		t.Error(err)
+	}
+	if ops := operations(t, d); len(ops) > 0 {
+		t.Errorf("left in the journal: %+v", ops)
+	}
+}
+
+// A panic of a one-off ends that one-off, and leaves nothing of it.
+func TestPanicEndsItsOperationAlone(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
+	n.setHook(func(_ context.Context, call, _ string) error {
+		if call == "deploy" {
+			panic("boom")
+		}
+		return nil
+	})
+	err := d.Restart(t.Context(), "shop", "", "", nil)
+	if kindOf(err) != daemon.Failed || strings.Contains(err.Error(), "boom") {
+		t.Errorf("got %v", err)
+	}
+	if ops := operations(t, d); len(ops) > 0 {
+		t.Errorf("left in the journal: %+v", ops)
+	}
+	if list, _ := n.ContainerList(t.Context(), nil); len(list) > 0 {
+		t.Errorf("left running: %+v", list)
+	}
+	n.setHook(nil)
+	if err := d.Restart(t.Context(), "shop", "", "", nil); err != nil {
+		t.Errorf("the lock, or the app, was left unusable: %v", err)
+	}
+}
+
+// Processes are started on goroutines of their own, where nobody's defer catches a panic.
+func TestPanicOfStartingProcess(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 2}, "web")
+	n.setHook(func(_ context.Context, call, _ string) error {
+		if call == "start" {
+			panic("boom")
+		}
+		return nil
+	})
+	if err := d.Restart(t.Context(), "shop", "", "", nil); kindOf(err) != daemon.Failed {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSuperviseGoesOnAfterPanic(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "bad", daemon.Formation{"worker": 1}, "web", "worker")
+	deployed(t, d, n, "good", daemon.Formation{"worker": 1}, "web", "worker")
+	if err := d.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n.setHook(func(_ context.Context, call, subject string) error {
+		if strings.Contains(subject, "towline-bad.") {
+			panic("boom")
+		}
+		return nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go d.Supervise(ctx)
+	list, _ := n.ContainerList(t.Context(), map[string]string{"towline.process": "worker"})
+	for _, app := range []string{"bad", "good"} {
+		for _, c := range list {
+			if c.Labels["towline.app"] == app {
+				n.change(c.Name, func(c *daemon.Container) { c.Running = false })
+				n.events <- daemon.Event{Container: c.Name, Labels: c.Labels, Died: true, ExitCode: 1}
+			}
+		}
+	}
+	until(t, "the other app's worker runs again", func() bool {
+		list, _ := n.ContainerList(t.Context(), map[string]string{"towline.app": "good", "towline.process": "worker"})
+		return len(list) == 1 && list[0].Running
+	})
+}
+
+func TestPanicOfBackgroundWorkIsContained(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
+	ready(t, d, n, "cache", "shop")
+	err := d.Store.Update(t.Context(), func(tx daemon.Tx) error {
+		return tx.PutSchedule(daemon.Schedule{Addon: "cache", Cron: "* * * * *", Zone: "UTC", Keep: "1d", Last: time.Now().Add(-time.Hour)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	boom := make(chan struct{}, 16)
+	// Store is wrapped: the schedule's loop meets a panic, then goes on.
+	d.Store = panicsOnce{d.Store, boom}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { d.RunSchedules(ctx); close(ended) }()
+	within(t, boom, "the panic")
+	cancel()
+	within(t, ended, "the loop's end")
+}
+
+type panicsOnce struct {
+	daemon.Store
+	boom chan<- struct{}
+}
+
+func (p panicsOnce) Update(context.Context, func(daemon.Tx) error) error {
+	p.boom <- struct{}{}
+	panic("boom")
+}
