@@ -106,7 +106,8 @@ type Containers interface {
 	// first byte and returns its exit code. See Streams for the terminal. If ctx
 	// ends first the container is left running.
 	RunAttached(ctx context.Context, name string, s Streams) (int, error)
-	// Exec runs a command in a running container.
+	// Exec runs a command in a running container. Unavailable tells, as with RunAttached,
+	// that the engine went away meanwhile, and how the command ended is unknown.
 	Exec(ctx context.Context, name string, cmd ExecSpec, s Streams) (int, error)
 	// Events sends an event for every container of this installation that
 	// starts or dies, until ctx ends; then the channel is closed. It reconnects
@@ -206,7 +207,9 @@ type ExecSpec struct {
 
 // Streams connect a user to a process. With Terminal, Stdout carries both
 // outputs and every value from Resize sets the window size. A call does not wait for
-// a Read of Stdin in progress when the process has ended: its owner ends that.
+// a Read of Stdin in progress when the process has ended: its owner ends that. Input that
+// breaks off with an error, and not io.EOF, ends the call with that error; the process
+// gets no end of input.
 type Streams struct {
 	Stdin    io.Reader
 	Stdout   io.Writer

@@ -135,6 +135,8 @@ func Fetch(ctx context.Context, source, dir string) error {
 	if !gitURL.MatchString(source) && !scpURL.MatchString(source) {
 		return fmt.Errorf("%q is not a Git address over https or ssh", source)
 	}
+	ctx, stop := context.WithTimeoutCause(ctx, cloneLimit, fmt.Errorf("git clone took more than %s", cloneLimit))
+	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go boundSize(ctx, dir, cancel)
@@ -150,6 +152,9 @@ func Fetch(ctx context.Context, source, dir string) error {
 	}
 	return checkSize(dir)
 }
+
+// cloneLimit bounds the time of a clone: whoever installs another plugin waits for it.
+const cloneLimit = 15 * time.Minute
 
 // maxClone bounds a clone on disk, with what git keeps beside its files.
 const maxClone = 4 * maxBytes

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"towline/daemon"
 )
@@ -144,10 +145,16 @@ func (r *Repositories) hidden(app, why string) string {
 	return filepath.Join(r.dir, "."+app+"."+why)
 }
 
+// gitLimit bounds what git does by itself: a repository is made in milliseconds.
+const gitLimit = 2 * time.Minute
+
 // git runs git as the repositories' owner, with nothing of the daemon's
 // environment.
 func (r *Repositories) git(ctx context.Context, dir string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, gitLimit)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir = dir
 	cmd.Env = []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "HOME=/nonexistent",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/url"
+	"time"
 
 	"towline/daemon"
 )
@@ -39,16 +40,25 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 	if err := e.StartContainer(ctx, name); err != nil {
 		return 0, err
 	}
-	running, cancel := context.WithCancel(ctx)
-	defer cancel()
+	running, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	if terminal && streams.Resize != nil {
 		go e.followSizes(running, path, streams.Resize)
 	}
 	go func() { _, _ = io.Copy(io.Discard, input.reader) }()
-	go input.send(streams.Stdin)
+	go input.send(streams.Stdin, cancel)
 	copied := make(chan error, 1)
-	go func() { copied <- s.receive(running, streams, terminal) }()
-	return e.finish(ctx, name, s, copied)
+	go func() {
+		var err error
+		defer func() { copied <- err }()
+		defer daemon.Contain("the output of a process", &err)
+		err = s.receive(running, streams, terminal)
+	}()
+	code, err := e.finish(ctx, name, s, copied)
+	if broken := brokenInput(running); broken != nil {
+		return 0, broken
+	}
+	return code, err
 }
 
 // attach makes a stream of a container's. The keys that detach are none: every byte
@@ -70,16 +80,24 @@ func (e *Engine) finish(ctx context.Context, name string, s *stream, copied <-ch
 	defer cancel()
 	exited := make(chan exit, 1)
 	go func() {
-		code, err := e.WaitContainer(waiting, name)
-		exited <- exit{code, err}
+		var end exit
+		defer func() { exited <- end }()
+		defer daemon.Contain("the wait for a container", &end.err)
+		end.code, end.err = e.WaitContainer(waiting, name)
 	}()
 	select {
 	case err := <-copied:
 		if err != nil {
 			return 0, wrap(err, "streams of container "+name)
 		}
-		end := <-exited
-		return end.code, end.err
+		// Podman ends the streams after the process. If that lives, it was Podman itself
+		// that went away, and what the process says from now on is lost.
+		select {
+		case end := <-exited:
+			return end.code, end.err
+		case <-time.After(endDelay):
+			return 0, endUnknown("container " + name)
+		}
 	case end := <-exited:
 		if end.err != nil {
 			return 0, end.err

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -84,7 +85,10 @@ func forget(ctx context.Context, bridge string) error {
 }
 
 func nft(ctx context.Context, script string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Stdin = strings.NewReader(script)
 	out, err := cmd.CombinedOutput()
 	if err == nil {

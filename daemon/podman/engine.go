@@ -33,8 +33,8 @@ type Engine struct {
 	socket  string // path
 
 	mu         sync.Mutex
-	connection context.Context // holds the bindings' client; nil until Podman answered once
-	transport  *http.Transport // of that client, for calls that the bindings cannot make
+	connection context.Context   // holds the bindings' client; nil until Podman answered once
+	transport  http.RoundTripper // of that client, for calls that the bindings cannot make
 
 	publishing sync.Mutex // held while names are gathered and written
 }
@@ -109,8 +109,8 @@ func (e *Engine) connect(ctx context.Context) error {
 		MaxIdleConnsPerHost: 16,
 		IdleConnTimeout:     time.Minute,
 	}
-	client.Client.Transport = transport
-	e.connection, e.transport = connection, transport
+	client.Client.Transport = bounded{transport, limitOf}
+	e.connection, e.transport = connection, client.Client.Transport
 	return nil
 }
 

@@ -21,6 +21,9 @@ func wrap(err error, what string) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, errLate) {
+		return errLate
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return daemon.Errorf(daemon.Failed, "%s: %w", what, contextCause(err))
 	}

@@ -61,8 +61,17 @@ func (e *Engine) Exec(ctx context.Context, name string, spec daemon.ExecSpec, st
 	return e.execCode(ctx, name, id)
 }
 
-// execCode waits for Podman to have noted the exit code of a command that closed
-// its streams.
+// endDelay is how long Podman may take to note the end of a process whose streams it
+// has ended. It notes first, as a rule; a service that was killed meanwhile, and came
+// back, never does: up to 5.x it says of the command that it has not ended yet.
+const endDelay = 10 * time.Second
+
+func endUnknown(what string) error {
+	return daemon.Errorf(daemon.Unavailable, "%s: Podman went away while it ran, and its end is unknown", what).
+		WithHint("try again; on the host, see: journalctl -u podman")
+}
+
+// execCode is the exit code of a command whose streams have ended.
 func (e *Engine) execCode(ctx context.Context, name, id string) (int, error) {
 	c, err := e.call(ctx)
 	if err != nil {
@@ -70,13 +79,16 @@ func (e *Engine) execCode(ctx context.Context, name, id string) (int, error) {
 	}
 	tick := time.NewTicker(statePoll)
 	defer tick.Stop()
-	for {
+	for since := time.Now(); ; {
 		data, err := containers.ExecInspect(c, id, nil)
 		if err != nil {
 			return 0, wrap(err, "exec in container "+name)
 		}
 		if data.CanRemove { // a session not begun does not run either
 			return data.ExitCode, nil
+		}
+		if time.Since(since) > endDelay {
+			return 0, endUnknown("exec in container " + name)
 		}
 		select {
 		case <-tick.C:

@@ -24,6 +24,8 @@ const (
 	// stateDelay is how long that may take before Podman itself must find out
 	// what has become of the monitor.
 	stateDelay = 2 * time.Second
+	// goneDelay is how long Podman may take for that.
+	goneDelay = time.Minute
 	// killDelay is how long a process may take to vanish after SIGKILL.
 	killDelay = 10 * time.Second
 	// youth is the age by which the first process of a container surely listens to
@@ -47,7 +49,7 @@ func (e *Engine) WaitContainer(ctx context.Context, name string) (int, error) {
 	}
 	process, err := openProcess(data.State.Pid)
 	if err != nil && !errors.Is(err, unix.ESRCH) {
-		return e.waitSlowly(ctx, name)
+		return e.waitSlowly(ctx, name) // for as long as it lives, which cannot be seen from here
 	}
 	if err == nil {
 		defer process.Close()
@@ -58,7 +60,8 @@ func (e *Engine) WaitContainer(ctx context.Context, name string) (int, error) {
 	return e.exitCode(ctx, name)
 }
 
-// exitCode is that of a container whose process is gone.
+// exitCode is that of a container whose process is gone. It gives up when Podman does
+// not come to know that.
 func (e *Engine) exitCode(ctx context.Context, name string) (int, error) {
 	tick := time.NewTicker(statePoll)
 	defer tick.Stop()
@@ -76,7 +79,13 @@ func (e *Engine) exitCode(ctx context.Context, name string) (int, error) {
 			return 0, wrap(ctx.Err(), "wait for container "+name)
 		}
 	}
-	return e.waitSlowly(ctx, name)
+	limited, cancel := context.WithTimeout(ctx, goneDelay)
+	defer cancel()
+	code, err := e.waitSlowly(limited, name)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return 0, endUnknown("container " + name)
+	}
+	return code, err
 }
 
 // waitSlowly has Podman wait: for processes that this one cannot see, and for

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/containers/podman/v5/pkg/errorhandling"
@@ -55,7 +56,12 @@ func (e *Engine) hijack(ctx context.Context, path string, query url.Values, body
 	}
 	s := &stream{conn: conn.(*net.UnixConn), reader: bufio.NewReader(conn)}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(callLimit))
 	response, err := s.upgrade(request)
+	_ = conn.SetDeadline(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errLate
+	}
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -94,11 +100,18 @@ func apiError(response *http.Response) error {
 	return model
 }
 
-// carry copies between the streams and the process until the process's side ends.
-// It does not wait for a Read of Stdin in progress, which only its owner can end.
+// carry copies between the streams and the process until the process's side ends, or
+// the input breaks off. It does not wait for a Read of Stdin in progress, which only its
+// owner can end.
 func (s *stream) carry(ctx context.Context, streams daemon.Streams, terminal bool) error {
-	go s.send(streams.Stdin)
-	return s.receive(ctx, streams, terminal)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go s.send(streams.Stdin, cancel)
+	err := s.receive(ctx, streams, terminal)
+	if cause := brokenInput(ctx); cause != nil {
+		return cause
+	}
+	return err
 }
 
 // receive copies what the process says until its side ends.
@@ -117,16 +130,56 @@ func (s *stream) receive(ctx context.Context, streams daemon.Streams, terminal b
 	return err
 }
 
+// inputError says that the input of a process broke off.
+type inputError struct{ error }
+
+func (e inputError) Unwrap() error { return e.error }
+
+// brokenInput is the error that the input broke off with; nil: that is not why ctx ended.
+func brokenInput(ctx context.Context) error {
+	if e, ok := context.Cause(ctx).(inputError); ok {
+		return daemon.Errorf(daemon.Failed, "the input broke off: %w", e.error)
+	}
+	return nil
+}
+
 // send half-closes the connection after the last byte, which ends the process's
-// standard input.
-func (s *stream) send(stdin io.Reader) {
+// standard input. Input that breaks off must not look like input that ended: then
+// broken is called, and the process gets no end.
+func (s *stream) send(stdin io.Reader, broken context.CancelCauseFunc) {
 	if stdin != nil {
-		// Fails when the process is gone, which the other direction tells better.
-		if _, err := io.Copy(struct{ io.Writer }{s.conn}, stdin); err != nil {
+		input := &source{Reader: stdin}
+		err := input.copyTo(s.conn)
+		if input.err != nil {
+			broken(inputError{input.err})
 			return
+		}
+		if err != nil {
+			return // the process is gone, which the other direction tells better
 		}
 	}
 	_ = s.conn.CloseWrite()
+}
+
+// source tells an error of the reader from one of the writer.
+type source struct {
+	io.Reader
+	err error // of the reader, but for io.EOF
+}
+
+func (r *source) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
+}
+
+// copyTo returns the error of the writer alone. A panic of the reader is its error.
+func (r *source) copyTo(w io.Writer) error {
+	defer daemon.Contain("the input of a process", &r.err)
+	_, err := io.Copy(struct{ io.Writer }{w}, r)
+	return err
 }
 
 func writer(w io.Writer) io.Writer {
