@@ -56,6 +56,9 @@ func TestPanicEndsItsOperationAlone(t *testing.T) {
 	if list, _ := n.ContainerList(t.Context(), nil); len(list) > 0 {
 		t.Errorf("left running: %+v", list)
 	}
+	if !n.called("deploy shop") {
+		t.Error("it never came to the panic")
+	}
 	n.setHook(nil)
 	if err := d.Restart(t.Context(), "shop", "", "", nil); err != nil {
 		t.Errorf("the lock, or the app, was left unusable: %v", err)
@@ -104,6 +107,7 @@ func TestSuperviseGoesOnAfterPanic(t *testing.T) {
 			}
 		}
 	}
+	until(t, "the crash is in its log", func() bool { return n.said("good system worker.1 exited with code 1") })
 	until(t, "the other app's worker runs again", func() bool {
 		list, _ := n.ContainerList(t.Context(), map[string]string{"towline.app": "good", "towline.process": "worker"})
 		return len(list) == 1 && list[0].Running
