@@ -22,14 +22,40 @@ type AddonInfo struct {
 	Addon
 	Attachments []AddonAttachment `json:"attachments"`          // to apps that the member may view
 	OtherApps   int               `json:"other_apps,omitempty"` // so many more apps it is attached to
-	Running     bool              `json:"running"`
-	Image       string            `json:"image"`
-	Memory      int64             `json:"memory"` // bytes that its plan allows
+	Running     *bool             `json:"running,omitempty"`    // absent: Podman is away
+	Image       string            `json:"image,omitempty"`      // absent: its plugin is broken or gone
+	Memory      int64             `json:"memory,omitempty"`     // bytes that its plan allows; absent like Image
 }
 
 // Addons lists the add-ons that an app owns or is attached to, or, with an empty app, those
 // of all apps that the member may view.
 func (d *Daemon) Addons(ctx context.Context, member, app string) ([]AddonInfo, error) {
+	list, err := d.visibleAddons(ctx, member, app)
+	if err != nil {
+		return nil, err
+	}
+	running := map[string]bool{}
+	containers, err := d.Engine.ContainerList(ctx, map[string]string{labelKind: kindAddon})
+	if err != nil && !isAway(err) {
+		return nil, err
+	}
+	for _, c := range containers {
+		running[c.Name] = c.Running
+	}
+	for i, a := range list {
+		if err == nil {
+			r := running[d.addonContainer(a.Addon)]
+			list[i].Running = &r
+		}
+		if spec, err := d.renderAddon(a.Addon); err == nil {
+			list[i].Image, list[i].Memory = spec.Image, spec.Memory
+		}
+	}
+	return list, nil
+}
+
+// visibleAddons is Addons as the state has them, without what runs.
+func (d *Daemon) visibleAddons(ctx context.Context, member, app string) ([]AddonInfo, error) {
 	return read(ctx, d, func(tx Tx) ([]AddonInfo, error) {
 		if app != "" {
 			if _, err := findApp(tx, app); err != nil {
@@ -115,7 +141,7 @@ func (d *Daemon) AddonInfo(ctx context.Context, name, member string) (AddonInfo,
 	if err != nil && !isKind(err, NotFound) {
 		return info, err
 	}
-	info.Running = c.Running
+	info.Running = &c.Running
 	return info, nil
 }
 

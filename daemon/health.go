@@ -20,7 +20,7 @@ const overdueAfter = time.Hour
 
 // CheckBackups looks at the add-ons that the member may view, or at one.
 func (d *Daemon) CheckBackups(ctx context.Context, member, addon string) ([]BackupHealth, error) {
-	visible, err := d.Addons(ctx, member, "")
+	visible, err := d.visibleAddons(ctx, member, "")
 	if err != nil {
 		return nil, err
 	}

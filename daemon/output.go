@@ -15,6 +15,11 @@ func say(out io.Writer, format string, args ...any) {
 	}
 }
 
+// warn says what went wrong without ending the work, each line of it marked.
+func warn(out io.Writer, format string, args ...any) {
+	say(out, " !     %s", strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n !     "))
+}
+
 // step announces a stage, in the voice that users of git push know.
 func step(out io.Writer, format string, args ...any) { say(out, "-----> "+format, args...) }
 

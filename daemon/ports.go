@@ -294,16 +294,20 @@ type Target struct {
 
 // Health says when a web process is ready; the zero value: any HTTP answer.
 type Health struct {
-	Path     string
-	Status   []int         // expected; none: 200 to 399
-	Timeout  time.Duration // of one probe
-	Deadline time.Duration // of becoming ready
+	Path     string        `json:"path,omitempty"`
+	Status   []int         `json:"status,omitempty"`   // expected; none: 200 to 399
+	Timeout  time.Duration `json:"timeout,omitempty"`  // of one probe
+	Deadline time.Duration `json:"deadline,omitempty"` // of becoming ready
 }
 
 // Certificate is the state of one host's certificate.
 type Certificate struct {
-	Host, Kind, State, Issuer, Error string
-	NotAfter                         time.Time
+	Host     string    `json:"host"`
+	Kind     string    `json:"kind"`
+	State    string    `json:"state"`
+	Issuer   string    `json:"issuer,omitempty"`
+	Error    string    `json:"error,omitempty"`
+	NotAfter time.Time `json:"not_after,omitzero"`
 }
 
 // Repositories are the apps' git repositories. The adapter is daemon/git.

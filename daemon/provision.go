@@ -212,7 +212,7 @@ func (d *Daemon) Deprovision(ctx context.Context, name, member string, out io.Wr
 	}
 	for _, at := range attached {
 		if err := d.detachAddon(ctx, at, member, out); err != nil {
-			say(out, " !     %v", err)
+			warn(out, "%v", err)
 		}
 	}
 	if err := op.step(ctx, "remove", nil); err != nil {

@@ -92,7 +92,7 @@ func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, other
 	if len(others) > 0 {
 		step(out, "Starting %s", describe(others))
 		if err := d.startProcesses(ctx, others, nil); err != nil {
-			say(out, " !     %v", err)
+			warn(out, "%v", err)
 			d.Logs.Write(r.release.App, "system", "start", err.Error())
 		}
 	}

@@ -157,7 +157,7 @@ func (d *Daemon) Unschedule(ctx context.Context, addon, member string) error {
 
 // Schedules lists those of the add-ons that the member may view.
 func (d *Daemon) Schedules(ctx context.Context, member, app string) ([]ScheduleInfo, error) {
-	visible, err := d.Addons(ctx, member, app)
+	visible, err := d.visibleAddons(ctx, member, app)
 	if err != nil {
 		return nil, err
 	}

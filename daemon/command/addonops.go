@@ -27,8 +27,7 @@ func runAddonDetach(ctx context.Context, call *Call) error {
 	if err := call.Daemon.Detach(ctx, name, call.App, call.Member, call.Stderr); err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "%s is detached from %s; its data stays\n", name, call.App)
-	return nil
+	return call.did(object{"addon": name, "app": call.App, "attached": false}, "%s is detached from %s; its data stays", name, call.App)
 }
 
 func runAddonTransfer(ctx context.Context, call *Call) error {
@@ -44,8 +43,7 @@ func runAddonRestart(ctx context.Context, call *Call) error {
 	if err := call.Daemon.RestartAddon(ctx, name, call.Member, call.Stderr); err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "%s is restarted\n", name)
-	return nil
+	return call.did(object{"addon": name, "restarted": true}, "%s is restarted", name)
 }
 
 func runAddonLogs(ctx context.Context, call *Call) error {
@@ -63,7 +61,7 @@ func runAddonLogs(ctx context.Context, call *Call) error {
 				return err
 			}
 			if meaning := hints.Of(l.Text); meaning != "" {
-				fmt.Fprintf(call.Stderr, " !     %s\n", meaning)
+				warn(call.Stderr, meaning)
 			}
 			return nil
 		})
@@ -93,8 +91,7 @@ func runAddonRotate(ctx context.Context, call *Call) error {
 	if err := call.Daemon.RotateAddon(ctx, name, call.Member, call.Stderr); err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "%s has new credentials\n", name)
-	return nil
+	return call.did(object{"addon": name, "rotated": true}, "%s has new credentials", name)
 }
 
 func runAddonUpgrade(ctx context.Context, call *Call) error {

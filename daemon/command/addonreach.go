@@ -46,8 +46,7 @@ func runAddonOpen(ctx context.Context, call *Call) error {
 		if err := call.Daemon.CloseAddon(ctx, req.Addon, call.Member); err != nil {
 			return err
 		}
-		fmt.Fprintf(call.Stdout, "The web page of %s is closed\n", req.Addon)
-		return nil
+		return call.did(object{"addon": req.Addon, "open": false}, "The web page of %s is closed", req.Addon)
 	}
 	req.For, _ = call.Flags.GetDuration("for")
 	page, err := call.Daemon.OpenAddon(ctx, req)

@@ -56,7 +56,7 @@ func addonCommands() []*Command {
 				appToo(f)
 			}},
 		{Name: "addons:console", Args: "ADDON", Summary: "open the service's own console, like redis-cli", Min: 1, Max: 1,
-			On: on(theAddon(daemon.Manage)), Run: runAddonConsole,
+			On: on(theAddon(daemon.Manage)), Stream: true, Run: runAddonConsole,
 			Help:  "What comes on standard input is fed to it:\n\n  echo DBSIZE | towline addons:console redis-shop",
 			Flags: appToo},
 		{Name: "addons:rotate", Args: "ADDON", Summary: "replace an add-on's credentials", Min: 1, Max: 1,
@@ -176,7 +176,7 @@ func runAddonInfo(ctx context.Context, call *Call) error {
 			row("=== " + a.Name)
 			row("Service:", a.Service+" "+a.Version)
 			row("Plan:", a.Plan+", "+size(a.Memory))
-			row("Status:", string(a.Status)+map[bool]string{true: ", running", false: ", not running"}[a.Running])
+			row("Status:", string(a.Status)+running(a))
 			row("Host:", a.Name)
 			if a.App != "" {
 				row("Owner:", a.App)
@@ -192,11 +192,21 @@ func runAddonInfo(ctx context.Context, call *Call) error {
 	})
 }
 
+// running is what is known of the add-on's service.
+func running(a daemon.AddonInfo) string {
+	switch {
+	case a.Running == nil:
+		return ""
+	case *a.Running:
+		return ", running"
+	}
+	return ", not running"
+}
+
 func runAddonDestroy(ctx context.Context, call *Call) error {
 	name := call.Args[0]
 	if err := call.Daemon.Deprovision(ctx, name, call.Member, call.Stderr); err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "%s is destroyed\n", name)
-	return nil
+	return call.did(object{"addon": name, "destroyed": true}, "%s is destroyed", name)
 }

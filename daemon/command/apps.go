@@ -24,8 +24,7 @@ func appCommands() []*Command {
 				if err := call.Daemon.DestroyApp(ctx, call.App, call.Member, call.Stderr); err != nil {
 					return err
 				}
-				fmt.Fprintf(call.Stdout, "%s is destroyed\n", call.App)
-				return nil
+				return call.did(object{"app": call.App, "destroyed": true}, "%s is destroyed", call.App)
 			}},
 		{Name: "apps:deploy-branch", Args: "[BRANCH]", Summary: "choose the branch whose pushes deploy", Max: 1, On: on(theApp(daemon.Manage)),
 			Help: "Without BRANCH, main and master deploy.",
@@ -34,7 +33,14 @@ func appCommands() []*Command {
 				if len(call.Args) == 1 {
 					branch = call.Args[0]
 				}
-				return call.Daemon.SetDeployBranch(ctx, call.App, branch)
+				if err := call.Daemon.SetDeployBranch(ctx, call.App, branch); err != nil {
+					return err
+				}
+				which := branch
+				if branch == "" {
+					which = "main and master"
+				}
+				return call.did(object{"app": call.App, "deploy_branch": branch}, "Pushes to %s deploy %s", which, call.App)
 			}},
 		maintenance("maintenance:on", "answer every request with the maintenance page", true),
 		maintenance("maintenance:off", "serve the app again", false),
@@ -47,8 +53,7 @@ func maintenance(name, summary string, enable bool) *Command {
 			if err := call.Daemon.SetMaintenance(ctx, call.App, enable); err != nil {
 				return err
 			}
-			fmt.Fprintf(call.Stdout, "maintenance mode of %s is %s\n", call.App, map[bool]string{true: "on", false: "off"}[enable])
-			return nil
+			return call.did(object{"app": call.App, "maintenance": enable}, "maintenance mode of %s is %s", call.App, map[bool]string{true: "on", false: "off"}[enable])
 		}}
 }
 

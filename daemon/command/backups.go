@@ -32,7 +32,7 @@ func backupCommands() []*Command {
 				f.Bool("dump", false, "read a dump from the standard input")
 			}},
 		{Name: "backups:download", Args: "BACKUP", Summary: "write a backup's portable dump to the standard output", Min: 1, Max: 1, On: on(theBackup(daemon.Manage)),
-			Help: "  towline backups:download BACKUP > my.dump", Run: runBackupDownload, Flags: appNotNeeded},
+			Help: "  towline backups:download BACKUP > my.dump", Stream: true, Run: runBackupDownload, Flags: appNotNeeded},
 		{Name: "backups:verify", Args: "BACKUP", Summary: "prove a stored backup again", Min: 1, Max: 1, On: on(theBackup(daemon.Operate)),
 			Help: "Checks the sums, unpacks it and starts a throwaway container on it.", Run: runBackupVerify, Flags: appNotNeeded},
 		{Name: "backups:info", Args: "BACKUP", Summary: "show a backup", Min: 1, Max: 1, On: on(theBackup(daemon.View)), Run: runBackupInfo, Flags: appNotNeeded},
@@ -153,11 +153,9 @@ func runBackupRestore(ctx context.Context, call *Call) error {
 		return err
 	}
 	if dump {
-		fmt.Fprintf(call.Stdout, "%s holds what the dump held\n", addon.Name)
-	} else {
-		fmt.Fprintf(call.Stdout, "%s is back to %s\n", addon.Name, req.Backup)
+		return call.did(object{"addon": addon.Name, "restored": "dump"}, "%s holds what the dump held", addon.Name)
 	}
-	return nil
+	return call.did(object{"addon": addon.Name, "restored": req.Backup}, "%s is back to %s", addon.Name, req.Backup)
 }
 
 func runBackupDownload(ctx context.Context, call *Call) error {
@@ -221,8 +219,7 @@ func runBackupDelete(ctx context.Context, call *Call) error {
 	if err := call.Daemon.DeleteBackup(ctx, b.ID, call.Member); err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "%s is deleted\n", b.ID)
-	return nil
+	return call.did(object{"backup": b.ID, "deleted": true}, "%s is deleted", b.ID)
 }
 
 func runBackupOnRelease(ctx context.Context, call *Call) error {
@@ -233,10 +230,9 @@ func runBackupOnRelease(ctx context.Context, call *Call) error {
 	if err := call.Daemon.SetReleaseBackups(ctx, call.App, call.Member, on); err != nil {
 		return err
 	}
+	text := "Releases of %s take no backups"
 	if on {
-		fmt.Fprintf(call.Stdout, "The add-ons of %s are backed up before each release\n", call.App)
-	} else {
-		fmt.Fprintf(call.Stdout, "Releases of %s take no backups\n", call.App)
+		text = "The add-ons of %s are backed up before each release"
 	}
-	return nil
+	return call.did(object{"app": call.App, "release_backups": on}, text, call.App)
 }

@@ -29,7 +29,9 @@ type Command struct {
 	// Confirm: destroys what can't be had back, so the name must be typed twice.
 	Confirm func(*Call) string
 	// Rest: everything after the first word is the command's, flags included.
-	Rest   bool
+	Rest bool
+	// Stream: its output is a program's, or a file, and never JSON.
+	Stream bool
 	Hidden bool
 	// Internal: a program of Towline's asks; nobody can type it.
 	Internal bool
@@ -98,7 +100,7 @@ func New(d *daemon.Daemon) *Table {
 func (t *Table) Run(ctx context.Context, r Request) int {
 	err := t.run(ctx, r)
 	if err != nil {
-		printError(r.Stderr, err)
+		printError(r.Stderr, err, t.wantsJSON(r.Args))
 	}
 	return exitCode(err)
 }
@@ -141,6 +143,20 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	return c.Run(ctx, call)
 }
 
+// wantsJSON tells whether words ask for JSON, even if they are wrong otherwise.
+func (t *Table) wantsJSON(words []string) bool {
+	if len(words) == 0 {
+		return false
+	}
+	if c, _, err := t.find(words); err == nil && c.Stream {
+		return false
+	}
+	if i := slices.Index(words, "--"); i >= 0 {
+		words = words[:i]
+	}
+	return slices.Contains(words, "--json")
+}
+
 // find looks up the command that words begin with. "config set" is config:set, as
 // long as there is one of that name.
 func (t *Table) find(words []string) (*Command, []string, error) {
@@ -171,7 +187,9 @@ func (call *Call) parse(c *Command, words []string) (help bool, err error) {
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 	f.BoolVarP(&help, "help", "h", false, "show this help")
-	f.BoolVar(&call.JSON, "json", false, "print JSON")
+	if !c.Stream {
+		f.BoolVar(&call.JSON, "json", false, "print JSON")
+	}
 	if c.takesApp() {
 		f.StringVarP(&call.App, "app", "a", call.App, "the app")
 	}

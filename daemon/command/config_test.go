@@ -1,4 +1,4 @@
-package command_test
+package command
 
 import (
 	"encoding/json"
@@ -6,13 +6,12 @@ import (
 	"testing"
 
 	"towline/daemon"
-	"towline/daemon/command"
 )
 
 // importConfig feeds a .env file to an app.
 func (b *bench) importConfig(app, text string, words ...string) result {
 	b.t.Helper()
-	return b.ask(command.Request{Args: append([]string{"config:import", "-a", app}, words...), Stdin: strings.NewReader(text)})
+	return b.ask(Request{Args: append([]string{"config:import", "-a", app}, words...), Stdin: strings.NewReader(text)})
 }
 
 // config is an app's config vars.
@@ -88,7 +87,8 @@ func (b *bench) attachRedis(app string) {
 	name := "redis-" + app
 	b.write(
 		func(tx daemon.Tx) error {
-			return tx.InsertAddon(daemon.Addon{Name: name, Service: "redis", Plan: "small", Version: "7", Status: daemon.AddonReady})
+			return tx.InsertAddon(daemon.Addon{Name: name, Service: "redis", App: app, Plan: "small", Version: "7", Status: daemon.AddonReady,
+				Secrets: map[string]string{"password": "secret"}})
 		},
 		func(tx daemon.Tx) error {
 			return tx.InsertAttachment(daemon.AddonAttachment{Addon: name, App: app, Vars: []string{"REDISCLOUD_URL"}})

@@ -28,16 +28,14 @@ func domainCommands() []*Command {
 				if err := call.Daemon.AddDomain(ctx, call.App, call.Member, call.Args[0]); err != nil {
 					return err
 				}
-				fmt.Fprintf(call.Stdout, "%s leads to %s\n", call.Args[0], call.App)
-				return nil
+				return call.did(object{"app": call.App, "domain": call.Args[0], "added": true}, "%s leads to %s", call.Args[0], call.App)
 			}},
 		{Name: "domains:remove", Args: "HOST", Summary: "stop leading a host name to an app", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
 			Run: func(ctx context.Context, call *Call) error {
 				if err := call.Daemon.RemoveDomain(ctx, call.App, call.Member, call.Args[0]); err != nil {
 					return err
 				}
-				fmt.Fprintf(call.Stdout, "%s no longer leads to %s\n", call.Args[0], call.App)
-				return nil
+				return call.did(object{"app": call.App, "domain": call.Args[0], "removed": true}, "%s no longer leads to %s", call.Args[0], call.App)
 			}},
 		{Name: "certs", Summary: "show the certificates of an app's host names", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {

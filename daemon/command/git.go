@@ -15,9 +15,9 @@ import (
 // push is the one that git received, as nobody else can name it.
 func gitCommands() []*Command {
 	return []*Command{
-		{Name: "git:receive", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Summary: "may this member push?",
+		{Name: "git:receive", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Stream: true, Summary: "may this member push?",
 			On: on(appOfArgument(daemon.Deploy)), Run: runRepositoryPath},
-		{Name: "git:upload", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Summary: "may this member fetch?",
+		{Name: "git:upload", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Stream: true, Summary: "may this member fetch?",
 			On: on(appOfArgument(daemon.View)), Run: runRepositoryPath},
 		{Name: "git:push", Min: 0, Max: 0, On: on(theApp(daemon.Deploy)), Hidden: true, Internal: true, Summary: "deploy a pushed commit",
 			Flags: func(f *pflag.FlagSet) {
@@ -52,11 +52,15 @@ func runGitPush(ctx context.Context, call *Call) error {
 }
 
 func deploy(ctx context.Context, call *Call, req daemon.DeployRequest) error {
-	rel, err := call.Daemon.Deploy(ctx, req, call.Stdout)
+	progress := call.Stdout // which git shows to who pushes
+	if call.JSON {
+		progress = call.Stderr
+	}
+	rel, err := call.Daemon.Deploy(ctx, req, progress)
 	if err != nil {
 		var e *daemon.Error
 		if errors.As(err, &e) && rel.Version > 0 {
-			fmt.Fprintf(call.Stdout, " !     Release v%d was refused\n", rel.Version)
+			fmt.Fprintf(progress, " !     Release v%d was refused\n", rel.Version)
 		}
 		return err
 	}

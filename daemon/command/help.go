@@ -98,7 +98,9 @@ func printHelp(w io.Writer, c *Command) {
 	if c.Flags != nil {
 		c.Flags(f)
 	}
-	f.Bool("json", false, "print JSON")
+	if !c.Stream {
+		f.Bool("json", false, "print JSON")
+	}
 	fmt.Fprintf(w, "\nflags:\n%s", f.FlagUsages())
 	if needs := c.needs(); len(needs) > 0 {
 		fmt.Fprintf(w, "\n%s\n", strings.Join(needs, "\n"))

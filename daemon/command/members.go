@@ -34,8 +34,7 @@ func memberCommands() []*Command {
 				if err := call.Daemon.RemoveMember(ctx, call.Args[0]); err != nil {
 					return err
 				}
-				fmt.Fprintf(call.Stdout, "Removed %s\n", call.Args[0])
-				return nil
+				return call.did(object{"member": call.Args[0], "removed": true}, "Removed %s", call.Args[0])
 			}},
 		{Name: "access", Summary: "list who may do what with an app", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {
@@ -64,16 +63,14 @@ func memberCommands() []*Command {
 				if err := call.Daemon.Grant(ctx, call.App, call.Args[0], ps); err != nil {
 					return err
 				}
-				fmt.Fprintf(call.Stdout, "%s may now %s %s\n", call.Args[0], text, call.App)
-				return nil
+				return call.did(object{"member": call.Args[0], "app": call.App, "permissions": ps}, "%s may now %s %s", call.Args[0], text, call.App)
 			}},
 		{Name: "access:remove", Args: "MEMBER", Summary: "take a member's access to an app away", Min: 1, Max: 1, On: on(theApp(daemon.Manage)),
 			Run: func(ctx context.Context, call *Call) error {
 				if err := call.Daemon.Grant(ctx, call.App, call.Args[0], nil); err != nil {
 					return err
 				}
-				fmt.Fprintf(call.Stdout, "%s has no access to %s any more\n", call.Args[0], call.App)
-				return nil
+				return call.did(object{"member": call.Args[0], "app": call.App, "permissions": []daemon.Permission{}}, "%s has no access to %s any more", call.Args[0], call.App)
 			}},
 	}
 }

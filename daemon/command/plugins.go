@@ -60,8 +60,7 @@ func runPluginRemove(ctx context.Context, call *Call) error {
 	if err := call.Daemon.RemovePlugin(ctx, call.Args[0], call.Member); err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "%s is removed\n", call.Args[0])
-	return nil
+	return call.did(object{"plugin": call.Args[0], "removed": true}, "%s is removed", call.Args[0])
 }
 
 func runPluginCheck(ctx context.Context, call *Call) error {

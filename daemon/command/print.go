@@ -1,10 +1,12 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,20 +18,42 @@ import (
 // long work begins with "-----> ". Results are plain lines, aligned where there are
 // several, and JSON on request.
 
-func printError(w io.Writer, err error) {
+// printError tells what went wrong. With --json that is one line, the last of all:
+//
+//	{"error": {"kind": "not_found", "message": "there is no app \"shop\"", "hint": "towline apps lists them"}}
+func printError(w io.Writer, err error, asJSON bool) {
 	var code exit
 	if errors.As(err, &code) {
 		return
 	}
+	f := failure{Kind: "failed", Message: err.Error()}
 	var e *daemon.Error
-	if !errors.As(err, &e) {
-		fmt.Fprintf(w, " !     %v\n", err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		f.Kind = "interrupted"
+	case errors.As(err, &e):
+		f.Kind, f.Hint = strings.ReplaceAll(string(e.Kind), " ", "_"), e.Hint
+	}
+	if asJSON {
+		_ = encoder(w).Encode(map[string]failure{"error": f})
 		return
 	}
-	fmt.Fprintf(w, " !     %s\n", err)
-	if e.Hint != "" {
-		fmt.Fprintf(w, " !     %s\n", strings.ReplaceAll(e.Hint, "\n", "\n !     "))
+	warn(w, f.Message)
+	if f.Hint != "" {
+		warn(w, f.Hint)
 	}
+}
+
+// failure is an error as programs read it.
+type failure struct {
+	Kind    string `json:"kind"` // of daemon.Kind, with _ for blanks, or interrupted
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// warn marks each line of a text as one that should not be overlooked.
+func warn(w io.Writer, text string) {
+	fmt.Fprintf(w, " !     %s\n", strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n !     "))
 }
 
 // result prints v as JSON if that was asked for, else by text.
@@ -38,10 +62,30 @@ func (call *Call) result(v any, text func(w io.Writer)) error {
 		text(call.Stdout)
 		return nil
 	}
-	enc := json.NewEncoder(call.Stdout)
+	// No program expects null of a listing.
+	switch list := reflect.ValueOf(v); {
+	case list.Kind() == reflect.Slice && list.IsNil():
+		v = []any{}
+	case list.Kind() == reflect.Map && list.IsNil():
+		v = object{}
+	}
+	enc := encoder(call.Stdout)
 	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// object is the JSON of what a command has done, where it lists nothing.
+type object map[string]any
+
+// did says in a sentence what a command has done, or by v in JSON.
+func (call *Call) did(v object, format string, args ...any) error {
+	return call.result(v, func(w io.Writer) { fmt.Fprintf(w, format+"\n", args...) })
+}
+
+func encoder(w io.Writer) *json.Encoder {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc
 }
 
 // table prints aligned columns.

@@ -26,8 +26,7 @@ func processCommands() []*Command {
 				if err := call.Daemon.Restart(ctx, call.App, call.Member, process, call.Stderr); err != nil {
 					return err
 				}
-				fmt.Fprintf(call.Stdout, "Restarted %s of %s\n", strings.TrimSpace(orAll(process)), call.App)
-				return nil
+				return call.did(object{"app": call.App, "process": process, "restarted": true}, "Restarted %s of %s", orAll(process), call.App)
 			}},
 	}
 }

@@ -12,7 +12,7 @@ import (
 func runCommands() []*Command {
 	return []*Command{
 		{Name: "run", Args: "COMMAND [ARGUMENT ...]", Summary: "run a one-off command in the app's image and config", Min: 1, Max: -1,
-			On: on(theApp(daemon.Operate)), Rest: true, Run: runRun,
+			On: on(theApp(daemon.Operate)), Rest: true, Stream: true, Run: runRun,
 			Help: "Flags of Towline's own go before the command, but -a APP may also come last.\n" +
 				"The exit code is the command's. It ends when you hang up.\n\n" +
 				"  towline run rake db:migrate -a shop\n" +

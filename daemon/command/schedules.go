@@ -57,8 +57,7 @@ func runBackupUnschedule(ctx context.Context, call *Call) error {
 	if err := call.Daemon.Unschedule(ctx, call.Args[0], call.Member); err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "Backups of %s are no longer taken by schedule; those taken stay\n", call.Args[0])
-	return nil
+	return call.did(object{"addon": call.Args[0], "scheduled": false}, "Backups of %s are no longer taken by schedule; those taken stay", call.Args[0])
 }
 
 func runBackupCheck(ctx context.Context, call *Call) error {

@@ -117,7 +117,7 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	d := daemon.New(daemon.Options{Name: "test", Domain: "example.net", Store: db, Catalog: &plugins.Catalog{}, Log: slog.New(slog.DiscardHandler)})
+	d := daemon.New(daemon.Options{Name: "test", Domain: "example.net", Store: db, Engine: stillEngine{}, Catalog: &plugins.Catalog{}, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)
 	all := []daemon.Permission{daemon.View, daemon.Deploy, daemon.Operate, daemon.Manage}
 	err = db.Update(t.Context(), func(tx daemon.Tx) (err error) {

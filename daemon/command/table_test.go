@@ -1,4 +1,4 @@
-package command_test
+package command
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"towline/daemon"
-	"towline/daemon/command"
 	"towline/daemon/git"
 	"towline/daemon/logs"
 	"towline/daemon/store"
@@ -22,7 +21,7 @@ import (
 // and with an engine and a proxy that have nothing to do: what starts containers is
 // tested elsewhere.
 type bench struct {
-	*command.Table
+	*Table
 	t *testing.T
 	d *daemon.Daemon
 }
@@ -59,7 +58,7 @@ func newBench(t *testing.T) *bench {
 			t.Error(err)
 		}
 	})
-	return &bench{command.New(d), t, d}
+	return &bench{New(d), t, d}
 }
 
 // result is what a command came to.
@@ -69,7 +68,7 @@ type result struct {
 }
 
 // ask runs a request of the operator's.
-func (b *bench) ask(r command.Request) result {
+func (b *bench) ask(r Request) result {
 	b.t.Helper()
 	var out, errors bytes.Buffer
 	r.Stdout, r.Stderr = &out, &errors
@@ -85,7 +84,7 @@ func (b *bench) ask(r command.Request) result {
 // run runs the words of a command line, and fails the test unless it ends with code.
 func (b *bench) run(code int, words ...string) result {
 	b.t.Helper()
-	r := b.ask(command.Request{Args: words})
+	r := b.ask(Request{Args: words})
 	if r.code != code {
 		b.t.Fatalf("%q ended with %d, want %d: %s%s", words, r.code, code, r.out, r.errors)
 	}
@@ -153,3 +152,17 @@ type noRepositories struct{}
 func (noRepositories) Create(context.Context, string) error { return nil }
 func (noRepositories) Remove(context.Context, string) error { return nil }
 func (noRepositories) Path(app string) string               { return "/nonexistent/" + app + ".git" }
+
+// runningEngine runs one container, or is away.
+type runningEngine struct {
+	stillEngine
+	running string
+	away    bool
+}
+
+func (e runningEngine) ContainerList(context.Context, map[string]string) ([]daemon.Container, error) {
+	if e.away {
+		return nil, daemon.Errorf(daemon.Unavailable, "Podman does not answer")
+	}
+	return []daemon.Container{{Name: e.running, Running: true}}, nil
+}

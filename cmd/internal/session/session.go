@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -81,10 +82,11 @@ func Report(err error) int {
 // Complain prints an error, and what to type next if there is something, in the
 // voice of the daemon's own errors.
 func Complain(err error, hint string) {
-	fmt.Fprintf(os.Stderr, " !     %v\n", err)
+	text := err.Error()
 	if hint != "" {
-		fmt.Fprintf(os.Stderr, " !     %s\n", hint)
+		text += "\n" + hint
 	}
+	fmt.Fprintf(os.Stderr, " !     %s\n", strings.ReplaceAll(text, "\n", "\n !     "))
 }
 
 // watchSignals passes the first Ctrl-C on to the daemon; a second one, or any
