@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"crypto/tls"
-	"encoding/pem"
 	"errors"
 	"net"
 	"net/http"
@@ -181,6 +180,9 @@ func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
 	if len(p.options.ProxyProtocol) > 0 && within(p.options.ProxyProtocol, peer) {
 		_ = raw.SetReadDeadline(time.Now().Add(p.options.HeaderTimeout))
 		src, dst, err := readProxyHeader(raw)
+		if errors.Is(err, errNoProxyHeader) {
+			return // how balancers see whether anybody listens
+		}
 		if err != nil {
 			p.options.Log.Warn("connection without a valid PROXY header", "from", peer, "error", err)
 			return
@@ -239,25 +241,9 @@ func (p *Proxy) closeListeners() {
 	}
 }
 
-func (p *Proxy) tlsConfig() *tls.Config {
-	c := &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		GetCertificate: p.certs.Get,
-		NextProtos:     []string{"h2", "http/1.1"},
-		// Small first records would double the work for small answers.
-		DynamicRecordSizingDisabled: true,
-	}
-	c.NextProtos = append(c.NextProtos, p.certs.Protocols()...)
-	return c
-}
-
 func addrOf(a net.Addr) netip.Addr {
 	if t, ok := a.(*net.TCPAddr); ok {
 		return t.AddrPort().Addr().Unmap()
 	}
 	return netip.IPv4Unspecified()
-}
-
-func encodeCertificate(der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }

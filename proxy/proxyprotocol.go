@@ -7,18 +7,27 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
-var errProxyHeader = errors.New("malformed PROXY header")
+var (
+	errProxyHeader   = errors.New("malformed PROXY header")
+	errNoProxyHeader = errors.New("closed before a PROXY header")
+)
 
 const proxyV2 = "\r\n\r\n\x00\r\nQUIT\n"
 
 // readProxyHeader reads a PROXY protocol header, version 1 or 2, and not a byte
 // more. Invalid addresses mean that the sender speaks for itself (LOCAL, UNKNOWN).
+// errNoProxyHeader: it closed the connection without a byte.
 func readProxyHeader(r io.Reader) (src, dst netip.AddrPort, err error) {
 	var first [16]byte
 	// The shortest version 1 header, "PROXY UNKNOWN\r\n", has 15 bytes.
-	if _, err = io.ReadFull(r, first[:15]); err != nil {
+	n, err := io.ReadFull(r, first[:15])
+	if n == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		return src, dst, errNoProxyHeader
+	}
+	if err != nil {
 		return src, dst, err
 	}
 	if string(first[:12]) == proxyV2 {

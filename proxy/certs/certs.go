@@ -140,8 +140,11 @@ func (c *Certs) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c.acme != nil && c.acme.challenging(hello) {
 		return c.acme.get(hello)
 	}
-	if c.names.Covering(name) == "" {
-		return nil, fmt.Errorf("no route for %q", name)
+	host := c.names.Covering(name)
+	if host == "" {
+		// crypto/tls takes this for having none at all, and is the only way to have
+		// it answer unrecognized_name (RFC 6066, 3); an error is internal_error.
+		return nil, nil
 	}
 	if cert := c.uploads.find(name); cert != nil {
 		return cert, nil
@@ -152,7 +155,7 @@ func (c *Certs) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		}
 		// None yet: the local CA's lets its owner in, with a warning, to see why.
 	}
-	return c.local.leaf(name)
+	return c.local.leaf(host, name)
 }
 
 // Manage begins to look after the certificates of hosts; it waits for no CA.

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 	"towline/proxy/durable"
@@ -35,7 +36,7 @@ type localCA struct {
 	key  *ecdsa.PrivateKey
 
 	mu     sync.Mutex
-	leaves map[string]*tls.Certificate
+	leaves map[string]*tls.Certificate // by routed host, which bounds them
 }
 
 func openLocalCA(dir string) (*localCA, error) {
@@ -114,16 +115,23 @@ func serial() *big.Int {
 	return n
 }
 
-// leaf returns a certificate for name, which the caller found in the route table.
-func (ca *localCA) leaf(name string) (*tls.Certificate, error) {
+// leaf returns the certificate of host, which is routed and covers name. One is
+// kept for each host; a wildcard has one for all names under it, for a client may
+// ask for as many of these as it likes.
+func (ca *localCA) leaf(host, name string) (*tls.Certificate, error) {
+	if strings.Count(host, ".") == 1 && strings.HasPrefix(host, "*.") {
+		// OpenSSL takes no wildcard right below a top-level name, such as
+		// *.localhost. One for the name is signed each time and not kept.
+		return ca.sign(name)
+	}
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
-	if c := ca.leaves[name]; c != nil && time.Until(c.Leaf.NotAfter) > leafRenewal {
+	if c := ca.leaves[host]; c != nil && time.Until(c.Leaf.NotAfter) > leafRenewal {
 		return c, nil
 	}
-	c, err := ca.sign(name)
+	c, err := ca.sign(host)
 	if err == nil {
-		ca.leaves[name] = c
+		ca.leaves[host] = c
 	}
 	return c, err
 }
@@ -156,9 +164,9 @@ func (ca *localCA) sign(name string) (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{der, ca.root.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// forget drops the leaf of a name that is routed no more.
-func (ca *localCA) forget(name string) {
+// forget drops the leaf of a host that is routed no more.
+func (ca *localCA) forget(host string) {
 	ca.mu.Lock()
-	delete(ca.leaves, name)
+	delete(ca.leaves, host)
 	ca.mu.Unlock()
 }
