@@ -62,6 +62,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	builder, err := build.New(build.Options{
 		Engine: engine, Name: file.Name, Dir: state("build"),
 		Builder: file.Build.Builder, Lifecycle: file.Build.Lifecycle, Dockerfile: file.Build.Dockerfile,
+		Bases:  file.Build.Bases,
 		Memory: memory, Timeout: time.Duration(file.Build.Timeout), Env: file.Build.Env, CABundle: file.Build.CABundle,
 	})
 	if err != nil {

@@ -46,11 +46,11 @@ func (s *baseStores) init(b *Builder) { s.b, s.used = b, map[string]int{} }
 
 func (s *baseStores) dir(id string) string { return s.b.path("bases", id) }
 
-// Provide has the image that the engine knows as name in a store, under that
-// name. False means that the engine has no such image. The store is kept until
-// Release.
-func (s *baseStores) Provide(ctx context.Context, j *job, name string) (base, bool, error) {
-	image, err := s.b.options.Engine.Image(ctx, name)
+// Provide has the image that the engine knows by its full name in a store, under
+// the name that a Dockerfile has for it. False means that the engine has no such
+// image. The store is kept until Release.
+func (s *baseStores) Provide(ctx context.Context, j *job, full, name string) (base, bool, error) {
+	image, err := s.b.options.Engine.Image(ctx, full)
 	if errors.Is(err, daemon.ErrNotFound) {
 		return base{}, false, nil
 	}

@@ -40,6 +40,9 @@ type Options struct {
 	// Env is handed to every build: to buildpacks as their environment, to a
 	// Dockerfile as those build arguments that it declares.
 	Env map[string]string
+	// Bases are the images of the engine that Dockerfiles may build upon, besides
+	// the app's own: REGISTRY/PATH/*, REPOSITORY or REPOSITORY:TAG, written in full.
+	Bases []string
 	// CABundle is a file of certificates that builds trust. Empty: the image's.
 	CABundle string
 	// IDMap is where the user ids of builds begin on the host; 0: a range that
@@ -59,6 +62,7 @@ type Builder struct {
 	options  Options
 	apps     keyedMutex // held by a build of the app
 	bases    baseStores
+	allowed  allowedBases
 	registry *registry
 }
 
@@ -71,7 +75,11 @@ func New(options Options) (*Builder, error) {
 	}
 	options.Timeout = cmp.Or(options.Timeout, defaultTimeout)
 	options.IDMap = cmp.Or(options.IDMap, defaultIDMap)
-	b := &Builder{options: options}
+	allowed, err := newAllowedBases(options.Name, options.Bases)
+	if err != nil {
+		return nil, err
+	}
+	b := &Builder{options: options, allowed: allowed}
 	// The users of builds pass through these directories, but can't list them.
 	for _, dir := range []string{options.Dir, b.path("work"), b.path("apps"), b.path("bases")} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
@@ -79,7 +87,6 @@ func New(options Options) (*Builder, error) {
 		}
 	}
 	b.bases.init(b)
-	var err error
 	if b.registry, err = newRegistry(b.path("registry")); err != nil {
 		return nil, err
 	}

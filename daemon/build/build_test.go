@@ -91,7 +91,8 @@ func newFixture(t *testing.T, images ...string) *fixture {
 		Engine: e, Name: run, Dir: filepath.Join(dir, "state"),
 		Builder: builderImage, Lifecycle: lifecycleImage, Dockerfile: buildahImage,
 		Memory: 2 << 30, Timeout: 5 * time.Minute,
-		Env: map[string]string{},
+		Env:   map[string]string{},
+		Bases: []string{runImage, appImage, "localhost/towline/none"},
 	}}
 	f.open()
 	return f

@@ -186,7 +186,15 @@ func (d *dockerfileBuild) provideBases(ctx context.Context, names []string) erro
 		if strings.Contains(name, "@") || strings.ContainsAny(name, " \t$") || strings.HasPrefix(name, "-") {
 			continue // buildah knows what to do, or what to say
 		}
-		got, found, err := d.b.bases.Provide(ctx, d.job, name)
+		full, ok := d.b.allowed.find(name, repositoryOf(d.req.Image))
+		if !ok {
+			if local, _ := canonical(name); strings.HasPrefix(local, "localhost/") {
+				return daemon.Errorf(daemon.Invalid, "%s is not an image that a build may use", name).
+					WithHint("an administrator can add it to bases under [build] in towline.toml, or name one of a registry")
+			}
+			continue // it may be public: buildah can pull it
+		}
+		got, found, err := d.b.bases.Provide(ctx, d.job, full, name)
 		if err != nil {
 			return err
 		}
@@ -220,6 +228,10 @@ func (d *dockerfileBuild) provideOldBases() error {
 			continue
 		}
 		got, err := d.b.bases.Use(id)
+		if err == nil && !d.mayUse(got) {
+			d.b.bases.Release(id)
+			err = errors.New("no longer allowed")
+		}
 		if err == nil {
 			d.bases = append(d.bases, got)
 		}
@@ -236,6 +248,15 @@ func (d *dockerfileBuild) provideOldBases() error {
 	d.bases = d.bases[:own]
 	d.state.Steps = nil
 	return os.RemoveAll(filepath.Join(d.dir, "store"))
+}
+
+// mayUse tells whether the app may still build upon a store that its cache rests
+// upon: what is allowed may have changed.
+func (d *dockerfileBuild) mayUse(b base) bool {
+	return slices.ContainsFunc(b.Names, func(name string) bool {
+		_, ok := d.b.allowed.find(name, repositoryOf(d.req.Image))
+		return ok
+	})
 }
 
 func (d *dockerfileBuild) baseIDs() (ids []string) {

@@ -137,6 +137,8 @@ func TestDockerfileCacheIsBounded(t *testing.T) {
 func TestDockerfileNewBase(t *testing.T) {
 	f := newFixture(t, buildahImage, runImage)
 	name := "localhost/" + run + "/base:1"
+	f.options.Bases = append(f.options.Bases, name)
+	f.open()
 	t.Cleanup(func() { _ = f.engine.UntagImage(context.Background(), name) })
 	for _, version := range []string{"old\n", "new\n"} {
 		base := f.mustBuild("base", f.source(map[string]string{

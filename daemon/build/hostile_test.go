@@ -43,6 +43,24 @@ func TestMountThroughLink(t *testing.T) {
 	t.Logf("the build ended with %v", err)
 }
 
+// TestOtherAppsImage has a Dockerfile name another app's image, which holds that
+// app's source.
+func TestOtherAppsImage(t *testing.T) {
+	f := newFixture(t, buildahImage, appImage)
+	secret := "secret" + rand.Text()
+	victim := f.mustBuild("victim", f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\nCOPY source /source\n", "source": secret}), nil)
+	id := strings.TrimPrefix(victim.Image.ID, "sha256:")
+	for _, name := range []string{victim.Image.Refs[0], id[:12]} { // TestAllowedBases has the other ways
+		dockerfile := "FROM " + appImage + "\nCOPY --from=" + name + " /source /stolen\n"
+		if _, said, err := f.build("eve", f.source(map[string]string{"Dockerfile": dockerfile}), nil); err == nil {
+			t.Errorf("%q was built: %s", dockerfile, said)
+		}
+	}
+	if bases, err := filepath.Glob(filepath.Join(f.options.Dir, "bases", id+"*")); err != nil || len(bases) > 0 {
+		t.Errorf("the image was unpacked for builds: %v, %v", bases, err)
+	}
+}
+
 // TestPoisonedBase has a Dockerfile take over buildah itself, and then try to change
 // the base image that other apps' builds use.
 func TestPoisonedBase(t *testing.T) {

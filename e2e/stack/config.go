@@ -62,6 +62,7 @@ metrics = ""
 acme = "" # the local CA signs every name
 
 [build]
+bases = ["docker.io/*", "localhost/towline/testapp:1"]
 ca_bundle = %q
 `, s.Name, s.path("state"), s.path("run"), filepath.Join(root, "addons"), s.SSHPort,
 		loopback(s.HTTPPort), loopback(s.HTTPSPort), s.controlSocket(), s.path("proxy"), s.path("log", "access"), caBundle)

@@ -70,6 +70,9 @@ type Build struct {
 	Dockerfile string   `toml:"dockerfile"` // image that holds buildah
 	Memory     string   `toml:"memory"`     // limit of a build, e.g. "2g"
 	Timeout    Duration `toml:"timeout"`
+	// Bases are the images on this machine that a Dockerfile may build upon or copy
+	// from, besides the app's own: REGISTRY/PATH/*, REPOSITORY or REPOSITORY:TAG.
+	Bases []string `toml:"bases"`
 	// Env is handed to every build, e.g. a package mirror.
 	Env map[string]string `toml:"env"`
 	// CABundle is mounted into builds where the machine's outgoing TLS is
@@ -126,6 +129,10 @@ func Default() File {
 			Dockerfile: "quay.io/buildah/stable:latest",
 			Memory:     "2g",
 			Timeout:    Duration(15 * time.Minute),
+			Bases: []string{
+				"docker.io/*", "ghcr.io/*", "quay.io/*", "gcr.io/*", "registry.k8s.io/*", "public.ecr.aws/*",
+				"mcr.microsoft.com/*", "registry.access.redhat.com/*", "registry.gitlab.com/*",
+			},
 		},
 		Logs: Logs{MaxSize: "100m", MaxAge: Duration(30 * 24 * time.Hour)},
 		Proxy: Proxy{
