@@ -190,7 +190,7 @@ func (d *Daemon) lockAll(ctx context.Context, apps []string, addon string, out i
 		}
 		unlocks = append(unlocks, u)
 	}
-	u, err := d.lockAddon(ctx, addon)
+	u, err := d.lockAddon(ctx, addon, out)
 	if err != nil {
 		unlock()
 		return nil, err

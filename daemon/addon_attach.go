@@ -34,7 +34,7 @@ func (d *Daemon) Attach(ctx context.Context, req AttachRequest, out io.Writer) (
 		return AddonAttachment{}, err
 	}
 	defer unlock()
-	unlockAddon, err := d.lockAddon(ctx, req.Addon)
+	unlockAddon, err := d.lockAddon(ctx, req.Addon, out)
 	if err != nil {
 		return AddonAttachment{}, err
 	}
@@ -209,7 +209,7 @@ func (d *Daemon) Detach(ctx context.Context, name, app, member string, out io.Wr
 		return err
 	}
 	defer unlock()
-	unlockAddon, err := d.lockAddon(ctx, name)
+	unlockAddon, err := d.lockAddon(ctx, name, out)
 	if err != nil {
 		return err
 	}
@@ -297,7 +297,7 @@ func (d *Daemon) onceRetired(ctx context.Context, op *operation, versions map[st
 			return err
 		}
 	}
-	unlock, err := d.lockAddon(ctx, op.Subject)
+	unlock, err := d.lockAddon(ctx, op.Subject, nil)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (d *Daemon) OpenAddon(ctx context.Context, req OpenRequest) (Page, error) {
 	if req.For < time.Minute || req.For > maxOpen {
 		return Page{}, Errorf(Invalid, "a page can't be open for %s", req.For).WithHint("between 1m and 24h, like --for 2h")
 	}
-	unlock, err := d.lockAddon(ctx, req.Addon)
+	unlock, err := d.lockAddon(ctx, req.Addon, nil)
 	if err != nil {
 		return Page{}, err
 	}

@@ -43,7 +43,7 @@ func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (A
 		return Addon{}, err
 	}
 	defer unlockApp()
-	unlock, err := d.lockAddon(ctx, name)
+	unlock, err := d.lockAddon(ctx, name, nil)
 	if err != nil {
 		return Addon{}, err
 	}
@@ -81,7 +81,7 @@ func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (A
 // RestartAddon stops the service and starts it again. Requests of the apps attached to
 // it wait meanwhile.
 func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.Writer) error {
-	unlock, err := d.lockAddon(ctx, name)
+	unlock, err := d.lockAddon(ctx, name, out)
 	if err != nil {
 		return err
 	}

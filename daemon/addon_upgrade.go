@@ -38,7 +38,7 @@ func (d *Daemon) UpgradeAddon(ctx context.Context, req UpgradeRequest, out io.Wr
 	if _, err := d.Capture(ctx, req.Addon, req.Member, ReasonSafety, out); err != nil {
 		return next, Errorf(Failed, "%s was not upgraded, as a backup of it failed: %w", req.Addon, err).WithHint("towline backups %s", req.Addon)
 	}
-	unlock, err := d.lockAddon(ctx, req.Addon)
+	unlock, err := d.lockAddon(ctx, req.Addon, out)
 	if err != nil {
 		return next, err
 	}

@@ -43,7 +43,7 @@ func (d *Daemon) Capture(ctx context.Context, name, member, reason string, out i
 }
 
 func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of dataOf, out io.Writer) (Backup, error) {
-	unlock, err := d.lockAddon(ctx, name)
+	unlock, err := d.lockAddon(ctx, name, out)
 	if err != nil {
 		return Backup{}, err
 	}
@@ -376,7 +376,7 @@ func (b *Backup) hideFrom(tx Tx, member string) error {
 
 // DeleteBackup removes a backup for good, here and elsewhere.
 func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
-	unlock, err := d.lockAddon(ctx, BackupAddon(id))
+	unlock, err := d.lockAddon(ctx, BackupAddon(id), nil)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"towline/plugins"
 )
 
-// Options are what a Daemon is made of. Every field but Fault and Offsite is required.
+// Options are what a Daemon is made of. Every field but Fault, Offsite and InputIdle is required.
 type Options struct {
 	Name   string // of the installation: begins the name of everything it makes
 	Dir    string // state directory
@@ -37,6 +37,9 @@ type Options struct {
 	// Fault is called at every recorded step (see journal.go), for tests that
 	// kill the daemon there. May be nil.
 	Fault func(point string)
+
+	// InputIdle is the longest time between two bytes of what a user sends; zero: minutes.
+	InputIdle time.Duration
 }
 
 // Daemon is Towline's core. Its exported methods are what users can do; each is
@@ -53,11 +56,12 @@ type Daemon struct {
 	background sync.WaitGroup
 	closing    context.Context
 	close      context.CancelCauseFunc
+	closeGrace time.Duration
 }
 
 // New returns a Daemon. Call Reconcile before its first use and Close after its last.
 func New(o Options) *Daemon {
-	d := &Daemon{Options: o}
+	d := &Daemon{Options: o, closeGrace: closeGrace}
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
 	d.supervisor.reviving = map[string]int{}
@@ -87,12 +91,27 @@ func (d *Daemon) detach(ctx context.Context) (context.Context, context.CancelFun
 	return ctx, func() { stop(); cancel(nil) }
 }
 
+// closeGrace is how long the end of an operation may go on once the daemon is to close.
+// What is not done by then is in the journal.
+const closeGrace = 10 * time.Second
+
+// linger returns a context that outlives the caller's, and the daemon's by a little.
+func (d *Daemon) linger(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(d.closing, func() {
+		timer := time.AfterFunc(d.closeGrace, func() { cancel(errClosing) })
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	return ctx, func() { stop(); cancel(nil) }
+}
+
 // outlast calls f, which ends an operation or goes back to what was before it, until
 // neither Podman nor the proxy is away. Given up half done, the operation would stay so
 // until the next start, which is when the journal is read; and by then others may have
 // built on what it is to take back. The caller holds the subject's lock meanwhile.
 func (d *Daemon) outlast(ctx context.Context, out io.Writer, f func(context.Context) error) error {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := d.linger(ctx)
+	defer cancel()
 	told := false
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := try("the end of an operation", func() error { return f(ctx) })
@@ -145,53 +164,6 @@ func (d *Daemon) imageName(app, tag string) string {
 }
 
 func (d *Daemon) workDir(id string) string { return filepath.Join(d.Dir, "work", id) }
-
-// locks gives every name a mutex of its own, taken with a context.
-type locks struct {
-	mu sync.Mutex
-	m  map[string]chan struct{}
-}
-
-// lock waits for the named lock. waiting, if not nil, is called once when another
-// holds it.
-func (l *locks) lock(ctx context.Context, name string, waiting func()) (unlock func(), err error) {
-	l.mu.Lock()
-	if l.m == nil {
-		l.m = map[string]chan struct{}{}
-	}
-	c := l.m[name]
-	if c == nil {
-		c = make(chan struct{}, 1)
-		l.m[name] = c
-	}
-	l.mu.Unlock()
-	unlock = func() { <-c }
-	select {
-	case c <- struct{}{}:
-		return unlock, nil
-	default:
-	}
-	if waiting != nil {
-		waiting()
-	}
-	select {
-	case c <- struct{}{}:
-		return unlock, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// lockApp takes the lock that every change of an app holds.
-func (d *Daemon) lockApp(ctx context.Context, app string, out io.Writer) (unlock func(), err error) {
-	return d.locks.lock(ctx, "app:"+app, func() {
-		say(out, " !     Another change of %s is under way; waiting for it", app)
-	})
-}
-
-func (d *Daemon) lockAddon(ctx context.Context, addon string) (unlock func(), err error) {
-	return d.locks.lock(ctx, "addon:"+addon, nil)
-}
 
 // read runs one query in a transaction of its own.
 func read[T any](ctx context.Context, d *Daemon, f func(Tx) (T, error)) (T, error) {

@@ -47,11 +47,18 @@ func (d *Daemon) CheckPush(ctx context.Context, app, ref string) error {
 	return nil
 }
 
-// Deploy is journey 1 from the source on: unpack, check, build, then the steps of
-// a release. It returns once the new release serves. On any error the release that
-// served before serves on. Once the source is read, ctx ending stops nothing.
+// Deploy is journey 1 from the source on: take it in and unpack it, wait for the app's
+// turn, check, build, then the steps of a release. It returns once the new release
+// serves. On any error the release that served before serves on. Once it is the app's
+// turn, ctx ending stops nothing.
 func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (Release, error) {
 	if _, err := d.App(ctx, req.App); err != nil {
+		return Release{}, err
+	}
+	build := fmt.Sprintf("%s-%d", req.App, time.Now().UnixNano())
+	defer d.removeWork(build)
+	src, err := d.takeSource(ctx, build, req, out)
+	if err != nil {
 		return Release{}, err
 	}
 	unlock, err := d.lockApp(ctx, req.App, out)
@@ -59,20 +66,12 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 		return Release{}, err
 	}
 	defer unlock()
-
-	build := fmt.Sprintf("%s-%d", req.App, time.Now().UnixNano())
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
 	op, err := d.begin(ctx, opDeploy, req.App, req.Member, "build", deployData{Build: build})
 	if err != nil {
 		return Release{}, err
 	}
-	defer d.removeWork(build)
-	src, err := d.unpack(ctx, build, req.Source)
-	if err != nil {
-		return Release{}, errors.Join(err, op.finish(context.WithoutCancel(ctx)))
-	}
-
-	ctx, cancel := d.detach(ctx)
-	defer cancel()
 	var rel Release
 	err = try("a build", func() (err error) {
 		rel, err = d.buildRelease(ctx, build, src, req, out)
@@ -98,13 +97,23 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 	return rel, err
 }
 
-// unpack puts the source into the build's working directory.
-func (d *Daemon) unpack(ctx context.Context, build string, source io.Reader) (dir string, err error) {
+// takeSource puts the source into the build's working directory.
+func (d *Daemon) takeSource(ctx context.Context, build string, req DeployRequest, out io.Writer) (dir string, err error) {
+	unlock, err := d.lockInput(ctx, req.App, out)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
 	dir = filepath.Join(d.workDir(build), "src")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	if err := d.Unpacker.Unpack(ctx, source, dir); err != nil {
+	source := d.newInput(req.Source)
+	err = d.Unpacker.Unpack(ctx, source, dir)
+	if broken := source.broken(); broken != nil {
+		return "", broken
+	}
+	if err != nil {
 		return "", err
 	}
 	entries, err := os.ReadDir(dir)

@@ -242,7 +242,7 @@ func (d *Daemon) execIn(ctx context.Context, container string, a plugins.Action)
 // VerifyBackup proves a backup again, from the stored bytes. One that fails is not good
 // any more; a failed one that passes stays as it is, but its proof is told.
 func (d *Daemon) VerifyBackup(ctx context.Context, id, member string, out io.Writer) (Backup, error) {
-	unlock, err := d.lockAddon(ctx, BackupAddon(id))
+	unlock, err := d.lockAddon(ctx, BackupAddon(id), out)
 	if err != nil {
 		return Backup{}, err
 	}

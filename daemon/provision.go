@@ -39,7 +39,7 @@ func (d *Daemon) Provision(ctx context.Context, req ProvisionRequest, out io.Wri
 	if err != nil {
 		return Addon{}, err
 	}
-	unlockAddon, err := d.lockAddon(ctx, addon.Name)
+	unlockAddon, err := d.lockAddon(ctx, addon.Name, out)
 	if err != nil {
 		return Addon{}, err
 	}

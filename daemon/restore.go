@@ -46,7 +46,15 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 			req.To = b.Addon
 		}
 	}
-	unlock, err := d.lockAddon(ctx, req.To)
+	if req.Dump != nil {
+		dump, err := d.takeDump(ctx, req, out)
+		if err != nil {
+			return Addon{}, err
+		}
+		defer dump.Close()
+		req.Dump = dump
+	}
+	unlock, err := d.lockAddon(ctx, req.To, out)
 	if err != nil {
 		return Addon{}, err
 	}
@@ -80,6 +88,19 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 		}
 	}
 	return next, d.keepOldData(ctx, op, addon, out)
+}
+
+// takeDump takes a dump in, if the add-on can take one at all.
+func (d *Daemon) takeDump(ctx context.Context, req RestoreRequest, out io.Writer) (*os.File, error) {
+	addon, err := d.Addon(ctx, req.To)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.source(ctx, req, Backup{}, addon); err != nil {
+		return nil, err
+	}
+	step(out, "Taking in the dump")
+	return d.spool(ctx, req.To, req.Dump, out)
 }
 
 // source is where restored data comes from.

@@ -126,7 +126,7 @@ func (d *Daemon) startAddon(ctx context.Context, name string) error {
 // launchAddon starts the container of an add-on that should be running; the add-on that
 // it returns tells whether it should.
 func (d *Daemon) launchAddon(ctx context.Context, name string) (Addon, plugins.Spec, error) {
-	unlock, err := d.lockAddon(ctx, name)
+	unlock, err := d.lockAddon(ctx, name, nil)
 	if err != nil {
 		return Addon{}, plugins.Spec{}, err
 	}

@@ -140,7 +140,7 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	if err := call.confirm(c); err != nil {
 		return err
 	}
-	return c.Run(ctx, call)
+	return c.Run(daemon.TellWaits(ctx, call.Stderr), call)
 }
 
 // wantsJSON tells whether words ask for JSON, even if they are wrong otherwise.

@@ -1,0 +1,195 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+)
+
+// locks gives every name a mutex of its own, taken with a context.
+type locks struct {
+	mu sync.Mutex
+	m  map[string]*namedLock
+}
+
+type namedLock struct {
+	c     chan struct{} // holds one when taken
+	mu    sync.Mutex
+	since time.Time // when it was taken last
+}
+
+// tellAgain is how often who waits for a lock is told for what.
+const tellAgain = time.Minute
+
+// lock waits for the named lock. waiting, if not nil, is called when another holds it, at
+// once and from time to time, with since when that is.
+func (l *locks) lock(ctx context.Context, name string, waiting func(since time.Time)) (unlock func(), err error) {
+	n := l.named(name)
+	select {
+	case n.c <- struct{}{}:
+		return n.taken(), nil
+	default:
+	}
+	tick := time.NewTicker(tellAgain)
+	defer tick.Stop()
+	for {
+		if waiting != nil {
+			n.mu.Lock()
+			since := n.since
+			n.mu.Unlock()
+			waiting(since)
+		}
+		select {
+		case n.c <- struct{}{}:
+			return n.taken(), nil
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (l *locks) named(name string) *namedLock {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.m == nil {
+		l.m = map[string]*namedLock{}
+	}
+	n := l.m[name]
+	if n == nil {
+		n = &namedLock{c: make(chan struct{}, 1)}
+		l.m[name] = n
+	}
+	return n
+}
+
+func (n *namedLock) taken() (unlock func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.since = time.Now()
+	return func() { <-n.c }
+}
+
+// lockApp takes the lock that every change of an app holds.
+func (d *Daemon) lockApp(ctx context.Context, app string, out io.Writer) (unlock func(), err error) {
+	return d.locks.lock(ctx, "app:"+app, d.tellWaiting(ctx, app, out))
+}
+
+// lockAddon takes the lock that every change of an add-on holds, and every backup.
+func (d *Daemon) lockAddon(ctx context.Context, addon string, out io.Writer) (unlock func(), err error) {
+	return d.locks.lock(ctx, "addon:"+addon, d.tellWaiting(ctx, addon, out))
+}
+
+type waitsKey struct{}
+
+// TellWaits has what a call waits for said to w, also by those methods that say nothing
+// else.
+func TellWaits(ctx context.Context, w io.Writer) context.Context {
+	return context.WithValue(ctx, waitsKey{}, w)
+}
+
+// tellWaiting says what a lock is held for, begun by whom and when.
+func (d *Daemon) tellWaiting(ctx context.Context, subject string, out io.Writer) func(since time.Time) {
+	if out == nil {
+		out, _ = ctx.Value(waitsKey{}).(io.Writer)
+	}
+	if out == nil {
+		return nil
+	}
+	return func(since time.Time) {
+		what, by := "another change", ""
+		if op, found := d.underWay(ctx, subject); found {
+			what, by, since = kindText(op.Kind), " by "+who(op.Member), op.Started
+		}
+		say(out, " !     Waiting for %s of %s, begun%s %s", what, subject, by, begun(since))
+	}
+}
+
+func begun(since time.Time) string {
+	if since.IsZero() {
+		return "just now"
+	}
+	return fmt.Sprintf("%s ago, at %s", time.Since(since).Round(time.Second), since.UTC().Format("15:04:05 MST"))
+}
+
+// underWay is the operation that an app's or an add-on's lock is held for, as far as the
+// journal has it.
+func (d *Daemon) underWay(ctx context.Context, subject string) (found Operation, ok bool) {
+	ops, err := read(ctx, d, Tx.Operations) // oldest first
+	if err != nil {
+		return Operation{}, false
+	}
+	for _, op := range ops {
+		if op.Subject != subject && !slices.Contains(op.appsOf(), subject) || op.Kind == opRun || op.Kind == opConform {
+			continue
+		}
+		if !op.lingers() {
+			return op, true
+		}
+		found, ok = op, true // if there is no other
+	}
+	return found, ok
+}
+
+// appsOf are the apps, other than the subject, whose lock an operation holds.
+func (op Operation) appsOf() []string {
+	data, err := decode[struct {
+		App string `json:"app"`
+	}](op)
+	if err != nil || data.App == "" {
+		return nil
+	}
+	return []string{data.App}
+}
+
+// lingers tells whether an operation is past what the lock is needed for, as a rule: what
+// is old ends in the background.
+func (op Operation) lingers() bool {
+	switch op.Kind {
+	case opDeploy, opRelease, opRoll:
+		return op.Step == "current"
+	case opDetach:
+		return op.Step == "disconnect"
+	case opRotate:
+		return op.Step == "retire"
+	}
+	return false
+}
+
+// kindText is a kind of operation as users know it.
+func kindText(kind string) string {
+	switch kind {
+	case opDeploy:
+		return "a deploy"
+	case opRelease:
+		return "a release"
+	case opRoll:
+		return "a change of the processes"
+	case opProvision:
+		return "the creation"
+	case opDeprovision, opDestroy:
+		return "the destruction"
+	case opBackup:
+		return "a backup"
+	case opRestore:
+		return "a restore"
+	case opBackupDelete:
+		return "the deletion of a backup"
+	case opRollback:
+		return "a rollback"
+	case opAttach:
+		return "the attachment"
+	case opDetach:
+		return "the detachment"
+	case opBounce:
+		return "a restart"
+	case opRotate:
+		return "a rotation"
+	case opUpgrade:
+		return "an upgrade"
+	}
+	return "another change"
+}
