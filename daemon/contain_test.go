@@ -145,3 +145,42 @@ func (p panicsOnce) Update(context.Context, func(daemon.Tx) error) error {
 	p.boom <- struct{}{}
 	panic("boom")
 }
+
+// The daemon ends although Podman answers nothing, neither to what is done nor to what
+// undoes it. What is left is in the journal.
+func TestCloseWhilePodmanHangs(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	d.SetCloseGrace(10 * time.Millisecond)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
+	ready(t, d, n, "cache", "shop")
+	reached := make(chan bool, 16)
+	n.setHook(func(ctx context.Context, call, _ string) error {
+		switch call {
+		case "start":
+			return errors.New("no") // so that it is undone
+		case "remove", "stop":
+			reached <- true
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	ended := make(chan error, 2)
+	go func() { ended <- d.Restart(t.Context(), "shop", "", "", nil) }()
+	go func() { ended <- d.RestartAddon(t.Context(), "cache", "", nil) }()
+	for range 2 {
+		within(t, reached, "a call that hangs")
+	}
+	closed := make(chan bool, 1)
+	go func() { d.Close(); closed <- true }()
+	for range 2 {
+		if err := within(t, ended, "a call's end"); err == nil {
+			t.Error("no error")
+		}
+	}
+	within(t, closed, "the daemon's end")
+	if ops := operations(t, d); len(ops) != 2 {
+		t.Errorf("in the journal: %+v", ops)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -20,8 +21,17 @@ import (
 	"towline/daemon/socket"
 )
 
+// stopLimit is how long the daemon may take to end. What it cuts short then is in the
+// journal, as after a crash.
+const stopLimit = 30 * time.Second
+
 // serve runs the daemon until ctx ends.
 func serve(ctx context.Context, file config.File, log *slog.Logger) error {
+	defer forceEnd(ctx, stopLimit, func() {
+		stacks := make([]byte, 1<<20)
+		log.Error("something does not end; going down without it", "after", stopLimit, "stacks", string(stacks[:runtime.Stack(stacks, true)]))
+		os.Exit(1)
+	})()
 	account, err := lookup(file.User)
 	if err != nil {
 		return err
@@ -51,11 +61,11 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	if err := reconcile(ctx, d, log); err != nil {
 		return err
 	}
-	go supervise(ctx, d, log)
-	go d.PruneLogs(ctx)
-	go d.RunSchedules(ctx)
-	go d.RunOffsite(ctx)
-	go d.RunPages(ctx)
+	go keepOn(ctx, func(ctx context.Context) { supervise(ctx, d, log) })
+	go keepOn(ctx, d.PruneLogs)
+	go keepOn(ctx, d.RunSchedules)
+	go keepOn(ctx, d.RunOffsite)
+	go keepOn(ctx, d.RunPages)
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
 	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
 
@@ -70,6 +80,20 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 		return nil
 	}
 	return err
+}
+
+// forceEnd calls force when limit is over since the end of ctx, unless ended is called
+// before that.
+func forceEnd(ctx context.Context, limit time.Duration, force func()) (ended func()) {
+	over := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(limit):
+			force()
+		case <-over:
+		}
+	})
+	return func() { stop(); close(over) }
 }
 
 // handle turns a call on the socket into a request of the verb table. Only root may
@@ -100,6 +124,23 @@ func reconcile(ctx context.Context, d *daemon.Daemon, log *slog.Logger) error {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// keepOn runs a loop, and again after a panic, until it returns by itself.
+func keepOn(ctx context.Context, loop func(context.Context)) {
+	for returned := false; !returned && ctx.Err() == nil; {
+		func() {
+			defer daemon.Contain("a loop of the daemon", nil)
+			loop(ctx)
+			returned = true
+		}()
+		if !returned {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
 		}
 	}
 }
