@@ -97,13 +97,15 @@ func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.W
 		return err
 	}
 	step(out, "Restarting %s; requests of its apps wait", name)
-	err = d.pauseApps(ctx, name)
-	if err == nil {
-		err = d.Engine.StopContainer(ctx, d.addonContainer(addon), stopGrace)
-	}
-	if err == nil {
-		err = d.startAddonContainer(ctx, addon, out)
-	}
+	err = try("a restart", func() error {
+		if err := d.pauseApps(ctx, name); err != nil {
+			return err
+		}
+		if err := d.Engine.StopContainer(ctx, d.addonContainer(addon), stopGrace); err != nil {
+			return err
+		}
+		return d.startAddonContainer(ctx, addon, out)
+	})
 	if errors.Is(context.Cause(ctx), errClosing) {
 		return errClosing
 	}
@@ -112,6 +114,9 @@ func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.W
 	}
 	err = errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.resumeApps(ctx, name) }))
 	return errors.Join(err, op.finish(context.WithoutCancel(ctx), func(tx Tx) error {
+		if err != nil {
+			return nil
+		}
 		return tx.RecordActivity(Activity{Time: now(), Member: member, Text: "restarted the add-on " + name})
 	}))
 }

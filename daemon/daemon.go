@@ -57,11 +57,12 @@ type Daemon struct {
 	closing    context.Context
 	close      context.CancelCauseFunc
 	closeGrace time.Duration
+	pauseWait  time.Duration
 }
 
 // New returns a Daemon. Call Reconcile before its first use and Close after its last.
 func New(o Options) *Daemon {
-	d := &Daemon{Options: o, closeGrace: closeGrace}
+	d := &Daemon{Options: o, closeGrace: closeGrace, pauseWait: pauseWait}
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
 	d.supervisor.reviving = map[string]int{}

@@ -4,3 +4,6 @@ import "time"
 
 // SetCloseGrace shortens what a daemon that closes waits for.
 func (d *Daemon) SetCloseGrace(grace time.Duration) { d.closeGrace = grace }
+
+// SetPauseWait shortens how long requests in flight are waited for.
+func (d *Daemon) SetPauseWait(wait time.Duration) { d.pauseWait = wait }

@@ -266,7 +266,8 @@ type Router interface {
 	Drain(ctx context.Context, app string, budget time.Duration) error
 	Remove(ctx context.Context, app string) error
 	// Pause makes new requests wait, each at most limit, until Resume, and
-	// returns when none is in flight.
+	// returns when none is in flight, or with ctx's error once that ends: the pause
+	// stays. An app without a route is NotFound.
 	Pause(ctx context.Context, app string, limit time.Duration) error
 	Resume(ctx context.Context, app string) error
 	Routes(ctx context.Context) ([]Route, error)

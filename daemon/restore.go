@@ -480,14 +480,26 @@ func (d *Daemon) recoverCapture(ctx context.Context, op *operation, addon Addon,
 func (d *Daemon) pauseApps(ctx context.Context, addon string) error {
 	attached, err := d.attachments(ctx, addon)
 	for _, at := range attached {
-		// A request in flight may need the service to end: wait for it, but not long.
-		wait, cancel := context.WithTimeout(ctx, 5*time.Second)
-		perr := d.Router.Pause(wait, at.App, pauseLimit)
-		cancel()
-		if perr != nil && !isKind(perr, NotFound) && wait.Err() == nil {
+		if perr := d.pauseApp(ctx, at.App); perr != nil && !isKind(perr, NotFound) {
 			err = errors.Join(err, perr)
 		}
 	}
+	return err
+}
+
+// pauseWait is how long requests in flight are waited for: they may need the service that
+// is about to stop.
+const pauseWait = 5 * time.Second
+
+func (d *Daemon) pauseApp(ctx context.Context, app string) error {
+	wait, cancel := context.WithTimeout(ctx, d.pauseWait)
+	defer cancel()
+	err := d.Router.Pause(wait, app, pauseLimit)
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return err
+	}
+	// Some are still in flight, and new ones wait; unless the proxy hangs.
+	_, err = d.Router.Routes(ctx)
 	return err
 }
 

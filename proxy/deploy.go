@@ -206,7 +206,7 @@ func (p *Proxy) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// Pause implements control.Proxy.
+// Pause implements control.Proxy. A service that is not there is a *control.NotFound.
 func (p *Proxy) Pause(ctx context.Context, name string, limit time.Duration) error {
 	if limit <= 0 {
 		return invalid("pause without a limit")
@@ -215,7 +215,7 @@ func (p *Proxy) Pause(ctx context.Context, name string, limit time.Duration) err
 	e := p.services[name]
 	p.mu.Unlock()
 	if e == nil {
-		return invalid("no service %s", name)
+		return &control.NotFound{Reason: "no service " + name}
 	}
 	return e.shared.gate.pause(ctx, limit)
 }

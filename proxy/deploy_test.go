@@ -207,6 +207,17 @@ func TestDrainWaitsForRequestsAndCutsAtItsBudget(t *testing.T) {
 	close(release)
 }
 
+func TestPauseOfAbsentService(t *testing.T) {
+	s := start(t)
+	var absent *control.NotFound
+	if err := s.Pause(context.Background(), "nobody", time.Minute); !errors.As(err, &absent) {
+		t.Errorf("got %v, want a NotFound", err)
+	}
+	if err := s.Resume(context.Background(), "nobody"); err != nil {
+		t.Errorf("resume: %v", err)
+	}
+}
+
 func TestPauseHoldsRequestsAndResumeLetsThemGo(t *testing.T) {
 	s := start(t)
 	s.deploy(shop(addr(app(t, says("ok")))))

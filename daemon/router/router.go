@@ -17,41 +17,75 @@ import (
 	"towline/proxy/control"
 )
 
-// Router is a daemon.Router.
-type Router struct{ proxy control.Proxy }
+// Router is a daemon.Router. A proxy that takes a call and never answers is away: every
+// call ends.
+type Router struct {
+	proxy control.Proxy
+	limit time.Duration // of a call that waits for nothing, and what others get on top
+}
+
+// callLimit is far beyond what a proxy takes that has thousands of routes.
+const callLimit = 30 * time.Second
+
+// bootLimit is what the proxy gives targets to become ready unless the route says.
+const bootLimit = time.Minute
+
+// limited ends a call that should take d.
+func (r *Router) limited(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d+r.limit, errLate)
+}
+
+var errLate = away(errors.New("it took too long to answer"))
+
+func away(cause error) *daemon.Error {
+	e := daemon.Errorf(daemon.Unavailable, "the proxy does not answer").
+		WithHint("on the host, see: systemctl status towline-proxy")
+	e.Err = cause
+	return e
+}
 
 var _ daemon.Router = (*Router)(nil)
 
 // New returns a Router over p, as a rule a control.Client.
-func New(p control.Proxy) *Router { return &Router{p} }
+func New(p control.Proxy) *Router { return &Router{p, callLimit} }
 
 // Deploy implements daemon.Router.
 func (r *Router) Deploy(ctx context.Context, route daemon.Route) error {
+	ctx, cancel := r.limited(ctx, max(route.Health.Deadline, bootLimit))
+	defer cancel()
 	return translate(r.proxy.Deploy(ctx, service(route)))
 }
 
 // Drain implements daemon.Router.
 func (r *Router) Drain(ctx context.Context, app string, budget time.Duration) error {
+	ctx, cancel := r.limited(ctx, budget)
+	defer cancel()
 	return translate(r.proxy.Drain(ctx, app, budget))
 }
 
 // Remove implements daemon.Router.
 func (r *Router) Remove(ctx context.Context, app string) error {
+	ctx, cancel := r.limited(ctx, 0)
+	defer cancel()
 	return translate(r.proxy.Remove(ctx, app))
 }
 
-// Pause implements daemon.Router.
+// Pause implements daemon.Router. It waits for requests in flight as long as ctx lets it.
 func (r *Router) Pause(ctx context.Context, app string, limit time.Duration) error {
 	return translate(r.proxy.Pause(ctx, app, limit))
 }
 
 // Resume implements daemon.Router.
 func (r *Router) Resume(ctx context.Context, app string) error {
+	ctx, cancel := r.limited(ctx, 0)
+	defer cancel()
 	return translate(r.proxy.Resume(ctx, app))
 }
 
 // Routes implements daemon.Router.
 func (r *Router) Routes(ctx context.Context) ([]daemon.Route, error) {
+	ctx, cancel := r.limited(ctx, 0)
+	defer cancel()
 	services, err := r.proxy.Services(ctx)
 	if err != nil {
 		return nil, translate(err)
@@ -65,6 +99,8 @@ func (r *Router) Routes(ctx context.Context) ([]daemon.Route, error) {
 
 // Certificates implements daemon.Router.
 func (r *Router) Certificates(ctx context.Context) ([]daemon.Certificate, error) {
+	ctx, cancel := r.limited(ctx, 0)
+	defer cancel()
 	list, err := r.proxy.Certificates(ctx)
 	if err != nil {
 		return nil, translate(err)
@@ -115,18 +151,20 @@ func route(s control.Service) daemon.Route {
 func translate(err error) error {
 	var notReady *control.NotReady
 	var invalid *control.Invalid
+	var absent *control.NotFound
 	switch {
+	case errors.Is(err, errLate):
+		return errLate
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &notReady):
 		return &daemon.NotReadyError{Target: notReady.Target, Reason: notReady.Reason}
 	case errors.As(err, &invalid):
 		return daemon.Errorf(daemon.Invalid, "the proxy refuses the route: %w", err)
+	case errors.As(err, &absent):
+		return daemon.Errorf(daemon.NotFound, "the proxy has %w", absent)
 	case unreachable(err):
-		e := daemon.Errorf(daemon.Unavailable, "the proxy does not answer").
-			WithHint("on the host, see: systemctl status towline-proxy")
-		e.Err = err
-		return e
+		return away(err)
 	}
 	return fmt.Errorf("asking the proxy: %w", err)
 }

@@ -118,6 +118,10 @@ func TestErrors(t *testing.T) {
 	if err := r.Deploy(t.Context(), daemon.Route{}); !isKind(err, daemon.Invalid) || !strings.Contains(err.Error(), "host x") {
 		t.Errorf("got %v, want an Invalid error", err)
 	}
+	p.err = &control.NotFound{Reason: "no service shop"}
+	if err := r.Pause(t.Context(), "shop", time.Second); !isKind(err, daemon.NotFound) {
+		t.Errorf("got %v, want a NotFound error", err)
+	}
 	p.err = errors.New("disk full")
 	if err := r.Resume(t.Context(), "shop"); err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Errorf("got %v, want the proxy's own words", err)

@@ -60,7 +60,7 @@ func (c *Client) Remove(ctx context.Context, service string) error {
 	return c.call(ctx, "remove", nameRequest{service}, nil)
 }
 
-// Pause implements Proxy.
+// Pause implements Proxy. A service that is not there is a *NotFound.
 func (c *Client) Pause(ctx context.Context, service string, limit time.Duration) error {
 	return c.call(ctx, "pause", pauseRequest{service, limit}, nil)
 }
@@ -145,6 +145,8 @@ func failureOf(method string, res *http.Response) error {
 		return f.NotReady
 	case f.Invalid:
 		return &Invalid{Reason: f.Error}
+	case f.NotFound:
+		return &NotFound{Reason: f.Error}
 	}
 	return fmt.Errorf("proxy: %s: %s", method, f.Error)
 }

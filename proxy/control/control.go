@@ -28,7 +28,7 @@ type Proxy interface {
 
 	// Pause holds new requests of the service until Resume, each for no longer
 	// than limit; then they get 503. It returns when no request is in flight or
-	// ctx ends (the pause then stays: call Resume).
+	// ctx ends (the pause then stays: call Resume). Absent is a *NotFound.
 	Pause(ctx context.Context, service string, limit time.Duration) error
 	Resume(ctx context.Context, service string) error
 

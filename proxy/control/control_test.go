@@ -119,6 +119,11 @@ func TestErrorsKeepTheirTypes(t *testing.T) {
 	if err := c.Deploy(context.Background(), service); !errors.As(err, &invalid) || invalid.Reason != "service without a name" {
 		t.Errorf("got %v, want %v", err, r.err)
 	}
+	r.err = &control.NotFound{Reason: "no service shop"}
+	var absent *control.NotFound
+	if err := c.Pause(context.Background(), "shop", time.Second); !errors.As(err, &absent) || absent.Reason != "no service shop" {
+		t.Errorf("got %v, want %v", err, r.err)
+	}
 	r.err = errors.New("disk full")
 	if err := c.Remove(context.Background(), "shop"); err == nil || !strings.Contains(err.Error(), "disk full") {
 		t.Errorf("got %v", err)

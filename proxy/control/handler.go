@@ -88,7 +88,10 @@ func fail(w http.ResponseWriter, err error) {
 	f := failure{Error: err.Error()}
 	status := http.StatusInternalServerError
 	var invalid *Invalid
+	var absent *NotFound
 	switch {
+	case errors.As(err, &absent):
+		f.NotFound, status = true, http.StatusNotFound
 	case errors.As(err, &f.NotReady):
 		status = http.StatusBadGateway
 	case errors.As(err, &invalid):

@@ -34,6 +34,7 @@ type failure struct {
 	Error    string    `json:"error"`
 	NotReady *NotReady `json:"not_ready,omitempty"`
 	Invalid  bool      `json:"invalid,omitempty"`
+	NotFound bool      `json:"not_found,omitempty"`
 }
 
 // Invalid is the error of a request that makes no sense as it stands: trying
@@ -41,3 +42,8 @@ type failure struct {
 type Invalid struct{ Reason string }
 
 func (e *Invalid) Error() string { return e.Reason }
+
+// NotFound is the error of a request about a service that is not there.
+type NotFound struct{ Reason string }
+
+func (e *NotFound) Error() string { return e.Reason }

@@ -1,0 +1,103 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"towline/daemon"
+)
+
+// This file has each neighbour fail, hang or answer late while an add-on or an app is
+// changed.
+
+var away = daemon.Errorf(daemon.Unavailable, "the proxy does not answer")
+
+// A service is not stopped unless the requests of its apps wait.
+func TestProxyIsAwayFromPause(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
+	ready(t, d, n, "cache", "shop")
+	for name, answer := range map[string]func(context.Context) error{
+		"away":    func(context.Context) error { return away },
+		"invalid": func(context.Context) error { return daemon.Errorf(daemon.Invalid, "the proxy refuses") },
+	} {
+		n.setHook(func(ctx context.Context, call, _ string) error {
+			if call == "pause" {
+				return answer(ctx)
+			}
+			return nil
+		})
+		if err := d.RestartAddon(t.Context(), "cache", "", nil); err == nil {
+			t.Errorf("%s: the restart says it went well", name)
+		}
+		if n.called("stop towline-addon-cache.1") {
+			t.Errorf("%s: the service was stopped, and requests did not wait", name)
+		}
+		if ops := operations(t, d); len(ops) > 0 {
+			t.Errorf("%s: left in the journal: %+v", name, ops)
+		}
+		if said := activities(t, d); strings.Contains(said, "restarted the add-on") {
+			t.Errorf("%s: recorded as restarted", name)
+		}
+	}
+}
+
+// A proxy that does not answer in time may have requests in flight; one that answers
+// nothing at all hangs.
+func TestPauseTakesLong(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	d.SetPauseWait(1)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
+	ready(t, d, n, "cache", "shop")
+	hangs := true
+	n.setHook(func(ctx context.Context, call, _ string) error {
+		switch {
+		case call == "pause":
+			<-ctx.Done()
+			return ctx.Err()
+		case call == "routes" && hangs:
+			return away
+		}
+		return nil
+	})
+	if err := d.RestartAddon(t.Context(), "cache", "", nil); !errors.Is(err, away) || n.called("stop towline-addon-cache.1") {
+		t.Errorf("it hangs: got %v", err)
+	}
+	hangs = false
+	if err := d.RestartAddon(t.Context(), "cache", "", nil); err != nil || !n.called("stop towline-addon-cache.1") {
+		t.Errorf("requests in flight: got %v", err)
+	}
+	if said := activities(t, d); !strings.Contains(said, "restarted the add-on cache") {
+		t.Errorf("recorded: %s", said)
+	}
+}
+
+func TestAppWithoutRouteNeedsNoPause(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 0}, "web")
+	ready(t, d, n, "cache", "shop")
+	if err := d.RestartAddon(t.Context(), "cache", "", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func activities(t *testing.T, d *daemon.Daemon) string {
+	t.Helper()
+	var texts []string
+	err := d.Store.View(t.Context(), func(tx daemon.Tx) error {
+		list, err := tx.Activities("", 100)
+		for _, a := range list {
+			texts = append(texts, a.Text)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(texts, "\n")
+}
