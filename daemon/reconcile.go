@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,8 +81,11 @@ func (d *Daemon) recover(ctx context.Context, op *operation) error {
 		return d.recoverRollback(ctx, op)
 	case opConform:
 		return nil // recoverChecks has just failed to; the next start tries again
+	case opAttach, opDetach, opBounce, opRotate, opUpgrade:
+		return d.recoverAddon(ctx, op)
 	}
-	return d.recoverAddon(ctx, op)
+	// Of a newer version of Towline, maybe: that knows what to do.
+	return fmt.Errorf("operation %d is of a kind that this version does not know, %q; it is left in the journal", op.ID, op.Kind)
 }
 
 // recoverRelease decides a release that was cut short. Before the switch the old one
