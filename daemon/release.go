@@ -273,6 +273,8 @@ func (d *Daemon) findTarget(ctx context.Context, app string, version int) (Relea
 			return Release{}, Errorf(Conflict, "v%d is the current release", version).WithHint("towline releases -a %s", app)
 		case r.Status != ReleaseGood:
 			return Release{}, Errorf(Conflict, "v%d never served: it %s", version, strings.TrimSuffix(string(r.Status), "."))
+		case r.Image == "" && r.Kind != "":
+			return Release{}, Errorf(Conflict, "the image of v%d is no longer kept", version).WithHint("towline releases -a %s", app)
 		case r.Image == "":
 			return Release{}, Errorf(Conflict, "v%d has no image: it was made before the first deploy", version)
 		default:
@@ -288,28 +290,45 @@ func (d *Daemon) findTarget(ctx context.Context, app string, version int) (Relea
 // keptImages is how many images of an app are kept to roll back to, the newest.
 const keptImages = 10
 
-// pruneImages removes the images of releases that are too old to roll back to.
+// pruneImages removes the images of releases that are too old to roll back to, and has
+// these forget them: what could not be removed is tried again after the next release.
 func (d *Daemon) pruneImages(ctx context.Context, app string) error {
+	unlock, err := d.lockApp(ctx, app, nil) // nobody rolls back to one meanwhile
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	releases, err := read(ctx, d, func(tx Tx) ([]Release, error) { return tx.Releases(app) })
 	if err != nil {
 		return err
 	}
-	kept, seen := 0, map[string]bool{"": true}
-	for _, r := range releases {
-		if seen[r.Image] {
+	kept := map[string]bool{"": true}
+	removed := map[string]bool{}
+	for _, r := range releases { // newest first
+		if kept[r.Image] || removed[r.Image] {
 			continue
 		}
-		seen[r.Image] = true
-		kept++
-		if kept <= keptImages {
+		if len(kept) <= keptImages {
+			kept[r.Image] = true
 			continue
 		}
-		if kept > keptImages+3 {
-			break // gone since earlier releases
+		if uerr := d.Engine.UntagImage(ctx, r.Image); uerr != nil && !isKind(uerr, NotFound) {
+			err = errors.Join(err, uerr)
+			continue
 		}
-		if err := d.Engine.UntagImage(ctx, r.Image); err != nil && !isKind(err, NotFound) {
-			return err
-		}
+		removed[r.Image] = true
 	}
-	return nil
+	if len(removed) == 0 {
+		return err
+	}
+	return errors.Join(err, d.Store.Update(ctx, func(tx Tx) error {
+		var errs error
+		for _, r := range releases {
+			if removed[r.Image] {
+				r.Image = ""
+				errs = errors.Join(errs, tx.UpdateRelease(r))
+			}
+		}
+		return errs
+	}))
 }
