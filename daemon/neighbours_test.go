@@ -279,6 +279,16 @@ func (n *neighbours) Write(app, source, process, line string) {
 	n.lines = append(n.lines, app+" "+source+" "+line)
 }
 
+func (n *neighbours) Build(ctx context.Context, req daemon.BuildRequest, _ io.Writer) (daemon.BuildResult, error) {
+	if err := n.call(ctx, "build", req.App); err != nil {
+		return daemon.BuildResult{}, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.images[req.Image] = true
+	return daemon.BuildResult{Image: daemon.Image{ID: req.Image}, Kind: "dockerfile", Processes: map[string]string{"web": "serve"}}, nil
+}
+
 func (n *neighbours) Create(ctx context.Context, app string) error { return nil }
 func (n *neighbours) Clean(ctx context.Context, id string) error   { return n.call(ctx, "clean", id) }
 

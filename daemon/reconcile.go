@@ -119,7 +119,7 @@ func (d *Daemon) recoverRelease(ctx context.Context, op *operation) error {
 			}
 			return op.finish(ctx, func(tx Tx) error {
 				rel.Status = ReleaseGood
-				app.Formation = fitFormation(app.Formation, rel.Processes)
+				app.Formation, app.Kept = fitFormation(app, rel.Processes)
 				return errors.Join(tx.UpdateRelease(rel), tx.UpdateApp(app), makeCurrent(tx, rel))
 			})
 		}

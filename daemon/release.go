@@ -43,33 +43,50 @@ func (d *Daemon) tryRelease(ctx context.Context, op *operation, rel *Release, ou
 			return err
 		}
 	}
-	r := rollout{release: *rel, formation: fitFormation(app.Formation, rel.Processes), version: rel.Version}
+	formation, kept := fitFormation(app, rel.Processes)
+	sayGone(out, app.Formation, kept)
+	r := rollout{release: *rel, formation: formation, version: rel.Version}
 	return d.roll(ctx, op, &r, out, func(tx Tx) error {
 		app, err := tx.App(rel.App)
 		if err != nil {
 			return err
 		}
 		rel.Status = ReleaseGood
-		app.Current, app.Config, app.Formation = rel.Version, rel.Config, r.formation
+		app.Current, app.Config, app.Formation, app.Kept = rel.Version, rel.Config, r.formation, kept
 		return errors.Join(tx.UpdateRelease(*rel), tx.UpdateApp(app))
 	})
 }
 
-// fitFormation keeps the counts of the types that the release still has. A first
-// release runs one web process and nothing else, as on Heroku.
-func fitFormation(old Formation, types map[string]Process) Formation {
-	f := Formation{}
+// fitFormation gives each type of a release its count, that of before or one that was kept
+// for it, and keeps the counts of the types that the release does not have: after a
+// rollback there are as many workers as there were. A first release runs one web process
+// and nothing else, as on Heroku.
+func fitFormation(app App, types map[string]Process) (now, kept Formation) {
+	now, kept = Formation{}, Formation{}
+	maps.Copy(kept, app.Kept)
+	maps.Copy(kept, app.Formation)
 	for t := range types {
 		if t == "release" {
 			continue
 		}
-		n, known := old[t]
+		n, known := kept[t]
 		if !known && t == "web" {
 			n = 1
 		}
-		f[t] = n
+		now[t] = n
+		delete(kept, t)
 	}
-	return f
+	maps.DeleteFunc(kept, func(_ string, n int) bool { return n == 0 })
+	return now, kept
+}
+
+// sayGone tells of the processes that end because a release does not have their type.
+func sayGone(out io.Writer, before, kept Formation) {
+	for _, t := range sortedKeys(kept) {
+		if n := before[t]; n > 0 {
+			say(out, " !     This release has no %s: of it %d ran. The count is kept for when it comes back", t, n)
+		}
+	}
 }
 
 // releasePhase runs the release process once, before anything of the release

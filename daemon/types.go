@@ -14,6 +14,9 @@ type App struct {
 	Config map[string]string `json:"-"`
 	// Formation is how many processes of each type should run.
 	Formation Formation `json:"formation"`
+	// Kept are the counts of types that the current release does not have, for when they
+	// come back.
+	Kept Formation `json:"-"`
 	// Current is the version of the release that serves; 0 before the first.
 	Current      int    `json:"current"`
 	Maintenance  bool   `json:"maintenance"`

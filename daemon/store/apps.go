@@ -1,6 +1,11 @@
 package store
 
-import "towline/daemon"
+import (
+	"maps"
+	"strings"
+
+	"towline/daemon"
+)
 
 const appColumns = "name, created, owner, sealed_config, formation, current, maintenance, deploy_branch, release_backups"
 
@@ -11,8 +16,38 @@ func readApp(t *tx, scan scanner) (a daemon.App, err error) {
 	if err := scan(&a.Name, at(&a.Created), &a.Owner, &config, doc(&a.Formation), &a.Current, &a.Maintenance, &a.DeployBranch, &a.ReleaseBackups); err != nil {
 		return a, err
 	}
+	a.Formation, a.Kept = partFormation(a.Formation)
 	a.Config, err = t.seal.openMap(config, appConfig(a.Name))
 	return a, err
+}
+
+// keptType marks, in the stored formation, the counts that are kept for later. No process
+// type begins with it.
+const keptType = "."
+
+func wholeFormation(a daemon.App) daemon.Formation {
+	if len(a.Kept) == 0 {
+		return a.Formation
+	}
+	all := daemon.Formation{}
+	maps.Copy(all, a.Formation)
+	for name, n := range a.Kept {
+		all[keptType+name] = n
+	}
+	return all
+}
+
+func partFormation(all daemon.Formation) (now, kept daemon.Formation) {
+	for marked, n := range all {
+		if name, ok := strings.CutPrefix(marked, keptType); ok {
+			if kept == nil {
+				kept = daemon.Formation{}
+			}
+			kept[name] = n
+			delete(all, marked)
+		}
+	}
+	return all, kept
 }
 
 func noApp(name string) *daemon.Error {
@@ -35,13 +70,13 @@ func (t *tx) App(name string) (daemon.App, error) {
 func (t *tx) InsertApp(a daemon.App) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "app %q exists already", a.Name).WithHint("choose another name"),
 		"INSERT INTO apps ("+appColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		a.Name, at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(a.Formation), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups)
+		a.Name, at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups)
 }
 
 func (t *tx) UpdateApp(a daemon.App) error {
 	return t.change(noApp(a.Name),
 		"UPDATE apps SET created = ?, owner = ?, sealed_config = ?, formation = ?, current = ?, maintenance = ?, deploy_branch = ?, release_backups = ? WHERE name = ?",
-		at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(a.Formation), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups, a.Name)
+		at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups, a.Name)
 }
 
 func (t *tx) DeleteApp(name string) error {
