@@ -25,7 +25,7 @@ func (p *Proxy) Deploy(ctx context.Context, spec control.Service) error {
 	p.mu.Lock()
 	old := e.current
 	p.mu.Unlock()
-	s.shared = e.shared
+	s.share(e.shared)
 
 	fresh := s.adopt(old)
 	if err := ready(ctx, fresh, or(spec.Health.Deadline, defaultDeadline)); err != nil {

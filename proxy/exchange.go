@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 	"towline/proxy/message"
@@ -98,7 +99,7 @@ func (x *exchange) page(status int, html string, extra ...message.Field) error {
 	h.Fields = append(h.Fields,
 		message.Field{Name: "Content-Type", Value: "text/html; charset=utf-8"},
 		message.Field{Name: "Cache-Control", Value: "no-store"})
-	if status == 503 {
+	if status == 503 && !slices.ContainsFunc(extra, func(f message.Field) bool { return f.Name == "Retry-After" }) {
 		h.Fields = append(h.Fields, message.Field{Name: "Retry-After", Value: "5"})
 	}
 	h.Fields = append(h.Fields, extra...)

@@ -30,6 +30,7 @@ var advice = map[int]string{
 	403: "This address may not be visited from where you are.",
 	404: "No app is served at this address.",
 	413: "What you sent is larger than the app accepts.",
+	429: "Too many wrong passwords came from your address. Please try again in a moment.",
 	502: "The app did not answer. Please try again in a moment.",
 	503: "The app is not available right now. Please try again in a moment.",
 	504: "The app took too long to answer. Please try again in a moment.",

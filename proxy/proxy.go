@@ -140,7 +140,7 @@ func (p *Proxy) restore() {
 			continue
 		}
 		e := p.entry(spec.Name)
-		s.shared = e.shared
+		s.share(e.shared)
 		for _, t := range spec.Targets {
 			s.take(newTarget(t, spec.Health))
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -52,8 +53,10 @@ func (x *exchange) route() error {
 			return x.redirect(x.scheme() + "://" + x.p.withPort(to) + x.req.Target)
 		}
 	}
-	if s.auth != nil && !s.auth.allows(x.req) {
-		return x.page(401, x.errorPage(401), message.Field{Name: "WWW-Authenticate", Value: `Basic realm="` + s.spec.Name + `", charset="UTF-8"`})
+	if s.auth != nil {
+		if v := s.auth.allows(x.req, x.clientAddr()); !v.right {
+			return x.unauthorized(v)
+		}
 	}
 	if o.Prefix != "" && x.req.Upgrade == "" && !strings.HasPrefix(x.req.Target, o.Prefix) {
 		return x.fail(404, "path-not-served")
@@ -70,6 +73,21 @@ func (x *exchange) route() error {
 	x.inside = &s.gate
 	defer x.leaveGate()
 	return x.forward(name)
+}
+
+// unauthorized asks for other credentials, or for patience.
+func (x *exchange) unauthorized(v verdict) error {
+	if v.retry == 0 {
+		realm := `Basic realm="` + x.service.spec.Name + `", charset="UTF-8"`
+		return x.page(401, x.errorPage(401), message.Field{Name: "WWW-Authenticate", Value: realm})
+	}
+	status := 429
+	x.fault = "too-many-guesses"
+	if v.busy {
+		status, x.fault = 503, "too-many-logins"
+	}
+	seconds := int(math.Ceil(v.retry.Seconds()))
+	return x.page(status, defaultPage(status), message.Field{Name: "Retry-After", Value: strconv.Itoa(seconds)})
 }
 
 // leaveGate lets a pause go on; a WebSocket calls it once it is a tunnel.

@@ -40,9 +40,17 @@ type service struct {
 
 // shared is what a service keeps across deploys.
 type shared struct {
-	gate  gate
-	log   *accessLog
-	stats stats
+	gate    gate
+	guesses guesses
+	log     *accessLog
+	stats   stats
+}
+
+func (s *service) share(with *shared) {
+	s.shared = with
+	if s.auth != nil {
+		s.auth.guesses = &with.guesses
+	}
 }
 
 // hosts are all names that lead here, those of redirects included.
