@@ -101,8 +101,7 @@ func (d *Daemon) planAttach(ctx context.Context, req AttachRequest) (addon Addon
 	for _, v := range vars {
 		at.Vars = append(at.Vars, v.Name)
 		if _, taken := app.Config[v.Name]; taken {
-			return addon, at, nil, Errorf(Conflict, "%s has a config var %s already", app.Name, v.Name).
-				WithHint("give the add-on's vars a prefix of their own: towline addons:attach %s --as CACHE -a %s", addon.Name, app.Name)
+			return addon, at, nil, d.varTaken(ctx, app.Name, v.Name)
 		}
 	}
 	return addon, at, vars, nil

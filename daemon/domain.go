@@ -58,6 +58,9 @@ func (d *Daemon) AddDomain(ctx context.Context, app, member, host string) error 
 func (d *Daemon) RemoveDomain(ctx context.Context, app, member, host string) error {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	return d.changeDomains(ctx, app, func(tx Tx) error {
+		if host == app+"."+d.Domain {
+			return Errorf(Conflict, "%s is the app's own name and always leads to it", host).WithHint("towline maintenance:on -a %s keeps visitors out", app)
+		}
 		err := tx.DeleteDomain(app, host)
 		if isKind(err, NotFound) {
 			return Errorf(NotFound, "%s has no domain %q", app, clip(host)).WithHint("towline domains -a %s", app)

@@ -137,11 +137,24 @@ func (d *Daemon) planAddon(ctx context.Context, req *ProvisionRequest) (Addon, e
 	}
 	for _, v := range spec.Vars(req.Prefix) {
 		if _, taken := app.Config[v.Name]; taken {
-			return Addon{}, Errorf(Conflict, "%s has a config var %s already", req.App, v.Name).
-				WithHint("give the add-on's vars a prefix of their own: --as CACHE; or towline config:unset %s -a %s", v.Name, req.App)
+			return Addon{}, d.varTaken(ctx, req.App, v.Name)
 		}
 	}
 	return addon, nil
+}
+
+// varTaken refuses an add-on whose config var the app has already.
+func (d *Daemon) varTaken(ctx context.Context, app, name string) error {
+	owner, err := d.AddonVars(ctx, app)
+	if err != nil {
+		return err
+	}
+	if addon := owner[name]; addon != "" {
+		return Errorf(Conflict, "%s has the config var %s of %s already", app, name, addon).
+			WithHint("give the second add-on's config vars a prefix of their own, like --as CACHE")
+	}
+	return Errorf(Conflict, "%s has a config var %s already", app, name).
+		WithHint("give the add-on's config vars a prefix of their own, like --as CACHE; or towline config:unset %s -a %s", name, app)
 }
 
 // nameAddon checks the name asked for, or finds a free one: the service and the app.

@@ -142,8 +142,8 @@ func (in invocation) verb() string {
 		return "help"
 	}
 	if len(in.words) > 1 {
-		switch v := in.words[0] + ":" + in.words[1]; v {
-		case "git:remote", "addons:console", "addons:forward", "ps:exec", "config:edit", "backups:download":
+		switch v := in.words[0] + ":" + in.words[1]; {
+		case v == "git:remote", v == "addons:forward", v == "backups:download", programs[v], confirms[v]:
 			return v
 		}
 	}

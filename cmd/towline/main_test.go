@@ -115,3 +115,15 @@ func TestSSHArgs(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestWantsTerminal(t *testing.T) {
+	for line, want := range map[string]bool{
+		"run bash": true, "run --no-tty bash": false, "addons console redis-shop": true, "ps": false,
+		"apps:destroy -a shop": true, "apps destroy -a shop": true, "apps:destroy -a shop --confirm shop": false, "apps:destroy -a shop -c shop": false,
+		"backups:restore latest": true, "backups:restore latest --json": false, "releases:rollback -a shop --with-data": true,
+	} {
+		if got := wantsTerminal(strings.Fields(line)); got != want {
+			t.Errorf("%q: %v", line, got)
+		}
+	}
+}

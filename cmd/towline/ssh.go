@@ -29,14 +29,30 @@ func execSSH(t target, words []string) int {
 	return 1
 }
 
-// wantsTerminal tells whether the command may start a program that uses one.
+// wantsTerminal tells whether the command may start a program that uses one, or ask for a
+// name to be typed.
 func wantsTerminal(words []string) bool {
-	switch (invocation{words: words}).verb() {
-	case "run", "addons:console", "ps:exec", "config:edit":
+	verb := (invocation{words: words}).verb()
+	switch {
+	case programs[verb]:
 		return !slices.Contains(words, "--no-tty")
+	case confirms[verb]:
+		return !slices.ContainsFunc(words, func(w string) bool {
+			return w == "--json" || strings.HasPrefix(w, "-c") || strings.HasPrefix(w, "--confirm")
+		})
 	}
 	return false
 }
+
+// programs are the commands that start a program at the user's terminal; confirms are
+// those that have a name typed before they change something for good.
+var (
+	programs = map[string]bool{"run": true, "addons:console": true, "ps:exec": true, "config:edit": true}
+	confirms = map[string]bool{
+		"apps:destroy": true, "destroy": true, "addons:destroy": true, "backups:restore": true, "backups:delete": true,
+		"releases:rollback": true, "rollback": true, "members:remove": true, "keys:remove": true,
+	}
+)
 
 // sshArgs is ssh's command line. The app goes before the command as TOWLINE_APP=APP,
 // the one word that towline-shell takes for itself: it is a default that the

@@ -30,6 +30,9 @@ func addonCommands() []*Command {
 		{Name: "addons:info", Args: "ADDON", Summary: "show an add-on", Min: 1, Max: 1, On: on(theAddonSeen()), Run: runAddonInfo},
 		{Name: "addons:destroy", Args: "ADDON", Summary: "destroy an add-on and its data", Min: 1, Max: 1, On: on(theAddon(daemon.Manage)),
 			Confirm: func(call *Call) string { return call.Args[0] }, Run: runAddonDestroy,
+			Effect: func(call *Call) string {
+				return "this destroys " + call.Args[0] + " and its data for good, for every app it is attached to; its backups stay"
+			},
 			Flags: appToo},
 		{Name: "addons:attach", Args: "ADDON", Summary: "let another app use an add-on", Min: 1, Max: 1,
 			On: on(theApp(daemon.Operate), theAddon(daemon.Operate)), Run: runAddonAttach,

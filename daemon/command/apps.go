@@ -20,6 +20,9 @@ func appCommands() []*Command {
 		{Name: "apps:destroy", Summary: "destroy an app", On: on(theApp(daemon.Manage)),
 			Help:    "Add-ons hold data and must be destroyed first.",
 			Confirm: func(call *Call) string { return call.App },
+			Effect: func(call *Call) string {
+				return "this destroys " + call.App + " for good: its repository, releases, config vars, domains and logs"
+			},
 			Run: func(ctx context.Context, call *Call) error {
 				if err := call.Daemon.DestroyApp(ctx, call.App, call.Member, call.Stderr); err != nil {
 					return err

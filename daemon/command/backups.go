@@ -26,7 +26,7 @@ func backupCommands() []*Command {
 				"  towline backups:restore BACKUP --confirm ADDON\n" +
 				"  towline backups:restore BACKUP --to OTHER --confirm OTHER\n" +
 				"  towline backups:restore --dump --to ADDON --confirm ADDON < my.dump",
-			Confirm: restoreConfirm, Run: runBackupRestore, Flags: func(f *pflag.FlagSet) {
+			Confirm: restoreConfirm, Effect: restoreEffect, Exists: restoreExists, Run: runBackupRestore, Flags: func(f *pflag.FlagSet) {
 				appNotNeeded(f)
 				f.String("to", "", "the add-on to restore into; default: the backup's own")
 				f.Bool("dump", false, "read a dump from the standard input")
@@ -37,7 +37,7 @@ func backupCommands() []*Command {
 			Help: "Checks the sums, unpacks it and starts a throwaway container on it.", Run: runBackupVerify, Flags: appNotNeeded},
 		{Name: "backups:info", Args: "BACKUP", Summary: "show a backup", Min: 1, Max: 1, On: on(theBackup(daemon.View)), Run: runBackupInfo, Flags: appNotNeeded},
 		{Name: "backups:delete", Args: "BACKUP", Summary: "delete a backup", Min: 1, Max: 1, On: on(theBackup(daemon.Manage)),
-			Confirm: func(call *Call) string { return call.Args[0] }, Run: runBackupDelete, Flags: appNotNeeded},
+			Confirm: func(call *Call) string { return call.Backup.ID }, Run: runBackupDelete, Flags: appNotNeeded},
 		{Name: "backups:schedule", Args: `ADDON "MIN HOUR DAY MONTH WEEKDAY"`, Summary: "take backups at set times", Min: 2, Max: 6, On: on(theAddon(daemon.Operate)),
 			Help: "Replaces the add-on's schedule. Of each of the last so many days, weeks and months the\n" +
 				"newest good backup is kept; the last good one is never deleted.\n\n" +
@@ -70,10 +70,29 @@ func restoreConfirm(call *Call) string {
 	if to, _ := call.Flags.GetString("to"); to != "" {
 		return to
 	}
-	if len(call.Args) == 0 {
-		return "ADDON" // which the command then asks for
+	return call.Backup.Addon
+}
+
+func restoreEffect(call *Call) string {
+	from := "a dump"
+	if call.Backup.ID != "" {
+		from = call.Backup.ID
 	}
-	return daemon.BackupAddon(call.Args[0])
+	return "this replaces the data of " + restoreConfirm(call) + " by that of " + from + "; the data of before is kept as a backup"
+}
+
+// restoreExists refuses what is no restore at all.
+func restoreExists(_ context.Context, call *Call) error {
+	to, _ := call.Flags.GetString("to")
+	switch dump, _ := call.Flags.GetBool("dump"); {
+	case dump && (to == "" || len(call.Args) > 0):
+		return daemon.Errorf(daemon.Invalid, "a dump needs --to ADDON, and no backup").WithHint("towline backups:restore --dump --to ADDON --confirm ADDON < my.dump")
+	case dump && call.Terminal:
+		return daemon.Errorf(daemon.Invalid, "the dump is read from the standard input, which is a terminal").WithHint("add: < my.dump")
+	case !dump && len(call.Args) == 0:
+		return daemon.Errorf(daemon.Invalid, "backups:restore needs BACKUP").WithHint("towline backups lists them")
+	}
+	return nil
 }
 
 func runBackups(ctx context.Context, call *Call) error {
@@ -136,16 +155,9 @@ func runBackupRestore(ctx context.Context, call *Call) error {
 	to, _ := call.Flags.GetString("to")
 	dump, _ := call.Flags.GetBool("dump")
 	req := daemon.RestoreRequest{To: to, Member: call.Member}
-	switch {
-	case dump && (to == "" || len(call.Args) > 0):
-		return daemon.Errorf(daemon.Invalid, "a dump needs --to ADDON, and no backup").WithHint("towline backups:restore --dump --to ADDON --confirm ADDON < my.dump")
-	case dump && call.Terminal:
-		return daemon.Errorf(daemon.Invalid, "the dump is read from the standard input, which is a terminal").WithHint("add: < my.dump")
-	case !dump && len(call.Args) == 0:
-		return daemon.Errorf(daemon.Invalid, "backups:restore needs BACKUP").WithHint("towline backups lists them")
-	case dump:
+	if dump {
 		req.Dump = call.Stdin
-	default:
+	} else {
 		req.Backup = call.Backup.ID
 	}
 	addon, err := call.Daemon.Restore(ctx, req, call.Stderr)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -26,8 +25,12 @@ type Command struct {
 	Min     int    // positional arguments
 	Max     int    // -1: no limit
 	On      []Subject
-	// Confirm: destroys what can't be had back, so the name must be typed twice.
+	// Confirm is the name that must be typed twice before the command runs; empty: none.
+	// Effect says what it will do; nil: it destroys what is named. Exists fails if there is
+	// nothing to confirm, where the subjects do not tell.
 	Confirm func(*Call) string
+	Effect  func(*Call) string
+	Exists  func(context.Context, *Call) error
 	// Rest: everything after the first word is the command's, flags included.
 	Rest bool
 	// Stream: its output is a program's, or a file, and never JSON.
@@ -137,7 +140,7 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	if err := call.authorize(ctx, c); err != nil {
 		return err
 	}
-	if err := call.confirm(c); err != nil {
+	if err := call.confirm(ctx, c); err != nil {
 		return err
 	}
 	return c.Run(daemon.TellWaits(ctx, call.Stderr), call)
@@ -171,14 +174,13 @@ func (t *Table) find(words []string) (*Command, []string, error) {
 			return c, words[2:], nil
 		}
 	}
-	if c := t.commands[words[0]]; c != nil {
+	if c := t.commands[words[0]]; c != nil && !t.mistyped(c, words) {
 		return c, words[1:], nil
 	}
-	err := daemon.Errorf(daemon.Invalid, "there is no command %q", clip(words[0])).WithHint("towline help lists them all")
-	if near := t.nearest(words[0]); near != "" {
-		err = err.WithHint("did you mean %s? towline help lists all commands", near)
+	if name := aliases[words[0]]; name != "" {
+		return t.commands[name], words[1:], nil
 	}
-	return nil, nil, err
+	return nil, nil, daemon.Errorf(daemon.Invalid, "there is no command %q", clip(t.meant(words))).WithHint("%s", t.suggest(words))
 }
 
 // parse reads flags and counts arguments. help tells that it was asked for.
@@ -194,7 +196,7 @@ func (call *Call) parse(c *Command, words []string) (help bool, err error) {
 		f.StringVarP(&call.App, "app", "a", call.App, "the app")
 	}
 	if c.Confirm != nil {
-		f.String("confirm", "", "the name, typed again")
+		f.StringP("confirm", "c", "", "the name, typed again")
 	}
 	if c.Flags != nil {
 		c.Flags(f)
@@ -233,21 +235,6 @@ func appFirst(words []string) []string {
 	return words
 }
 
-// confirm fails unless the name of what is to be destroyed was typed twice.
-func (call *Call) confirm(c *Command) error {
-	if c.Confirm != nil {
-		want := c.Confirm(call)
-		if got, _ := call.Flags.GetString("confirm"); got != want {
-			if got != "" {
-				return daemon.Errorf(daemon.Invalid, "--confirm %s does not match %s", clip(got), want).WithHint("nothing was changed")
-			}
-			return daemon.Errorf(daemon.Invalid, "this destroys %s and can't be undone", want).
-				WithHint("to go on, add: --confirm %s", want)
-		}
-	}
-	return nil
-}
-
 func usageError(c *Command, format string, args ...any) *daemon.Error {
 	return daemon.Errorf(daemon.Invalid, format, args...).WithHint("usage: %s", usage(c))
 }
@@ -277,43 +264,6 @@ func exitCode(err error) int {
 		return exitCodes[e.Kind]
 	}
 	return 1
-}
-
-// nearest is the command whose name is most like the word, if any is.
-func (t *Table) nearest(word string) string {
-	best, bestDistance := "", 1+len(word)/3
-	for _, name := range slices.Sorted(maps.Keys(t.commands)) {
-		if t.commands[name].Hidden {
-			continue
-		}
-		if d := distance(word, name); d <= bestDistance {
-			best, bestDistance = name, d-1
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	if len(a) > 40 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		last := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			last, row[j] = row[j], min(row[j]+1, row[j-1]+1, last+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 func clip(s string) string {

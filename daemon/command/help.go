@@ -93,7 +93,7 @@ func printHelp(w io.Writer, c *Command) {
 		f.StringP("app", "a", "", "the app")
 	}
 	if c.Confirm != nil {
-		f.String("confirm", "", "the name, typed again")
+		f.StringP("confirm", "c", "", "the name, typed again")
 	}
 	if c.Flags != nil {
 		c.Flags(f)

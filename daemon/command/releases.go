@@ -36,6 +36,15 @@ func releaseCommands() []*Command {
 				}
 				return ""
 			},
+			Effect: func(call *Call) string {
+				return "this takes " + call.App + " back with the data of its add-ons; the data of now is kept as backups"
+			},
+			Exists: func(ctx context.Context, call *Call) (err error) {
+				if data, _ := call.Flags.GetBool("with-data"); data {
+					_, err = call.release(ctx)
+				}
+				return err
+			},
 			Flags: func(f *pflag.FlagSet) { f.Bool("with-data", false, "the data of the app's add-ons goes back too") }},
 	}
 }

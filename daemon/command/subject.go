@@ -84,10 +84,16 @@ func addonsOfApp(p daemon.Permission) Subject {
 	}}
 }
 
-// theBackup is the backup that the first argument names, if there is one. It is in
-// Call.Backup then.
+// theBackup is the backup that the first argument names, if there is one: by its ID, the
+// beginning of it, or as latest. It is in Call.Backup then.
 func theBackup(p daemon.Permission) Subject {
-	return Subject{Of: Backup, Needs: p, names: firstArgument}
+	return Subject{Of: Backup, Needs: p, names: func(ctx context.Context, call *Call) ([]string, error) {
+		if len(call.Args) == 0 {
+			return nil, nil
+		}
+		id, err := call.Daemon.BackupNamed(ctx, call.Member, call.Args[0])
+		return []string{id}, err
+	}}
 }
 
 // when restricts a subject to calls with a flag that is set.
