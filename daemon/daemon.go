@@ -56,13 +56,17 @@ type Daemon struct {
 	background sync.WaitGroup
 	closing    context.Context
 	close      context.CancelCauseFunc
-	closeGrace time.Duration
-	pauseWait  time.Duration
+	attempts   attempts
+
+	// Bounds, which tests shorten.
+	closeGrace, recoverPatience, startPatience, slotPatience time.Duration
+	pauseWait                                                time.Duration
 }
 
 // New returns a Daemon. Call Reconcile before its first use and Close after its last.
 func New(o Options) *Daemon {
-	d := &Daemon{Options: o, closeGrace: closeGrace, pauseWait: pauseWait}
+	d := &Daemon{Options: o, closeGrace: closeGrace, pauseWait: pauseWait,
+		recoverPatience: recoverPatience, startPatience: startPatience, slotPatience: slotPatience}
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
 	d.supervisor.reviving = map[string]int{}

@@ -273,7 +273,7 @@ func (d *Daemon) removeAddon(ctx context.Context, op *operation, name string) er
 }
 
 // recoverProvision: before the add-on was attached nothing of it stays; after that it
-// stays, and the app gets its vars.
+// stays, and the app gets its vars. Both are locked.
 func (d *Daemon) recoverProvision(ctx context.Context, op *operation) error {
 	if op.Step == "create" {
 		return d.removeAddon(ctx, op, op.Subject)
@@ -282,11 +282,6 @@ func (d *Daemon) recoverProvision(ctx context.Context, op *operation) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := d.lockApp(ctx, data.App, nil)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	addon, err := d.Addon(ctx, op.Subject)
 	if err != nil {
 		return err

@@ -13,7 +13,8 @@ import (
 // Reconcile makes the world agree with the state: at start, before anything else. It
 // reads the journal and finishes or undoes what a crash cut short, removes what
 // belongs to nothing, and starts what should run: add-ons first, then apps. What
-// fails for one app is logged and does not hold up another.
+// fails for one app is logged and does not hold up another: see recovery.go, start.go and
+// attempts.go.
 func (d *Daemon) Reconcile(ctx context.Context) error {
 	if _, err := d.Engine.Ping(ctx); err != nil {
 		return err
@@ -22,37 +23,23 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	if err := d.syncKeys(ctx); err != nil {
 		return err
 	}
-	if err := d.recoverChecks(ctx); err != nil {
+	d.attempts.open(d.Dir)
+	if err := try("a recovery", func() error { return d.recoverChecks(ctx) }); err != nil {
 		d.Log.Error("remove what a check of a plugin left", "err", err)
 	}
-	ops, err := read(ctx, d, Tx.Operations)
+	if err := os.RemoveAll(filepath.Join(d.Dir, "work")); err != nil {
+		d.Log.Error("remove working directories", "err", err)
+	}
+	r, err := d.recoverAll(ctx)
 	if err != nil {
 		return err
 	}
-	// What is made of other operations comes after them.
-	slices.SortStableFunc(ops, func(a, b Operation) int {
-		switch last := b.Kind == opRollback; {
-		case last == (a.Kind == opRollback):
-			return 0
-		case last:
-			return -1
-		}
-		return 1
-	})
-	for _, o := range ops {
-		d.Log.Info("finishing or undoing what was cut short", "kind", o.Kind, "subject", o.Subject, "step", o.Step)
-		err := try("a recovery", func() error { return d.recover(ctx, &operation{d: d, Operation: o}) })
-		if err != nil {
-			d.Log.Error("recover", "kind", o.Kind, "subject", o.Subject, "step", o.Step, "err", err)
-		}
-	}
-	if err := os.RemoveAll(filepath.Join(d.Dir, "work")); err != nil {
+	if err := d.removeOrphans(ctx, r.busy()); isAway(err) {
 		return err
+	} else if err != nil {
+		d.Log.Error("remove what belongs to nothing; the next start tries again", "err", err)
 	}
-	if err := d.removeOrphans(ctx); err != nil {
-		return err
-	}
-	return d.startAll(ctx)
+	return d.startAll(ctx, r.busy())
 }
 
 // recover brings one operation to its one allowed outcome. It may be cut short too,
@@ -168,8 +155,8 @@ func (d *Daemon) serves(ctx context.Context, op *operation) (bool, error) {
 }
 
 // removeOrphans removes this installation's containers, networks, volumes and routes
-// that belong to no app and no add-on.
-func (d *Daemon) removeOrphans(ctx context.Context) error {
+// that belong to no app and no add-on. Those of busy ones, which are being recovered, stay.
+func (d *Daemon) removeOrphans(ctx context.Context, busy map[string]<-chan struct{}) error {
 	apps, addons, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	err := d.Store.View(ctx, func(tx Tx) error {
 		as, err := tx.Apps()
@@ -194,6 +181,9 @@ func (d *Daemon) removeOrphans(ctx context.Context) error {
 	}
 	orphan := func(labels map[string]string) bool {
 		app, addon := labels[labelApp], labels[labelAddon]
+		if busy["app:"+app] != nil || busy["addon:"+addon] != nil {
+			return false
+		}
 		return app != "" && !apps[app] || addon != "" && !addons[addon] || labels[labelKind] == kindProof ||
 			labels[labelKind] == kindRelease || labels[labelKind] == kindRun
 	}
@@ -212,7 +202,7 @@ func (d *Daemon) removeOrphans(ctx context.Context) error {
 	}
 	routes, rerr := d.Router.Routes(ctx)
 	for _, r := range routes {
-		if !apps[r.App] && !pages[r.App] {
+		if !apps[r.App] && !pages[r.App] && busy["app:"+r.App] == nil {
 			rerr = errors.Join(rerr, d.Router.Remove(ctx, r.App))
 		}
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,8 @@ const (
 	// never becomes ready must not keep the daemon from its users.
 	startPatience = 10 * time.Second
 	startsAtOnce  = 4 // add-ons and apps
+	// slotPatience is how long one of them keeps the next from its start.
+	slotPatience = 30 * time.Second
 )
 
 // starts is the bringing up of all that should run, at the daemon's start.
@@ -25,8 +28,10 @@ type starts struct {
 
 // startAll starts every add-on, and every app once those attached to it have had their
 // first attempt: after a reboot, everything. It goes on in the background when that
-// takes long, and for as long as something does not start.
-func (d *Daemon) startAll(ctx context.Context) error {
+// takes long, and for as long as something does not start. Those that are still being
+// recovered come after that, and nobody waits for them; those that the daemon went down
+// with come last, one by one.
+func (d *Daemon) startAll(ctx context.Context, busy map[string]<-chan struct{}) error {
 	var addons []Addon
 	var apps []App
 	var attached []AddonAttachment
@@ -42,63 +47,119 @@ func (d *Daemon) startAll(ctx context.Context) error {
 	}
 	s := &starts{d: d, slots: make(chan struct{}, startsAtOnce)}
 	tried := map[string]<-chan struct{}{} // by add-on
+	var wave []*launch
 	for _, a := range addons {
-		tried[a.Name] = s.launch(nil, func(ctx context.Context) error { return d.startAddon(ctx, a.Name) },
-			func(err error, wait time.Duration) {
+		l := &launch{
+			name: "addon:" + a.Name, recovery: busy["addon:"+a.Name], tried: make(chan struct{}),
+			start: func(ctx context.Context) error { return d.startAddon(ctx, a.Name) },
+			failed: func(err error, wait time.Duration) {
 				d.sayAddon(d.closing, a.Name, "start: %v; trying again in %s", err, wait)
-			})
+			},
+			barred: func() { d.sayAddon(d.closing, a.Name, "%s; towline addons:restart %s tries again", barredText, a.Name) },
+		}
+		tried[a.Name], wave = l.tried, append(wave, l)
 	}
 	for _, app := range apps {
-		var after []<-chan struct{}
-		for _, at := range attached {
-			if at.App == app.Name {
-				after = append(after, tried[at.Addon])
-			}
-		}
-		s.launch(after, func(ctx context.Context) error { return d.converge(ctx, app.Name) },
-			func(err error, wait time.Duration) {
+		l := &launch{
+			name: "app:" + app.Name, recovery: busy["app:"+app.Name], tried: make(chan struct{}),
+			start: func(ctx context.Context) error { return d.converge(ctx, app.Name) },
+			failed: func(err error, wait time.Duration) {
 				d.Log.Error("start app", "app", app.Name, "err", err, "again in", wait)
 				d.Logs.Write(app.Name, "system", "start", err.Error()+"; trying again in "+wait.String())
-			})
+			},
+			barred: func() {
+				d.Log.Error(barredText, "app", app.Name)
+				d.Logs.Write(app.Name, "system", "start", barredText+"; towline ps:restart -a "+app.Name+" tries again")
+			},
+		}
+		for _, at := range attached {
+			if at.App == app.Name {
+				l.after = append(l.after, tried[at.Addon])
+			}
+		}
+		wave = append(wave, l)
 	}
+	s.launchAll(wave)
 	go func() { s.first.Wait(); close(d.started) }()
+	timer := time.NewTimer(d.startPatience)
+	defer timer.Stop()
 	select {
 	case <-d.started:
 		return nil
-	case <-time.After(startPatience):
+	case <-timer.C:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// launch calls start in the background until it succeeds, with back-off. tried is
-// closed after the first attempt, which comes when all of after are.
-func (s *starts) launch(after []<-chan struct{}, start func(context.Context) error, failed func(error, time.Duration)) (tried <-chan struct{}) {
-	first := make(chan struct{})
+const barredText = "towlined went down twice as it started this, and goes on without it"
+
+// launch is the start of one app or add-on.
+type launch struct {
+	name     string
+	after    []<-chan struct{} // the first attempt comes when all are closed
+	recovery <-chan struct{}   // not nil: the same, and nobody waits for the first attempt
+	tried    chan struct{}     // closed after the first attempt
+	start    func(context.Context) error
+	failed   func(err error, again time.Duration)
+	barred   func() // it must not be tried
+}
+
+// launchAll launches all. Suspects, and what is attached to one, wait for the first attempt
+// of each other, and then for one another.
+func (s *starts) launchAll(all []*launch) {
+	var before, suspect []<-chan struct{}
+	var last []*launch
+	for _, l := range all {
+		if s.d.attempts.suspect(l.name) || slices.ContainsFunc(l.after, func(c <-chan struct{}) bool { return slices.Contains(suspect, c) }) {
+			suspect, last = append(suspect, l.tried), append(last, l)
+			continue
+		}
+		if l.recovery == nil {
+			before = append(before, l.tried)
+		}
+		s.launch(l)
+	}
+	for _, l := range last {
+		l.after = append(l.after, before...)
+		if l.recovery == nil {
+			before = append(before, l.tried)
+		}
+		s.launch(l)
+	}
+}
+
+// launch calls start in the background until it succeeds, with back-off.
+func (s *starts) launch(l *launch) {
 	s.first.Add(1)
+	ended := sync.OnceFunc(s.first.Done)
+	if l.recovery != nil {
+		ended()
+		l.after = append(l.after, l.recovery)
+	}
 	s.d.goBackground(func(ctx context.Context) {
-		ended := sync.OnceFunc(func() { close(first); s.first.Done() })
-		defer ended()
-		for _, c := range after {
+		tried := sync.OnceFunc(func() { close(l.tried); ended() })
+		defer tried()
+		for _, c := range l.after {
 			select {
 			case <-c:
 			case <-ctx.Done():
+				return
 			}
 		}
 		for wait := time.Second; ; wait = min(2*wait, maxBackoff) {
-			select {
-			case s.slots <- struct{}{}:
-			case <-ctx.Done():
+			release, ok := s.slot(ctx)
+			if !ok {
 				return
 			}
-			err := try("the start of an app or add-on", func() error { return start(ctx) })
-			<-s.slots
-			if err == nil || ctx.Err() != nil {
+			err, barred := s.attempt(ctx, l)
+			release()
+			if barred || err == nil || ctx.Err() != nil {
 				return
 			}
-			failed(err, wait)
-			ended()
+			l.failed(err, wait)
+			tried()
 			select {
 			case <-time.After(wait):
 			case <-ctx.Done():
@@ -106,7 +167,28 @@ func (s *starts) launch(after []<-chan struct{}, start func(context.Context) err
 			}
 		}
 	})
-	return first
+}
+
+// slot waits for one. Who takes long gives it back before release is called.
+func (s *starts) slot(ctx context.Context) (release func(), ok bool) {
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	giveBack := sync.OnceFunc(func() { <-s.slots })
+	timer := time.AfterFunc(s.d.slotPatience, giveBack)
+	return func() { timer.Stop(); giveBack() }, true
+}
+
+func (s *starts) attempt(ctx context.Context, l *launch) (err error, barred bool) {
+	ended, ok := s.d.attempts.begin(l.name)
+	if !ok {
+		l.barred()
+		return nil, true
+	}
+	defer ended()
+	return try("the start of an app or add-on", func() error { return l.start(ctx) }), false
 }
 
 // startAddon starts an add-on that should be running, and waits for its probe. One that
