@@ -59,14 +59,14 @@ type Daemon struct {
 	attempts   attempts
 
 	// Bounds, which tests shorten.
-	closeGrace, recoverPatience, startPatience, slotPatience time.Duration
-	pauseWait                                                time.Duration
+	closeGrace, recoverPatience, startPatience, slotPatience, actionLimit time.Duration
+	pauseWait                                                             time.Duration
 }
 
 // New returns a Daemon. Call Reconcile before its first use and Close after its last.
 func New(o Options) *Daemon {
 	d := &Daemon{Options: o, closeGrace: closeGrace, pauseWait: pauseWait,
-		recoverPatience: recoverPatience, startPatience: startPatience, slotPatience: slotPatience}
+		recoverPatience: recoverPatience, startPatience: startPatience, slotPatience: slotPatience, actionLimit: actionLimit}
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
 	d.supervisor.reviving = map[string]int{}

@@ -12,3 +12,6 @@ func (d *Daemon) SetPauseWait(wait time.Duration) { d.pauseWait = wait }
 func (d *Daemon) SetPatience(patience time.Duration) {
 	d.recoverPatience, d.startPatience, d.slotPatience = patience, patience, patience
 }
+
+// SetActionLimit shortens what a command in an add-on's container may take.
+func (d *Daemon) SetActionLimit(limit time.Duration) { d.actionLimit = limit }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"towline/daemon"
 )
@@ -100,4 +102,48 @@ func activities(t *testing.T, d *daemon.Daemon) string {
 		t.Fatal(err)
 	}
 	return strings.Join(texts, "\n")
+}
+
+// A command in an add-on that never ends is given up, and what it was part of is undone.
+func TestActionHangs(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	d.SetActionLimit(10 * time.Millisecond)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
+	ready(t, d, n, "cache", "shop")
+	n.setHook(func(ctx context.Context, call, _ string) error {
+		if call == "exec" {
+			return hangs(ctx)
+		}
+		return nil
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- d.RotateAddon(context.Background(), "cache", "", nil) }()
+	if err := within(t, ended, "the rotation"); kindOf(err) != daemon.Failed || !strings.Contains(err.Error(), "did not end within") {
+		t.Errorf("got %v", err)
+	}
+	if ops := operations(t, d); len(ops) > 0 {
+		t.Errorf("left in the journal: %+v", ops)
+	}
+}
+
+// Podman's service is away from the middle of a change on: what was before comes back as
+// soon as Podman does.
+func TestPodmanComesBack(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
+	var calls atomic.Int32
+	n.setHook(func(_ context.Context, call, _ string) error {
+		if (call == "start" || call == "remove") && calls.Add(1) <= 3 {
+			return daemon.Errorf(daemon.Unavailable, "podman does not answer")
+		}
+		return nil
+	})
+	if err := d.Restart(t.Context(), "shop", "", "", nil); err == nil {
+		t.Error("no error")
+	}
+	if list, _ := n.ContainerList(t.Context(), nil); len(list) > 0 || len(operations(t, d)) > 0 {
+		t.Errorf("left: %+v, %+v", list, operations(t, d))
+	}
 }

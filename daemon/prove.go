@@ -175,6 +175,8 @@ func (d *Daemon) export(ctx context.Context, c ContainerSpec, spec plugins.Spec,
 // transfer runs an export or an import: in the running container, or in one of its own
 // in its place.
 func (d *Daemon) transfer(ctx context.Context, c ContainerSpec, t plugins.Transfer, s Streams) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, transferLimit, Errorf(Failed, "it took more than %s", transferLimit))
+	defer cancel()
 	var stderr bytes.Buffer
 	s.Stderr = &limited{w: &stderr, left: 64 << 10}
 	if s.Stdout == nil {
@@ -228,11 +230,24 @@ func lastLine(text string) string {
 	return clip(lines[len(lines)-1])
 }
 
+const (
+	// actionLimit bounds what a manifest has run in a container: a verification may count
+	// much.
+	actionLimit = time.Hour
+	// transferLimit bounds an export or an import.
+	transferLimit = 12 * time.Hour
+)
+
 // execIn runs a manifest's action in a container and returns what it wrote.
 func (d *Daemon) execIn(ctx context.Context, container string, a plugins.Action) (string, error) {
+	limited, cancel := context.WithTimeout(ctx, d.actionLimit)
+	defer cancel()
 	var stdout, stderr bytes.Buffer
 	exec := ExecSpec{Command: a.Command, Env: a.Env}
-	code, err := d.Engine.Exec(ctx, container, exec, Streams{Stdout: &stdout, Stderr: &stderr})
+	code, err := d.Engine.Exec(limited, container, exec, Streams{Stdout: &stdout, Stderr: &stderr})
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return "", Errorf(Failed, "%s did not end within %s", a.Command[0], d.actionLimit)
+	}
 	if err == nil && code != 0 {
 		err = fmt.Errorf("%s exited with code %d: %s", a.Command[0], code, clip(strings.TrimSpace(stderr.String())))
 	}
