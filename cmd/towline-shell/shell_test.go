@@ -90,6 +90,41 @@ func TestHangup(t *testing.T) {
 	}
 }
 
+// An upload whose connection dies is no upload that ended: half a dump must not pass for
+// a whole one.
+func TestUploadHangup(t *testing.T) {
+	h := newHost(t)
+	for range 10 {
+		cmd := exec.Command("ssh", append(h.sshArgs(), h.user+"@127.0.0.1", "upload")...)
+		stdin, err := cmd.StdinPipe()
+		check(t, err)
+		stdout, err := cmd.StdoutPipe()
+		check(t, err)
+		check(t, cmd.Start())
+		_, err = stdin.Write([]byte("half"))
+		check(t, err)
+		_, err = io.ReadFull(stdout, make([]byte, len("coming")))
+		check(t, err)
+		check(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		select {
+		case err := <-h.causes:
+			if err != socket.ErrHangup {
+				t.Errorf("the upload ended with %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("the upload never ended")
+		}
+	}
+	// One that ended is one.
+	if out, errs, code := h.ssh(strings.NewReader("half and half"), "upload"); code != 0 {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if err := <-h.causes; err != nil {
+		t.Errorf("a whole upload ended with %v", err)
+	}
+}
+
 func TestTerminal(t *testing.T) {
 	h := newHost(t)
 	cmd := exec.Command("ssh", append(h.sshArgs(), "-tt", h.user+"@127.0.0.1", "terminal")...)

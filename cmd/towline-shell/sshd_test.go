@@ -190,6 +190,14 @@ func (h *host) handle(ctx context.Context, c *socket.Call) int {
 		if _, err := io.Copy(c.Stdout, c.Stdin); err != nil {
 			return 1
 		}
+	case "upload":
+		buf := make([]byte, 4)
+		_, err := io.ReadFull(c.Stdin, buf)
+		if err == nil {
+			fmt.Fprintln(c.Stdout, "coming")
+			_, err = io.Copy(io.Discard, c.Stdin) // nil at the end
+		}
+		h.causes <- err
 	case "exit":
 		n, _ := strconv.Atoi(c.Args[1])
 		return n

@@ -51,7 +51,7 @@ func Run(path string, req wire.Request) int {
 
 	restore := func() {}
 	exit, err := wire.Run(ctx, path, req, wire.Streams{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Stdin: wholeInput{os.Stdin, os.Stdout}, Stdout: os.Stdout, Stderr: os.Stderr,
 		Resize: resize, Interrupt: interrupt,
 		Raw: func() {
 			if old, err := term.MakeRaw(0); err == nil && req.Terminal {
