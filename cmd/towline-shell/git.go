@@ -28,7 +28,7 @@ func (o options) git(words []string) int {
 	case "git-lfs-authenticate", "git-lfs-transfer":
 		return refuse(errors.New("files in Git LFS are kept elsewhere and would not be deployed"),
 			"commit them as they are (git lfs migrate export --include='*'), or deploy a checkout:\n"+
-				" !     git lfs pull; git ls-files -z | tar -c --null -T - | ssh towline@HOST deploy:archive -a APP")
+				"git lfs pull; git ls-files -z | tar -c --null -T - | ssh towline@HOST deploy:archive -a APP")
 	default:
 		return refuse(errors.New("git archive --remote is not served"), "git clone ssh://towline@HOST/APP")
 	}
