@@ -116,7 +116,7 @@ func TestHTTP2Violations(t *testing.T) {
 			f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, EndHeaders: true})
 		}, "goaway 9"},
 		"window overflow":      {func(f *http2.Framer) { f.WriteWindowUpdate(0, 1<<31-1) }, "goaway 3"},
-		"zero window":          {func(f *http2.Framer) { f.WriteWindowUpdate(0, 0) }, "goaway 3"},
+		"zero window":          {func(f *http2.Framer) { f.WriteWindowUpdate(0, 0) }, "goaway 1"},
 		"settings on stream":   {func(f *http2.Framer) { f.WriteRawFrame(http2.FrameSettings, 0, 1, nil) }, "goaway 1"},
 		"short settings":       {func(f *http2.Framer) { f.WriteRawFrame(http2.FrameSettings, 0, 0, []byte{1}) }, "goaway 6"},
 		"tiny frame size":      {func(f *http2.Framer) { f.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1}) }, "goaway 1"},

@@ -2,113 +2,188 @@ package proxy
 
 import (
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
-	"towline/proxy/message"
 
-	"golang.org/x/net/http2/hpack"
+	"towline/proxy/message"
 )
 
 // Limits of one HTTP/2 connection.
 const (
-	h2Streams      = 250       // at a time
+	h2Streams      = 250       // open at a time, RFC 9113, 5.1.2
+	h2Handlers     = 1000      // goroutines, those of streams that were reset included
 	h2StreamWindow = 256 << 10 // bytes of a request body that may be under way
 	h2ConnWindow   = 1 << 20   // of all bodies of a connection
-	h2HeaderBlock  = 256 << 10 // compressed
-	h2WriteQueue   = 128 << 10 // bytes queued before a writer waits
-	h2MaxResets    = 200       // that a client may be ahead of what it let finish
+	h2HeadBytes    = 4 << 20   // of all request heads of a connection
+	h2WriteQueue   = 128 << 10 // bytes queued before an answer waits
+	h2ControlQueue = 256 << 10 // bytes queued before a client that does not read is given up
+	h2Offences     = 200       // resets that a client may be ahead of what it let finish
+	h2Retired      = 256       // streams that we reset and still know; more cannot be under way
+	h2FrameTimeout = time.Minute
+	h2LeaveTimeout = time.Second
 )
 
-// http2 serves HTTP/2 on one client connection. One goroutine reads; each
-// stream has a goroutine of its own, which also writes: whoever has something
-// to send while nobody is writing writes for all (see queue).
+// http2 serves HTTP/2 on one client connection.
+//
+// Who owns what, and until when:
+//
+//   - The reader is the goroutine that runs serve. It alone uses the first group
+//     of fields. It ends when the client is gone, broke a rule or was said
+//     good-bye to; then it waits for the handlers to end.
+//   - A handler is the goroutine that serves one stream (h2Stream.run). It ends
+//     with its exchange. What it needs besides for a while it borrows from its
+//     worker (h2worker.go), and nobody else ever reaches that.
+//   - mu guards the second group, and the first group of every stream. No
+//     function whose name ends in Locked lets it go.
+//   - Frames to send are queued under mu, and one goroutine at a time writes
+//     them (h2write.go): a handler that has just queued some, or one started
+//     for it, but never the reader.
+//   - Streams, exchanges and connections are left to the garbage collector.
+//     Nothing that two goroutines can reach is ever used again for another.
 type http2 struct {
-	p      *Proxy
-	raw    net.Conn
-	c      *tls.Conn
-	rd     message.Reader
-	peer   netip.Addr
-	port   uint16
-	read   deadline
-	decode *hpack.Decoder
-	first  [1]byte
+	p    *Proxy
+	raw  net.Conn
+	c    *tls.Conn
+	peer netip.Addr
+	port uint16
 
-	// Of the header block being read.
-	block    []byte
-	blockFor uint32
-	blockEnd bool // END_STREAM
-	fields   *message.Head
-	listSize int
+	rd      message.Reader
+	read    deadline
+	decoder *message.BlockDecoder
+	first   [1]byte
+	block   []byte    // of a header block that is not complete
+	inBlock uint32    // the stream that it is of; 0: none
+	ends    bool      // it carries END_STREAM
+	since   time.Time // when a frame or a block began that is not complete
+	last    uint32    // highest stream that the client named
+	skipped [2]uint32 // the last range of streams that it left out
+	thrift  thrift
+	greeted bool // its SETTINGS came
 
-	last   uint32 // highest stream the client opened
-	resets int    // by the client, not balanced by streams that finished
-
-	mu         sync.Mutex // guards everything below, and windows of streams
-	moved      sync.Cond  // a window grew, a stream ended, the queue shrank
-	streams    map[uint32]*h2Stream
-	handling   int // goroutines, those of reset streams included
-	window     int64
-	initial    int64 // window of new streams
-	maxFrame   int
-	taken      int64 // bytes of bodies consumed and not yet given back
-	out, spare []byte
-	writing    bool
-	leaving    bool // GOAWAY was sent
-	tableSet   bool // our empty HPACK table was announced
-	err        error
+	mu       sync.Mutex
+	streams  map[uint32]*h2Stream // those that are not closed
+	retired  []uint32             // those that we reset, oldest first
+	handling int                  // handlers
+	heads    int                  // bytes of request heads that they hold
+	offences int                  // resets, less what finished
+	quiet    sync.Cond            // no handler is left, or nobody writes
+	granted  int64                // window that the client grants for all answers
+	recv     int64                // window that the client may use
+	owed     int64                // bytes of bodies used up and not yet given back
+	initial  int64                // window of new streams
+	out      []byte
+	spare    []byte
+	writing  bool
+	write    deadline    // the writer's
+	blocked  []*h2Stream // handlers that wait for granted, or for room in out
+	tableSet bool        // our empty HPACK table was announced
+	opened   uint32      // highest stream that is served
+	leaving  leaving
+	counted  bool  // the connection counts as a request until it has left
+	err      error // the connection is of no more use
 }
+
+var (
+	errGoodBye = errors.New("the connection is finished")
+	errStalled = errors.New("the rest of a frame does not come")
+)
 
 func newHTTP2(p *Proxy, raw net.Conn, c *tls.Conn, peer netip.Addr, port uint16) *http2 {
 	h := &http2{p: p, raw: raw, c: c, peer: peer, port: port, streams: map[uint32]*h2Stream{},
-		window: 65535, initial: 65535, maxFrame: message.MaxFrame}
+		granted: 65535, initial: 65535, recv: h2ConnWindow}
 	h.rd.Src = c
-	h.moved.L = &h.mu
-	h.decode = hpack.NewDecoder(4096, h.emit)
-	h.decode.SetMaxStringLength(h2HeaderBlock)
+	h.quiet.L = &h.mu
+	h.decoder = message.NewBlockDecoder(maxHead)
 	return h
 }
 
-// serve returns when the connection is finished and its streams have ended.
+// serve returns when the connection is finished and its handlers have ended.
 func (h *http2) serve() {
+	defer h.end()
 	err := h.start()
 	for err == nil {
 		err = h.frame()
 	}
+	h.stop(err)
+}
+
+// stop ends every stream, and tells the client why if that is its own doing.
+func (h *http2) stop(err error) {
 	var violation message.ConnError
+	blame := errors.As(err, &violation)
 	h.mu.Lock()
-	if errors.As(err, &violation) {
+	if blame && h.err == nil {
 		h.p.refused.Add(1)
-		h.sendLocked(message.AppendGoAway(nil, h.last, uint32(violation)))
+		h.out = message.AppendGoAway(h.out, h.opened, uint32(violation))
+		_ = h.raw.SetWriteDeadline(time.Now().Add(h2LeaveTimeout))
 	}
-	h.err = err
 	for _, s := range h.streams {
-		s.resetLocked()
+		s.cutLocked()
 	}
-	h.moved.Broadcast()
-	for h.handling > 0 {
-		h.moved.Wait()
-	}
+	batch := h.takeLocked()
 	h.mu.Unlock()
+	h.writeOut(batch)
+	if blame || err == errGoodBye {
+		h.linger()
+	}
+}
+
+// linger closes our side, so that the client can read the last frames: a close
+// with unread input would reset them away.
+func (h *http2) linger() {
+	h.mu.Lock()
+	for h.writing && h.err == nil {
+		h.quiet.Wait()
+	}
+	failed := h.err != nil
+	h.mu.Unlock()
+	if failed {
+		return
+	}
+	_ = h.c.CloseWrite()
+	if half, ok := h.raw.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = h.raw.SetReadDeadline(time.Now().Add(h2LeaveTimeout))
+	_, _ = io.CopyN(io.Discard, h.raw, 1<<20)
+}
+
+// end waits for the handlers, and lets go of what the connection holds.
+func (h *http2) end() {
+	h.mu.Lock()
+	h.failLocked(net.ErrClosed)
+	for h.handling > 0 {
+		h.quiet.Wait()
+	}
+	counted := h.counted
+	h.counted = false
+	h.mu.Unlock()
+	if counted {
+		h.p.running.done()
+	}
 	h.rd.Drop()
 }
 
+// failLocked gives the connection up.
+func (h *http2) failLocked(err error) {
+	if h.err != nil {
+		return
+	}
+	h.err = err
+	h.raw.Close()
+	for _, s := range h.streams {
+		s.cutLocked()
+	}
+	h.unblockLocked()
+	h.quiet.Broadcast()
+}
+
+// start sends our settings and reads the client's preface.
 func (h *http2) start() error {
-	_ = h.c.SetReadDeadline(time.Now().Add(h.p.options.HeaderTimeout))
-	h.rd.Acquire()
-	for h.rd.W-h.rd.R < len(message.Preface) {
-		if err := h.rd.Fill(); err != nil {
-			return err
-		}
-	}
-	if string(h.rd.Buf[h.rd.R:h.rd.R+len(message.Preface)]) != message.Preface {
-		return message.ConnError(message.CodeProtocol)
-	}
-	h.rd.R += len(message.Preface)
 	var b []byte
 	b = message.AppendFrame(b, 24, message.FrameSettings, 0, 0)
 	b = message.AppendSetting(b, message.SetStreams, h2Streams)
@@ -116,42 +191,88 @@ func (h *http2) start() error {
 	b = message.AppendSetting(b, message.SetHeaderList, maxHead)
 	b = message.AppendSetting(b, message.SetPush, 0)
 	b = message.AppendWindow(b, 0, h2ConnWindow-65535)
-	h.send(b)
+	if err := h.control(b); err != nil {
+		return err
+	}
+	h.rd.Acquire()
+	if err := h.await(len(message.Preface), true); err != nil {
+		return err
+	}
+	if string(h.rd.Buf[h.rd.R:h.rd.R+len(message.Preface)]) != message.Preface {
+		return message.ConnError(message.CodeProtocol)
+	}
+	h.rd.R += len(message.Preface)
 	return nil
 }
 
-// more reads until n bytes are buffered. An idle connection times out; one with
-// streams does not, for it is they who have timeouts.
-func (h *http2) more(n int) error {
+// frame reads and handles one frame.
+func (h *http2) frame() error {
+	if err := h.await(message.FrameHeaderSize, false); err != nil {
+		return err
+	}
+	f, err := message.ParseFrameHead(h.rd.Buffered())
+	switch {
+	case !h.greeted && (f.Kind != message.FrameSettings || f.Flags&message.FlagAck != 0):
+		return message.ConnError(message.CodeProtocol)
+	case err != nil:
+		return err
+	case h.inBlock != 0 && (f.Kind != message.FrameContinuation || f.Stream != h.inBlock):
+		return message.ConnError(message.CodeProtocol)
+	}
+	if err := h.await(message.FrameHeaderSize+f.Length, true); err != nil {
+		return err
+	}
+	payload := h.rd.Buf[h.rd.R+message.FrameHeaderSize : h.rd.R+message.FrameHeaderSize+f.Length]
+	h.rd.R += message.FrameHeaderSize + f.Length
+	if err := h.handle(f, payload); err != nil {
+		return err
+	}
+	if h.inBlock == 0 {
+		h.since = time.Time{}
+	}
+	return nil
+}
+
+// await reads until n bytes are buffered. Between frames a connection without
+// streams times out; one with streams does not, for it is they who have
+// timeouts. What has begun, a frame or a header block, must be complete in time.
+func (h *http2) await(n int, begun bool) error {
 	for h.rd.W-h.rd.R < n {
-		h.read.arm(h.c.SetReadDeadline, time.Now(), h.p.options.KeepAlive)
-		if h.p.stopping.Load() && h.finished() {
-			return io.EOF
+		now := time.Now()
+		begun := begun || h.rd.W > h.rd.R || h.inBlock != 0 || !h.greeted
+		if !begun {
+			h.read.arm(h.c.SetReadDeadline, now, h.p.options.KeepAlive)
+		} else if h.since.IsZero() {
+			h.since, h.read = now, deadline{}
+			_ = h.c.SetReadDeadline(now.Add(h.patience()))
+		}
+		// Asked after the deadline is set: whoever makes it true sets another.
+		if h.finished() {
+			return errGoodBye
 		}
 		err := h.fill()
-		if err == nil {
-			continue
-		}
-		if !isTimeout(err) {
+		switch {
+		case err == nil:
+		case !isTimeout(err):
 			return err
-		}
-		h.mu.Lock()
-		busy := h.handling > 0
-		h.mu.Unlock()
-		h.read = deadline{}
-		if !busy || h.rd.W > h.rd.R && !h.p.stopping.Load() {
-			h.send(message.AppendGoAway(nil, h.last, message.CodeNone))
-			return io.EOF
+		case h.finished():
+			return errGoodBye
+		case begun:
+			return errStalled
+		default:
+			h.read = deadline{}
+			h.leaveIdle()
 		}
 	}
 	return nil
 }
 
-// finished tells whether good-bye was said and nothing is under way.
-func (h *http2) finished() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.leaving && h.handling == 0
+// patience is how long the rest may take of what has begun.
+func (h *http2) patience() time.Duration {
+	if h.inBlock != 0 || !h.greeted {
+		return h.p.options.HeaderTimeout
+	}
+	return h2FrameTimeout
 }
 
 // fill waits for the client without holding a buffer.
@@ -166,291 +287,6 @@ func (h *http2) fill() error {
 	}
 	h.rd.Acquire()
 	h.rd.Buf[0], h.rd.R, h.rd.W = h.first[0], 0, 1
+	// TLS holds the rest of the record, so this read costs no system call.
 	return h.rd.Fill()
-}
-
-// frame reads and handles one frame.
-func (h *http2) frame() error {
-	if err := h.more(message.FrameHeaderSize); err != nil {
-		return err
-	}
-	b := h.rd.Buffered()
-	length := int(b[0])<<16 | int(b[1])<<8 | int(b[2])
-	kind, flags := b[3], b[4]
-	stream := binary.BigEndian.Uint32(b[5:]) & (1<<31 - 1)
-	if length > message.MaxFrame {
-		return message.ConnError(message.CodeFrameSize)
-	}
-	if h.blockFor != 0 && (kind != message.FrameContinuation || stream != h.blockFor) {
-		return message.ConnError(message.CodeProtocol)
-	}
-	if err := h.more(message.FrameHeaderSize + length); err != nil {
-		return err
-	}
-	payload := h.rd.Buf[h.rd.R+message.FrameHeaderSize : h.rd.R+message.FrameHeaderSize+length]
-	h.rd.R += message.FrameHeaderSize + length
-	switch kind {
-	case message.FrameData:
-		return h.data(stream, flags, payload)
-	case message.FrameHeaders:
-		return h.headers(stream, flags, payload)
-	case message.FrameContinuation:
-		if h.blockFor == 0 {
-			return message.ConnError(message.CodeProtocol)
-		}
-		return h.fragment(flags, payload)
-	case message.FrameReset:
-		return h.reset(stream, payload)
-	case message.FrameSettings:
-		return h.settings(stream, flags, payload)
-	case message.FramePing:
-		if stream != 0 {
-			return message.ConnError(message.CodeProtocol)
-		}
-		if length != 8 {
-			return message.ConnError(message.CodeFrameSize)
-		}
-		if flags&message.FlagAck == 0 {
-			h.send(append(message.AppendFrame(nil, 8, message.FramePing, message.FlagAck, 0), payload...))
-		}
-	case message.FrameWindow:
-		return h.windowUpdate(stream, payload)
-	case message.FramePush:
-		return message.ConnError(message.CodeProtocol)
-	case message.FramePriority:
-		if stream == 0 {
-			return message.ConnError(message.CodeProtocol)
-		}
-		if length != 5 {
-			return message.ConnError(message.CodeFrameSize)
-		}
-	case message.FrameGoAway:
-		if stream != 0 {
-			return message.ConnError(message.CodeProtocol)
-		}
-	}
-	return nil
-}
-
-// unpad takes padding off a payload.
-func unpad(flags byte, b []byte) ([]byte, error) {
-	if flags&message.FlagPadded == 0 {
-		return b, nil
-	}
-	if len(b) == 0 || int(b[0]) >= len(b) {
-		return nil, message.ConnError(message.CodeProtocol)
-	}
-	return b[1 : len(b)-int(b[0])], nil
-}
-
-func (h *http2) data(id uint32, flags byte, b []byte) error {
-	size := int64(len(b))
-	b, err := unpad(flags, b)
-	if err != nil {
-		return err
-	}
-	if id == 0 || id > h.last {
-		return message.ConnError(message.CodeProtocol)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s := h.streams[id]
-	if s == nil || s.reset {
-		h.giveBackLocked(nil, size)
-		return nil
-	}
-	if s.ended {
-		s.failLocked(message.CodeClosed)
-		h.giveBackLocked(nil, size)
-		return nil
-	}
-	if int64(len(s.data))+size > h2StreamWindow {
-		return message.ConnError(message.CodeFlow)
-	}
-	if s.req.Length >= 0 {
-		if s.left -= int64(len(b)); s.left < 0 || flags&message.FlagEndStream != 0 && s.left != 0 {
-			s.failLocked(message.CodeProtocol)
-			h.giveBackLocked(nil, size)
-			return nil
-		}
-	}
-	s.data = append(s.data, b...)
-	if padding := size - int64(len(b)); padding > 0 {
-		h.giveBackLocked(s, padding)
-	}
-	s.ended = flags&message.FlagEndStream != 0
-	h.moved.Broadcast()
-	return nil
-}
-
-// giveBackLocked returns window for n bytes that were consumed, in large steps.
-// With s nil only the connection's.
-func (h *http2) giveBackLocked(s *h2Stream, n int64) {
-	var b []byte
-	if h.taken += n; h.taken >= h2ConnWindow/4 {
-		b = message.AppendWindow(b, 0, uint32(h.taken))
-		h.taken = 0
-	}
-	if s != nil && !s.ended {
-		if s.taken += n; s.taken >= h2StreamWindow/4 {
-			b = message.AppendWindow(b, s.id, uint32(s.taken))
-			s.taken = 0
-		}
-	}
-	if b != nil {
-		h.sendLocked(b)
-	}
-}
-
-func (h *http2) reset(id uint32, b []byte) error {
-	if len(b) != 4 {
-		return message.ConnError(message.CodeFrameSize)
-	}
-	if id == 0 || id > h.last {
-		return message.ConnError(message.CodeProtocol)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if s := h.streams[id]; s != nil {
-		s.resetLocked()
-		h.moved.Broadcast()
-		// Opening and resetting is cheap for the client and dear for us.
-		if h.resets++; h.resets > h2MaxResets {
-			return message.ConnError(message.CodeCalm)
-		}
-	}
-	return nil
-}
-
-func (h *http2) settings(stream uint32, flags byte, b []byte) error {
-	if stream != 0 {
-		return message.ConnError(message.CodeProtocol)
-	}
-	if flags&message.FlagAck != 0 {
-		if len(b) != 0 {
-			return message.ConnError(message.CodeFrameSize)
-		}
-		return nil
-	}
-	if len(b)%6 != 0 {
-		return message.ConnError(message.CodeFrameSize)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for ; len(b) > 0; b = b[6:] {
-		value := binary.BigEndian.Uint32(b[2:])
-		switch binary.BigEndian.Uint16(b) {
-		case message.SetPush:
-			if value > 1 {
-				return message.ConnError(message.CodeProtocol)
-			}
-		case message.SetWindow:
-			if value > 1<<31-1 {
-				return message.ConnError(message.CodeFlow)
-			}
-			grown := int64(value) - h.initial
-			h.initial = int64(value)
-			for _, s := range h.streams {
-				if s.window += grown; s.window > 1<<31-1 {
-					return message.ConnError(message.CodeFlow)
-				}
-			}
-		case message.SetFrame:
-			if value < message.MaxFrame || value > 1<<24-1 {
-				return message.ConnError(message.CodeProtocol)
-			}
-		}
-	}
-	h.sendLocked(message.AppendFrame(nil, 0, message.FrameSettings, message.FlagAck, 0))
-	h.moved.Broadcast()
-	return nil
-}
-
-func (h *http2) windowUpdate(id uint32, b []byte) error {
-	if len(b) != 4 {
-		return message.ConnError(message.CodeFrameSize)
-	}
-	n := int64(binary.BigEndian.Uint32(b) & (1<<31 - 1))
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if id == 0 {
-		if h.window += n; n == 0 || h.window > 1<<31-1 {
-			return message.ConnError(message.CodeFlow)
-		}
-	} else {
-		if id > h.last {
-			return message.ConnError(message.CodeProtocol)
-		}
-		s := h.streams[id]
-		if s == nil {
-			return nil
-		}
-		if s.window += n; n == 0 || s.window > 1<<31-1 {
-			s.failLocked(message.CodeFlow)
-		}
-	}
-	h.moved.Broadcast()
-	return nil
-}
-
-// send queues frames and sees that they are written.
-func (h *http2) send(b []byte) {
-	h.mu.Lock()
-	h.sendLocked(b)
-	h.mu.Unlock()
-}
-
-func (h *http2) sendLocked(b []byte) {
-	h.out = append(h.out, b...)
-	h.flushLocked()
-}
-
-// flushLocked writes what is queued unless someone is writing already: that one
-// takes it along. So answers that are ready together share a TLS record and a
-// system call. It waits only when the queue is full, as a client that reads
-// slowly makes it. The lock is released meanwhile.
-func (h *http2) flushLocked() {
-	if h.writing {
-		for h.writing && len(h.out) > h2WriteQueue && h.err == nil {
-			h.moved.Wait()
-		}
-		if h.writing || len(h.out) == 0 {
-			return
-		}
-	}
-	h.writing = true
-	for len(h.out) > 0 && h.err == nil {
-		batch := h.out
-		h.out = h.spare[:0]
-		h.mu.Unlock()
-		_ = h.raw.SetWriteDeadline(time.Now().Add(defaultIdleTimeout))
-		_, err := h.c.Write(batch)
-		h.mu.Lock()
-		h.spare = batch
-		if err != nil {
-			h.err = err
-			h.raw.Close()
-		}
-		h.moved.Broadcast()
-	}
-	h.writing = false
-	if cap(h.spare) > h2WriteQueue || len(h.streams) == 0 {
-		// An idle connection keeps no buffers.
-		h.out, h.spare = nil, nil
-	}
-}
-
-// wake says good-bye: streams under way finish, new ones go elsewhere.
-func (h *http2) wake() {
-	go func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if !h.leaving {
-			h.leaving = true
-			h.sendLocked(message.AppendGoAway(nil, h.last, message.CodeNone))
-		}
-		if h.handling == 0 {
-			_ = h.raw.SetReadDeadline(time.Unix(1, 0))
-		}
-	}()
 }

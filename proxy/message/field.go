@@ -237,3 +237,6 @@ func AppendField(b []byte, name, value string) []byte {
 
 // SameToken compares two tokens without regard to case.
 func SameToken(a, b string) bool { return len(a) == len(b) && sameFold(a, b) }
+
+// ValidH2 tells whether HTTP/2 allows the field: no upper case in its name.
+func (f Field) ValidH2() bool { return lowerToken(f.Name) && All(f.Value, &ValueChar) }

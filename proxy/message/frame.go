@@ -2,7 +2,7 @@ package message
 
 import (
 	"encoding/binary"
-	"errors"
+	"strconv"
 )
 
 // Frame types, flags, settings and error codes of RFC 9113.
@@ -24,12 +24,11 @@ const (
 	FlagPadded     = 0x8
 	FlagPriority   = 0x20
 
-	setHeaderTable = 1
-	SetPush        = 2
-	SetStreams     = 3
-	SetWindow      = 4
-	SetFrame       = 5
-	SetHeaderList  = 6
+	SetPush       = 2
+	SetStreams    = 3
+	SetWindow     = 4
+	SetFrame      = 5
+	SetHeaderList = 6
 
 	CodeNone        = 0
 	CodeProtocol    = 1
@@ -38,7 +37,7 @@ const (
 	CodeClosed      = 5
 	CodeFrameSize   = 6
 	CodeRefused     = 7
-	codeCancel      = 8
+	CodeCancel      = 8
 	CodeCompression = 9
 	CodeCalm        = 11
 )
@@ -49,18 +48,91 @@ const (
 	MaxFrame        = 16 << 10 // that we take, and the least that a peer takes
 )
 
-// ConnError ends the connection with a code.
+// ConnError is a violation that ends the connection, with a code of RFC 9113, 7.
 type ConnError uint32
 
-func (ConnError) Error() string { return "HTTP/2 protocol violation" }
+func (e ConnError) Error() string {
+	return "HTTP/2 protocol violation, code " + strconv.Itoa(int(e))
+}
 
-var ErrStreamReset = errors.New("stream was reset")
+// FrameHead is the head that each frame begins with (RFC 9113, 4.1).
+type FrameHead struct {
+	Length      int // of the payload, in bytes
+	Kind, Flags byte
+	Stream      uint32
+}
 
+// ParseFrameHead reads the FrameHeaderSize bytes at the start of b and checks
+// what can be told of the frame without its payload or the state of the
+// connection. An error is a ConnError.
+func ParseFrameHead(b []byte) (FrameHead, error) {
+	f := FrameHead{int(b[0])<<16 | int(b[1])<<8 | int(b[2]), b[3], b[4], binary.BigEndian.Uint32(b[5:]) & (1<<31 - 1)}
+	if f.Length > MaxFrame {
+		return f, ConnError(CodeFrameSize)
+	}
+	stream, size := true, true // what stands in the frame is allowed
+	switch f.Kind {
+	case FrameData, FrameHeaders, FrameContinuation:
+		stream = f.Stream != 0
+	case FramePriority:
+		stream, size = f.Stream != 0, f.Length == 5
+	case FrameReset:
+		stream, size = f.Stream != 0, f.Length == 4
+	case FrameSettings:
+		stream, size = f.Stream == 0, f.Length%6 == 0 && (f.Flags&FlagAck == 0 || f.Length == 0)
+	case FramePing:
+		stream, size = f.Stream == 0, f.Length == 8
+	case FrameGoAway:
+		stream, size = f.Stream == 0, f.Length >= 8
+	case FrameWindow:
+		size = f.Length == 4
+	case FramePush:
+		return f, ConnError(CodeProtocol)
+	}
+	if !stream {
+		return f, ConnError(CodeProtocol)
+	}
+	if !size {
+		return f, ConnError(CodeFrameSize)
+	}
+	return f, nil
+}
+
+// Unpad takes the padding off the payload of a DATA or HEADERS frame.
+func Unpad(flags byte, b []byte) ([]byte, error) {
+	if flags&FlagPadded == 0 {
+		return b, nil
+	}
+	if len(b) == 0 {
+		return nil, ConnError(CodeFrameSize)
+	}
+	if int(b[0]) >= len(b) {
+		return nil, ConnError(CodeProtocol)
+	}
+	return b[1 : len(b)-int(b[0])], nil
+}
+
+// SkipPriority takes the priority off the payload of a HEADERS frame of stream.
+func SkipPriority(flags byte, stream uint32, b []byte) ([]byte, error) {
+	if flags&FlagPriority == 0 {
+		return b, nil
+	}
+	if len(b) < 5 {
+		return nil, ConnError(CodeFrameSize)
+	}
+	if binary.BigEndian.Uint32(b)&(1<<31-1) == stream {
+		return nil, ConnError(CodeProtocol)
+	}
+	return b[5:], nil
+}
+
+// AppendFrame writes the head of a frame; the payload follows.
 func AppendFrame(b []byte, length int, kind, flags byte, stream uint32) []byte {
 	return append(b, byte(length>>16), byte(length>>8), byte(length), kind, flags,
 		byte(stream>>24), byte(stream>>16), byte(stream>>8), byte(stream))
 }
 
+// AppendReset, AppendWindow and AppendGoAway write whole frames.
 func AppendReset(b []byte, stream, code uint32) []byte {
 	b = AppendFrame(b, 4, FrameReset, 0, stream)
 	return binary.BigEndian.AppendUint32(b, code)
@@ -77,6 +149,7 @@ func AppendGoAway(b []byte, last, code uint32) []byte {
 	return binary.BigEndian.AppendUint32(b, code)
 }
 
+// AppendSetting writes one setting of a SETTINGS frame.
 func AppendSetting(b []byte, id uint16, value uint32) []byte {
 	b = binary.BigEndian.AppendUint16(b, id)
 	return binary.BigEndian.AppendUint32(b, value)
@@ -125,6 +198,7 @@ func AppendHPACKStatus(b []byte, status int) []byte {
 	return append(b, 0x08, 3, byte('0'+status/100), byte('0'+status/10%10), byte('0'+status%10))
 }
 
+// AppendHPACK writes a field.
 func AppendHPACK(b []byte, name, value string) []byte {
 	var memory [64]byte
 	lower := memory[:0]

@@ -1,0 +1,371 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"time"
+
+	"towline/proxy/message"
+)
+
+// handle takes one frame. All of this file runs in the reader.
+func (h *http2) handle(f message.FrameHead, b []byte) error {
+	if err := h.thrift.spend(f, b); err != nil {
+		return err
+	}
+	switch f.Kind {
+	case message.FrameData:
+		return h.data(f, b)
+	case message.FrameHeaders:
+		return h.headers(f, b)
+	case message.FrameContinuation:
+		if h.inBlock == 0 {
+			return message.ConnError(message.CodeProtocol)
+		}
+		return h.fragment(f.Flags, b)
+	case message.FrameReset:
+		return h.reset(f.Stream)
+	case message.FrameSettings:
+		return h.settings(f.Flags, b)
+	case message.FramePing:
+		if f.Flags&message.FlagAck != 0 {
+			h.leave()
+			return nil
+		}
+		return h.control(append(message.AppendFrame(nil, 8, message.FramePing, message.FlagAck, 0), b...))
+	case message.FrameWindow:
+		return h.windowUpdate(f.Stream, int64(binary.BigEndian.Uint32(b)&(1<<31-1)))
+	}
+	return nil // unknown, or of no interest
+}
+
+// thrift bounds what a client can make us do by frames that carry nothing:
+// their bytes may not exceed a small allowance and eight times those that do.
+type thrift struct {
+	left int64 // in bytes
+	at   time.Time
+}
+
+const (
+	thriftMost = 1 << 20
+	thriftRate = 16 << 10 // bytes that come back each second
+)
+
+func (t *thrift) spend(f message.FrameHead, b []byte) error {
+	switch {
+	case f.Kind == message.FrameHeaders, f.Kind == message.FrameContinuation:
+		return nil // see offences
+	case f.Kind == message.FrameData && f.Length > 0:
+		t.left = min(t.left+8*int64(f.Length), thriftMost)
+		return nil
+	case f.Kind == message.FrameData && f.Flags&message.FlagEndStream != 0:
+		return nil
+	case f.Kind == message.FrameWindow && binary.BigEndian.Uint32(b) >= 1<<10:
+		return nil // it cannot be repeated without end: windows have a bound
+	}
+	if t.left -= message.FrameHeaderSize + int64(f.Length); t.left >= 0 {
+		return nil
+	}
+	now := time.Now()
+	if t.at.IsZero() {
+		t.at = now.Add(-time.Hour)
+	}
+	t.left = min(t.left+int64(now.Sub(t.at).Seconds()*thriftRate), thriftMost)
+	if t.at = now; t.left < 0 {
+		return message.ConnError(message.CodeCalm)
+	}
+	return nil
+}
+
+// unused tells whether a stream was never opened.
+func (h *http2) unused(id uint32) bool {
+	return id%2 == 0 || id > h.last || h.skipped[0] <= id && id <= h.skipped[1]
+}
+
+// strayLocked judges a DATA or HEADERS frame for a used stream that is closed:
+// if we reset it, or never meant to serve it, the client could not know.
+func (h *http2) strayLocked(id uint32) error {
+	if h.leaving == left && id > h.opened || slices.Contains(h.retired, id) {
+		return nil
+	}
+	return message.ConnError(message.CodeClosed)
+}
+
+func (h *http2) data(f message.FrameHead, b []byte) error {
+	size := int64(len(b))
+	b, err := message.Unpad(f.Flags, b)
+	if err != nil {
+		return err
+	}
+	if h.unused(f.Stream) {
+		return message.ConnError(message.CodeProtocol)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.startWriterLocked()
+	// Every byte counts, also those that nobody wants (RFC 9113, 6.9).
+	if h.recv -= size; h.recv < 0 {
+		return message.ConnError(message.CodeFlow)
+	}
+	s := h.streams[f.Stream]
+	if s == nil {
+		h.giveBackLocked(size)
+		return h.strayLocked(f.Stream)
+	}
+	ends := f.Flags&message.FlagEndStream != 0
+	code := -1
+	if s.recv -= size; s.recv < 0 {
+		code = message.CodeFlow
+	}
+	if s.sized {
+		if s.left -= int64(len(b)); s.left < 0 || ends && s.left != 0 {
+			code = message.CodeProtocol
+		}
+	}
+	if s.remoteEnd {
+		code = message.CodeClosed
+	}
+	if code >= 0 {
+		h.giveBackLocked(size)
+		return s.failLocked(uint32(code))
+	}
+	s.body.append(b)
+	if padding := size - int64(len(b)); padding > 0 {
+		s.giveBackLocked(padding)
+	}
+	if ends {
+		s.endRemoteLocked()
+	}
+	s.moved.Signal()
+	return nil
+}
+
+func (h *http2) headers(f message.FrameHead, b []byte) error {
+	if f.Stream%2 == 0 {
+		return message.ConnError(message.CodeProtocol)
+	}
+	b, err := message.Unpad(f.Flags, b)
+	if err == nil {
+		b, err = message.SkipPriority(f.Flags, f.Stream, b)
+	}
+	if err != nil {
+		return err
+	}
+	h.inBlock, h.ends, h.block = f.Stream, f.Flags&message.FlagEndStream != 0, h.block[:0]
+	return h.fragment(f.Flags, b)
+}
+
+// fragment collects a header block and, when it is whole, opens the stream or
+// takes the trailers.
+func (h *http2) fragment(flags byte, b []byte) error {
+	if len(h.block)+len(b) > message.MaxBlock {
+		return message.ConnError(message.CodeCalm)
+	}
+	if flags&message.FlagEndHeaders == 0 {
+		if len(b) == 0 {
+			return message.ConnError(message.CodeCalm) // empty fragments have no use
+		}
+		h.block = append(h.block, b...)
+		return nil
+	}
+	if len(h.block) > 0 {
+		b = append(h.block, b...)
+		h.block = nil
+	}
+	id := h.inBlock
+	h.inBlock = 0
+	if id > h.last {
+		if id > h.last+2 || h.last == 0 && id > 1 {
+			h.skipped = [2]uint32{h.last + 1, id - 1}
+		}
+		h.last = id
+		return h.open(id, b)
+	}
+	return h.trailers(id, b)
+}
+
+// open begins a stream.
+func (h *http2) open(id uint32, block []byte) error {
+	s := newH2Stream(h, id)
+	fits, err := h.decoder.Decode(&s.req, block)
+	if err != nil {
+		return err
+	}
+	bad := s.req.FromH2(h.ends)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.leaving == left || h.err != nil {
+		return nil // it was told, or will be, that this one is not served
+	}
+	h.opened = id
+	size := min(h.decoder.Size(), maxHead)
+	switch {
+	case len(h.streams) >= h2Streams, h.handling >= h2Handlers, h.heads+size > h2HeadBytes:
+		return h.refuseLocked(id, message.CodeRefused)
+	case bad != nil && fits:
+		h.p.refused.Add(1)
+		return h.refuseLocked(id, message.CodeProtocol)
+	}
+	s.tooLarge, s.size = !fits, size
+	s.window, s.recv = h.initial, h2StreamWindow
+	s.sized, s.left = s.req.Length >= 0, s.req.Length
+	s.remoteEnd = h.ends
+	s.bodyless = h.ends
+	h.streams[id] = s
+	h.handling++
+	h.heads += size
+	h.p.running.add()
+	dispatch(s)
+	return nil
+}
+
+// refuseLocked resets a stream that is not opened.
+func (h *http2) refuseLocked(id, code uint32) error {
+	h.retireLocked(id)
+	if err := h.controlLocked(message.AppendReset(nil, id, code)); err != nil {
+		return err
+	}
+	return h.offendLocked()
+}
+
+// offendLocked counts a reset: opening and resetting is cheap for the client
+// and dear for us, whether it resets itself or makes us do it.
+func (h *http2) offendLocked() error {
+	if h.offences++; h.offences > h2Offences {
+		return message.ConnError(message.CodeCalm)
+	}
+	return nil
+}
+
+// retireLocked notes that we reset a stream: the client may have sent more for
+// it before it knew.
+func (h *http2) retireLocked(id uint32) {
+	if len(h.retired) == h2Retired {
+		h.retired = h.retired[:copy(h.retired, h.retired[1:])]
+	}
+	h.retired = append(h.retired, id)
+}
+
+// trailers end a request body.
+func (h *http2) trailers(id uint32, block []byte) error {
+	var t message.Head
+	fits, err := h.decoder.Decode(&t, block)
+	if err != nil {
+		return err
+	}
+	if h.unused(id) {
+		return message.ConnError(message.CodeProtocol)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.streams[id]
+	switch {
+	case s == nil:
+		return h.strayLocked(id)
+	case s.remoteEnd:
+		return s.failLocked(message.CodeClosed)
+	case !h.ends || !fits || s.sized && s.left > 0:
+		return s.failLocked(message.CodeProtocol)
+	}
+	for _, f := range t.Fields {
+		if strings.HasPrefix(f.Name, ":") || !f.ValidH2() {
+			return s.failLocked(message.CodeProtocol)
+		}
+		if message.KindOf(f.Name) == message.KindPlain {
+			s.tail = append(s.tail, f)
+		}
+	}
+	s.endRemoteLocked()
+	s.moved.Signal()
+	return nil
+}
+
+func (h *http2) reset(id uint32) error {
+	if h.unused(id) {
+		return message.ConnError(message.CodeProtocol)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.streams[id]
+	if s == nil {
+		return nil
+	}
+	s.cutLocked()
+	return h.offendLocked()
+}
+
+func (h *http2) settings(flags byte, b []byte) error {
+	if h.greeted = true; flags&message.FlagAck != 0 {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ; len(b) > 0; b = b[6:] {
+		value := binary.BigEndian.Uint32(b[2:])
+		switch binary.BigEndian.Uint16(b) {
+		case message.SetPush:
+			if value > 1 {
+				return message.ConnError(message.CodeProtocol)
+			}
+		case message.SetWindow:
+			if value > 1<<31-1 {
+				return message.ConnError(message.CodeFlow)
+			}
+			grown := int64(value) - h.initial
+			h.initial = int64(value)
+			for _, s := range h.streams {
+				if s.window += grown; s.window > 1<<31-1 {
+					return message.ConnError(message.CodeFlow)
+				}
+				s.moved.Signal()
+			}
+		case message.SetFrame:
+			if value < message.MaxFrame || value > 1<<24-1 {
+				return message.ConnError(message.CodeProtocol)
+			}
+		}
+	}
+	return h.controlLocked(message.AppendFrame(nil, 0, message.FrameSettings, message.FlagAck, 0))
+}
+
+func (h *http2) windowUpdate(id uint32, n int64) error {
+	if id != 0 && h.unused(id) {
+		return message.ConnError(message.CodeProtocol)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if id == 0 {
+		if n == 0 {
+			return message.ConnError(message.CodeProtocol)
+		}
+		if h.granted += n; h.granted > 1<<31-1 {
+			return message.ConnError(message.CodeFlow)
+		}
+		h.unblockLocked()
+		return nil
+	}
+	s := h.streams[id]
+	switch {
+	case s == nil:
+		return nil
+	case n == 0:
+		return s.failLocked(message.CodeProtocol)
+	}
+	if s.window += n; s.window > 1<<31-1 {
+		return s.failLocked(message.CodeFlow)
+	}
+	s.moved.Signal()
+	return nil
+}
+
+// giveBackLocked returns window of the connection for n bytes that are used up,
+// in large steps.
+func (h *http2) giveBackLocked(n int64) {
+	if h.owed += n; h.owed >= h2ConnWindow/4 {
+		h.bufferLocked(16)
+		h.out = message.AppendWindow(h.out, 0, uint32(h.owed))
+		h.recv += h.owed
+		h.owed = 0
+	}
+}
