@@ -225,9 +225,15 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// lastLine is where programs say what went wrong, but for the advice to ask for more.
 func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return clip(lines[len(lines)-1])
+	last := ""
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.Contains(line, "--verbose") {
+			last = line
+		}
+	}
+	return clip(last)
 }
 
 const (

@@ -150,6 +150,31 @@ func (in invocation) verb() string {
 	return in.words[0]
 }
 
+// changes tells whether the command may change something, by its name: the rest of the
+// table is the server's.
+func (in invocation) changes() bool {
+	if len(in.words) == 0 {
+		return false
+	}
+	name := in.words[0]
+	topic, action, ok := strings.Cut(name, ":")
+	if !ok && len(in.words) > 1 && !strings.HasPrefix(in.words[1], "-") {
+		action = in.words[1]
+	}
+	switch topic {
+	case "create", "destroy", "scale", "restart", "rollback", "rename", "maintenance":
+		return !in.asksHelp()
+	case "apps", "config", "ps", "releases", "domains", "addons", "backups", "deploy", "plugins", "members", "access":
+	default:
+		return false
+	}
+	switch action {
+	case "", "info", "get", "export", "output", "services", "plans", "logs", "forward", "schedules", "check", "download", "open", "list":
+		return false
+	}
+	return !in.asksHelp()
+}
+
 func (in invocation) isHelp() bool {
 	switch in.verb() {
 	case "help", "--help", "-h":

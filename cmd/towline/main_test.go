@@ -1,10 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -125,5 +131,53 @@ func TestWantsTerminal(t *testing.T) {
 		if got := wantsTerminal(strings.Fields(line)); got != want {
 			t.Errorf("%q: %v", line, got)
 		}
+	}
+}
+
+func TestChanges(t *testing.T) {
+	for line, want := range map[string]bool{
+		"config:set A=b": true, "config set A=b": true, "config": false, "config -a shop": false, "config:get A": false, "logs -t": false,
+		"ps:restart": true, "ps": false, "restart": true, "backups:capture redis-shop": true, "backups:download x": false, "addons:logs -t x": false,
+		"config:set --help": false, "help": false, "": false, "deploy:archive": true,
+	} {
+		if got := (invocation{words: strings.Fields(line)}).changes(); got != want {
+			t.Errorf("%q: %v", line, got)
+		}
+	}
+}
+
+// TestCtrlCSaysWhatBecomesOfIt: ssh is a program that the terminal's Ctrl-C ends.
+func TestCtrlCSaysWhatBecomesOfIt(t *testing.T) {
+	if os.Getenv("BE_CLIENT") != "" {
+		os.Exit(run([]string{"--host", "example.test", "config:set", "A=b"}))
+	}
+	dir := t.TempDir()
+	ssh := filepath.Join(dir, "ssh")
+	if err := os.WriteFile(ssh, []byte("#!/bin/sh\n: >"+dir+"/began\nexec sleep 600\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestCtrlCSaysWhatBecomesOfIt$")
+	cmd.Env = append(os.Environ(), "BE_CLIENT=1", "TOWLINE_SSH="+ssh)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var screen bytes.Buffer
+	cmd.Stderr = &screen
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(dir + "/began"); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("ssh was not started")
+		}
+	}
+	// As the terminal does: to the whole group.
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || !strings.Contains(screen.String(), "What had begun goes on: towline releases") {
+		t.Errorf("exit code %d, %q", code, &screen)
 	}
 }

@@ -1,19 +1,24 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
 	"towline/cmd/internal/session"
 )
 
-// execSSH turns this process into the user's own ssh.
+// execSSH turns this process into the user's own ssh; or, for a command that changes
+// something, waits for it, to say what Ctrl-C has left behind: ssh ends at once then, and
+// the command may go on.
 func execSSH(t target, words []string) int {
 	options := []string{"-T"}
 	if wantsTerminal(words) && term.IsTerminal(0) && term.IsTerminal(1) {
@@ -22,11 +27,43 @@ func execSSH(t target, words []string) int {
 	}
 	argv := sshArgs(t, words, options...)
 	path, err := exec.LookPath(argv[0])
-	if err == nil {
+	if err == nil && options[0] == "-T" && (invocation{words: words}).changes() {
+		var code int
+		if code, err = runSSH(path, argv); err == nil {
+			return code
+		}
+	} else if err == nil {
 		err = syscall.Exec(path, argv, os.Environ())
 	}
 	session.Complain(fmt.Errorf("run ssh: %w", err), "install OpenSSH's client, or say in TOWLINE_SSH what to run")
 	return 1
+}
+
+// runSSH waits for ssh, which shares the terminal and so the user's Ctrl-C.
+func runSSH(path string, argv []string) (code int, err error) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	defer signal.Stop(interrupted)
+	cmd := exec.Cmd{Path: path, Args: argv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	err = cmd.Run()
+	var exited *exec.ExitError
+	if err == nil {
+		return 0, nil
+	}
+	soon := time.Duration(0)
+	if errors.As(err, &exited) && (exited.ExitCode() < 0 || exited.ExitCode() == 255) {
+		soon = time.Second // ssh may have heard of it before this program
+	}
+	select {
+	case <-interrupted:
+		fmt.Fprintln(os.Stderr, "-----> Interrupted. What had begun goes on: towline releases and towline ps tell what came of it")
+		return session.ExitInterrupted, nil
+	case <-time.After(soon):
+	}
+	if exited != nil && exited.ExitCode() >= 0 {
+		return exited.ExitCode(), nil
+	}
+	return 0, err
 }
 
 // wantsTerminal tells whether the command may start a program that uses one, or ask for a

@@ -156,7 +156,7 @@ func runBackupRestore(ctx context.Context, call *Call) error {
 	dump, _ := call.Flags.GetBool("dump")
 	req := daemon.RestoreRequest{To: to, Member: call.Member}
 	if dump {
-		req.Dump = call.Stdin
+		req.Dump = call.input("a dump")
 	} else {
 		req.Backup = call.Backup.ID
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -60,6 +61,7 @@ type Call struct {
 	Raw      func()        // hands the user's terminal over, key by key
 	Backup   daemon.Backup // that the first argument names, in commands on a backup
 	table    *Table
+	vitals   *vitals
 }
 
 // Request is what arrives from a user.
@@ -82,11 +84,12 @@ type Request struct {
 type Table struct {
 	daemon   *daemon.Daemon
 	commands map[string]*Command
+	quiet    time.Duration // see quietFor
 }
 
 // New returns the table of everything that d can do.
 func New(d *daemon.Daemon) *Table {
-	t := &Table{daemon: d, commands: map[string]*Command{}}
+	t := &Table{daemon: d, commands: map[string]*Command{}, quiet: quietFor}
 	families := [][]*Command{
 		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(),
 		releaseCommands(), domainCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), gitCommands(),
@@ -125,8 +128,10 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	if c.Internal && !r.Internal {
 		return daemon.Errorf(daemon.Invalid, "%s is not for people", c.Name).WithHint("git push towline main")
 	}
+	v, stdout, stderr := watch(r.Stdout, r.Stderr, t.quiet)
+	defer v.end()
 	call := &Call{
-		Daemon: t.daemon, Member: r.Member, App: r.App, Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr,
+		Daemon: t.daemon, Member: r.Member, App: r.App, Stdin: r.Stdin, Stdout: stdout, Stderr: stderr, vitals: v,
 		Terminal: r.Terminal, Term: r.Term, Size: r.Size, Resize: r.Resize, Raw: r.Raw, table: t,
 	}
 	help, err := call.parse(c, rest)
@@ -142,6 +147,13 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	}
 	if err := call.confirm(ctx, c); err != nil {
 		return err
+	}
+	follows, _ := call.Flags.GetBool("tail")
+	stdio, _ := call.Flags.GetBool("stdio")
+	if c.Stream || follows || stdio {
+		v.pause(true)
+	} else {
+		defer v.onInterrupt(ctx, call.App)()
 	}
 	return c.Run(daemon.TellWaits(ctx, call.Stderr), call)
 }

@@ -37,7 +37,9 @@ func (call *Call) confirm(ctx context.Context, c *Command) error {
 	}
 	warn(call.Stderr, effect)
 	fmt.Fprintf(call.Stderr, "To go on, type %s: ", want)
+	call.vitals.pause(true)
 	typed, err := readLine(call.Stdin)
+	call.vitals.pause(false)
 	if err != nil {
 		fmt.Fprintln(call.Stderr)
 		return err

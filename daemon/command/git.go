@@ -28,7 +28,7 @@ func gitCommands() []*Command {
 		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", On: on(theApp(daemon.Deploy)),
 			Help: "  git archive HEAD | towline deploy:archive -a shop",
 			Run: func(ctx context.Context, call *Call) error {
-				return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Source: call.Stdin})
+				return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Source: call.input("a tar of the source")})
 			}},
 	}
 }
