@@ -142,7 +142,7 @@ func readTree(r io.Reader) error {
 		case "commit":
 			return hinted{fmt.Errorf("%.100q is a submodule, and its files are in another repository", path),
 				"make them part of this one (git subtree add), or deploy them together:\n" +
-					" !     git ls-files -z --recurse-submodules | tar -c --null -T - | ssh towline@HOST deploy:archive -a " + os.Getenv("TOWLINE_APP")}
+					"git ls-files -z --recurse-submodules | tar -c --null -T - | ssh towline@HOST deploy:archive -a " + os.Getenv("TOWLINE_APP")}
 		case "blob":
 			n, err := strconv.ParseInt(fields[3], 10, 64)
 			if err != nil {
