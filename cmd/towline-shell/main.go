@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"towline/cmd/internal/session"
@@ -110,14 +111,28 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// run carries out what the member asked. The first word may be TOWLINE_APP=NAME:
-// the app that is meant when the command names none.
+// run carries out what the member asked. The first words may be TOWLINE_APP=NAME, the app
+// that is meant when the command names none, and TOWLINE_WIDTH=COLUMNS and TOWLINE_COLOUR=1,
+// which tell of the terminal that the caller's ssh writes to.
 func (o options) run(words []string) int {
 	req := wire.Request{Member: o.member}
-	if len(words) > 0 {
-		if app, ok := strings.CutPrefix(words[0], "TOWLINE_APP="); ok {
-			req.App, words = app, words[1:]
+	for len(words) > 0 {
+		name, value, _ := strings.Cut(words[0], "=")
+		switch name {
+		case "TOWLINE_APP":
+			req.App = value
+		case "TOWLINE_WIDTH":
+			width, _ := strconv.ParseUint(value, 10, 16) // nonsense is no width
+			req.Width = uint16(width)
+		case "TOWLINE_COLOUR":
+			req.Colour = value == "1"
+		default:
+			name = ""
 		}
+		if name == "" {
+			break
+		}
+		words = words[1:]
 	}
 	if len(words) == 0 {
 		words = []string{"help"}

@@ -206,6 +206,8 @@ func (h *host) handle(ctx context.Context, c *socket.Call) int {
 		<-ctx.Done()
 		h.causes <- context.Cause(ctx)
 		return 130
+	case "screen":
+		fmt.Fprint(c.Stdout, c.Width, " ", c.Colour)
 	case "terminal":
 		c.Raw()
 		fmt.Fprintf(c.Stdout, "%v %s %dx%d\n", c.Terminal, c.Term, c.Rows, c.Cols)

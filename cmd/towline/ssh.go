@@ -91,6 +91,18 @@ var (
 	}
 )
 
+// look tells towline-shell of the terminal that ssh writes to, which sshd does not know of
+// when there is none at its end.
+func look() (words []string) {
+	if width := session.Width(); width > 0 {
+		words = append(words, fmt.Sprintf("TOWLINE_WIDTH=%d", width))
+		if session.Colour() {
+			words = append(words, "TOWLINE_COLOUR=1")
+		}
+	}
+	return words
+}
+
 // sshArgs is ssh's command line. The app goes before the command as TOWLINE_APP=APP,
 // the one word that towline-shell takes for itself: it is a default that the
 // command's own -a outdoes, and the server alone knows which commands take one.
@@ -111,6 +123,7 @@ func sshArgs(t target, words []string, options ...string) []string {
 	if t.app != "" {
 		argv = append(argv, "TOWLINE_APP="+quote(t.app))
 	}
+	argv = append(argv, look()...)
 	for _, w := range words {
 		argv = append(argv, quote(w))
 	}

@@ -108,6 +108,7 @@ func handle(ctx context.Context, table *command.Table, account account, c *socke
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
 		Terminal: c.Terminal, Term: c.Term, Raw: c.Raw,
 		Size: daemon.Size{Rows: c.Rows, Cols: c.Cols}, Resize: c.Resize,
+		Width: int(c.Width), Colour: c.Colour,
 	})
 }
 

@@ -94,6 +94,7 @@ func runAddons(ctx context.Context, call *Call) error {
 			return
 		}
 		table(w, func(row func(...any)) {
+			row("ADD-ON", "SERVICE", "PLAN", "STATUS", "APPS")
 			for _, a := range list {
 				var apps []string
 				for _, at := range a.Attachments {
@@ -119,6 +120,7 @@ func runAddonServices(_ context.Context, call *Call) error {
 	}
 	return call.result(list, func(w io.Writer) {
 		table(w, func(row func(...any)) {
+			row("SERVICE", "TITLE", "VERSIONS")
 			for _, e := range list {
 				row(e.Name, e.Title, strings.Join(e.Versions, " "))
 			}
@@ -143,6 +145,7 @@ func runAddonPlans(_ context.Context, call *Call) error {
 	}
 	return call.result(list, func(w io.Writer) {
 		table(w, func(row func(...any)) {
+			row("PLAN", "MEMORY", "")
 			for _, e := range list {
 				row(m.Name+":"+e.Plan, e.Memory, map[bool]string{true: "default"}[e.Default])
 			}

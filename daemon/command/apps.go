@@ -74,6 +74,7 @@ func runApps(ctx context.Context, call *Call) error {
 			return
 		}
 		table(w, func(row func(...any)) {
+			row("APP", "RELEASE", "PROCESSES")
 			for _, a := range apps {
 				row(a.Name, fmt.Sprintf("v%d", a.Current), formation(a.Formation))
 			}

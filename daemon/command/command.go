@@ -78,6 +78,10 @@ type Request struct {
 	Size     daemon.Size
 	Resize   <-chan daemon.Size
 	Raw      func()
+	// Width is how many columns the output is shown in; 0: nobody looks at it. Colour: they
+	// like it in colour.
+	Width  int
+	Colour bool
 }
 
 // Table holds all commands.
@@ -106,7 +110,7 @@ func New(d *daemon.Daemon) *Table {
 func (t *Table) Run(ctx context.Context, r Request) int {
 	err := t.run(ctx, r)
 	if err != nil {
-		printError(r.Stderr, err, t.wantsJSON(r.Args))
+		printError(&screen{Writer: r.Stderr, width: r.Width, colour: r.Colour}, err, t.wantsJSON(r.Args))
 	}
 	return exitCode(err)
 }
@@ -133,6 +137,10 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	call := &Call{
 		Daemon: t.daemon, Member: r.Member, App: r.App, Stdin: r.Stdin, Stdout: stdout, Stderr: stderr, vitals: v,
 		Terminal: r.Terminal, Term: r.Term, Size: r.Size, Resize: r.Resize, Raw: r.Raw, table: t,
+	}
+	if !c.Stream {
+		call.Stdout = &screen{Writer: stdout, width: r.Width, colour: r.Colour}
+		call.Stderr = &screen{Writer: stderr, width: r.Width, colour: r.Colour}
 	}
 	help, err := call.parse(c, rest)
 	if err != nil {

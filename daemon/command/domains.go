@@ -17,6 +17,7 @@ func domainCommands() []*Command {
 					return err
 				}
 				return call.result(info.Domains, func(w io.Writer) {
+					fmt.Fprintf(w, "=== %s Domains\n", call.App)
 					for _, h := range info.Domains {
 						fmt.Fprintln(w, h)
 					}
@@ -45,10 +46,11 @@ func domainCommands() []*Command {
 				}
 				return call.result(list, func(w io.Writer) {
 					table(w, func(row func(...any)) {
+						row("HOST", "KIND", "STATE", "UNTIL", "ERROR")
 						for _, c := range list {
 							until := ""
 							if !c.NotAfter.IsZero() {
-								until = "until " + c.NotAfter.Format("2006-01-02")
+								until = c.NotAfter.Format("2006-01-02")
 							}
 							row(c.Host, c.Kind, c.State, until, c.Error)
 						}

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -40,7 +43,38 @@ func runLogs(ctx context.Context, call *Call) error {
 	if !known {
 		return daemon.Errorf(daemon.Invalid, "there is no log source %q", clip(q.Source)).WithHint("use app, router, build, addon or system")
 	}
+	if err := call.checkProcess(ctx, q); err != nil {
+		return err
+	}
 	return call.printLogs(ctx, q, call.Daemon.ReadLogs)
+}
+
+// checkProcess refuses a process that no release has and that has written nothing.
+func (call *Call) checkProcess(ctx context.Context, q daemon.LogQuery) error {
+	if q.Process == "" {
+		return nil
+	}
+	releases, err := call.Daemon.Releases(ctx, call.App)
+	if err != nil {
+		return err
+	}
+	types := map[string]bool{"run": true, "release": true}
+	for _, r := range releases {
+		for process := range r.Processes {
+			types[process] = true
+		}
+	}
+	if process, _, _ := strings.Cut(q.Process, "."); types[process] {
+		return nil
+	}
+	written := false
+	q.Lines, q.Follow = 1, false
+	err = call.Daemon.ReadLogs(ctx, q, func(daemon.LogLine) error { written = true; return nil })
+	if err == nil && !written {
+		err = daemon.Errorf(daemon.NotFound, "%s has no process %q", call.App, clip(q.Process)).
+			WithHint("there are: %s", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
+	}
+	return err
 }
 
 // logRange reads the flags that an app's and an add-on's logs share.

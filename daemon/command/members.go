@@ -44,6 +44,7 @@ func memberCommands() []*Command {
 				}
 				return call.result(list, func(w io.Writer) {
 					table(w, func(row func(...any)) {
+						row("MEMBER", "PERMISSIONS")
 						for _, a := range list {
 							row(a.Member, permissions(a.Permissions))
 						}
@@ -104,6 +105,7 @@ func runMembers(ctx context.Context, call *Call) error {
 	}
 	return call.result(list, func(w io.Writer) {
 		table(w, func(row func(...any)) {
+			row("MEMBER", "ROLE", "KEYS")
 			for _, e := range list {
 				row(e.Name, map[bool]string{true: "administrator", false: "member"}[e.Admin], strings.Join(e.Keys, " "))
 			}

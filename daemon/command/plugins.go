@@ -38,9 +38,10 @@ func runPlugins(ctx context.Context, call *Call) error {
 	}
 	return call.result(list, func(w io.Writer) {
 		table(w, func(row func(...any)) {
+			row("PLUGIN", "VERSIONS", "FROM", "ADD-ONS", "TITLE")
 			for _, p := range list {
 				row(p.Name, strings.Join(p.Versions, " "), map[bool]string{true: "installed", false: "built in"}[p.Installed],
-					fmt.Sprintf("%d add-ons", len(p.Addons)), p.Title)
+					count(len(p.Addons), "add-on"), p.Title)
 			}
 		})
 	})

@@ -8,7 +8,6 @@ import (
 	"io"
 	"reflect"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"towline/daemon"
@@ -53,7 +52,12 @@ type failure struct {
 
 // warn marks each line of a text as one that should not be overlooked.
 func warn(w io.Writer, text string) {
-	fmt.Fprintf(w, " !     %s\n", strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n !     "))
+	const mark = " !     "
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		for _, part := range fold(line, max(0, widthOf(w)-len(mark))) {
+			fmt.Fprintln(w, mark+part)
+		}
+	}
 }
 
 // result prints v as JSON if that was asked for, else by text.
@@ -90,17 +94,15 @@ func encoder(w io.Writer) *json.Encoder {
 
 // table prints aligned columns.
 func table(w io.Writer, rows func(row func(cells ...any))) {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var lines [][]string
 	rows(func(cells ...any) {
+		line := make([]string, len(cells))
 		for i, c := range cells {
-			if i > 0 {
-				fmt.Fprint(tw, "\t")
-			}
-			fmt.Fprint(tw, c)
+			line[i] = fmt.Sprint(c)
 		}
-		fmt.Fprintln(tw)
+		lines = append(lines, line)
 	})
-	tw.Flush()
+	layout(w, lines)
 }
 
 // ago is a time as people say it.
@@ -108,16 +110,31 @@ func ago(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	d := time.Since(t)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds ago", max(0, int(d.Seconds())))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh ago", int(d.Hours()))
+	if d := time.Since(t); d < 48*time.Hour {
+		return lasted(d) + " ago"
 	}
 	return t.Local().Format("2006-01-02 15:04")
+}
+
+// lasted is a length of time, roughly.
+func lasted(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// count is a number of things, whose plural is regular.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func size(bytes int64) string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"towline/daemon"
 )
@@ -58,10 +59,13 @@ func runPs(ctx context.Context, call *Call) error {
 				fmt.Fprintf(w, "=== %s (%d): %s\n", p.Type, counts[p.Type], p.Command)
 			}
 			state := p.State
-			if p.State == "crashed" {
-				state = fmt.Sprintf("crashed with exit code %d", p.Exit)
+			switch state {
+			case "up":
+				state = "up for " + lasted(time.Since(p.Since))
+			case "crashed":
+				state = fmt.Sprintf("crashed with exit code %d, %s", p.Exit, ago(p.Since))
 			}
-			fmt.Fprintf(w, "%s: %s %s (v%d)\n", p.Name, state, ago(p.Since), p.Release)
+			fmt.Fprintf(w, "%s: %s (v%d)\n", p.Name, state, p.Release)
 		}
 	})
 }

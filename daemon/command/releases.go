@@ -81,9 +81,13 @@ func runReleases(ctx context.Context, call *Call) error {
 	return call.result(list, func(w io.Writer) {
 		fmt.Fprintf(w, "=== %s Releases - Current: v%d\n", call.App, app.Current)
 		table(w, func(row func(...any)) {
+			row("VERSION", "CHANGE", "STATUS", "BY", "WHEN")
 			for _, r := range list {
 				status := ""
-				if r.Status != daemon.ReleaseGood {
+				switch {
+				case r.Version == app.Current:
+					status = "current"
+				case r.Status != daemon.ReleaseGood:
 					status = string(r.Status)
 				}
 				row(fmt.Sprintf("v%d", r.Version), r.Description, status, by(r.Member), ago(r.Created))

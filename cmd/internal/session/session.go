@@ -43,6 +43,9 @@ func Run(path string, req wire.Request) int {
 		size := windowSize()
 		req.Rows, req.Cols = size.Rows, size.Cols
 	}
+	if width := Width(); width > 0 && req.Width == 0 {
+		req.Width, req.Colour = width, Colour()
+	}
 	code := new(atomic.Int32)
 	code.Store(exitHangup)
 	watchSignals(req.Terminal, interrupt, resize, func(c int) { code.Store(int32(c)); hangup() })
@@ -113,6 +116,22 @@ func watchSignals(terminal bool, interrupt chan<- struct{}, resize chan<- wire.S
 			}
 		}
 	}()
+}
+
+// Width is how many columns the terminal has that the output goes to; 0 if it goes
+// elsewhere.
+func Width() uint16 {
+	cols, _, err := term.GetSize(1)
+	if err != nil {
+		return 0
+	}
+	return uint16(cols)
+}
+
+// Colour tells whether the user of the terminal wants colours: see no-color.org.
+func Colour() bool {
+	kind := os.Getenv("TERM")
+	return os.Getenv("NO_COLOR") == "" && kind != "" && kind != "dumb" && term.IsTerminal(1) && term.IsTerminal(2)
 }
 
 func windowSize() wire.Size {

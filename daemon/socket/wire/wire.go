@@ -68,6 +68,10 @@ type Request struct {
 	Term     string `json:"term,omitempty"`
 	Rows     uint16 `json:"rows,omitempty"`
 	Cols     uint16 `json:"cols,omitempty"`
+	// Width is how many columns the output is shown in, in colour with Colour; 0: it is
+	// shown to nobody.
+	Width  uint16 `json:"width,omitempty"`
+	Colour bool   `json:"colour,omitempty"`
 }
 
 // ErrProtocol is what the other end may not send.
