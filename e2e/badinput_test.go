@@ -58,7 +58,7 @@ var badLines = []badLine{
 	// commands and flags
 	{"nonsense", "", invalid, `no command "nonsense"`},
 	{"app:create shop", "", invalid, "did you mean apps:create"},
-	{"apps:create shop --colour red", "", invalid, "unknown flag"},
+	{"apps:create shop --colour red", "", invalid, "has no flag --colour"},
 	{"ps -a", "", invalid, "flag needs an argument"},
 	{"help nonsense", "", invalid, "no command"},
 	{"apps 'unclosed", "", invalid, "quote"},

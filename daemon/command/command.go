@@ -205,30 +205,19 @@ func (t *Table) find(words []string) (*Command, []string, error) {
 
 // parse reads flags and counts arguments. help tells that it was asked for.
 func (call *Call) parse(c *Command, words []string) (help bool, err error) {
-	f := pflag.NewFlagSet(c.Name, pflag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	f.Usage = func() {}
-	f.BoolVarP(&help, "help", "h", false, "show this help")
-	if !c.Stream {
-		f.BoolVar(&call.JSON, "json", false, "print JSON")
-	}
-	if c.takesApp() {
-		f.StringVarP(&call.App, "app", "a", call.App, "the app")
-	}
-	if c.Confirm != nil {
-		f.StringP("confirm", "c", "", "the name, typed again")
-	}
-	if c.Flags != nil {
-		c.Flags(f)
-	}
-	f.SetInterspersed(!c.Rest)
+	f := c.flagSet()
 	if c.Rest {
 		words = appFirst(words)
 	}
 	if err := f.Parse(words); err != nil {
-		return false, usageError(c, "%v", err)
+		return false, flagError(c, f, err)
 	}
 	call.Flags, call.Args = f, f.Args()
+	help, _ = f.GetBool("help")
+	call.JSON, _ = f.GetBool("json")
+	if app, _ := f.GetString("app"); c.takesApp() && f.Changed("app") {
+		call.App = app
+	}
 	switch n := len(call.Args); {
 	case help:
 		return true, nil

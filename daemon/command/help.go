@@ -16,7 +16,8 @@ var Version = "dev"
 
 func helpCommands() []*Command {
 	return []*Command{
-		{Name: "help", Args: "[COMMAND]", Summary: "list commands, or explain one", Max: 2, On: on(nothing()), Run: runHelp},
+		{Name: "help", Args: "[TOPIC | COMMAND]", Summary: "list topics and commands, or explain one", Max: 2, On: on(nothing()), Run: runHelp,
+			Flags: func(f *pflag.FlagSet) { f.Bool("all", false, "list all commands") }},
 		{Name: "commands", Summary: "list the names of all commands", Max: 0, Hidden: true, On: on(nothing()),
 			Run: func(_ context.Context, call *Call) error {
 				names := call.table.names()
@@ -34,76 +35,155 @@ func (t *Table) names() []string {
 	return slices.DeleteFunc(names, func(n string) bool { return t.commands[n].Hidden })
 }
 
+// topics are the parts of the help, each with the families of commands in it.
+var topics = []struct {
+	name, about string
+	families    []string
+}{
+	{"apps", "create apps, name their hosts, see to their certificates", []string{"apps", "domains", "certs", "maintenance"}},
+	{"deploy", "releases, and going back", []string{"deploy", "releases"}},
+	{"processes", "scale, restart, one-off commands, logs", []string{"ps", "run", "logs"}},
+	{"config", "config vars, .env files", []string{"config"}},
+	{"addons", "Neo4j, Redis, PostgreSQL and what plugins bring", []string{"addons"}},
+	{"backups", "take, prove, restore, schedule", []string{"backups"}},
+	{"members", "who may do what, and with which key", []string{"members", "access", "keys", "whoami"}},
+	{"host", "plugins, version, this help", []string{"plugins", "version", "help"}},
+}
+
+// common are the commands of the first hour.
+var common = []string{
+	"apps:create", "config:set", "addons:create", "ps:scale", "run", "logs", "releases:rollback", "backups:capture",
+}
+
+// topicOf is the topic of a command, by its family.
+func topicOf(name string) string {
+	family, _, _ := strings.Cut(name, ":")
+	for _, t := range topics {
+		if slices.Contains(t.families, family) {
+			return t.name
+		}
+	}
+	return "host"
+}
+
+// commandsOf lists a topic's commands, in the order of its families.
+func (t *Table) commandsOf(topic string) (names []string) {
+	for _, name := range t.names() {
+		if topicOf(name) == topic {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 func runHelp(_ context.Context, call *Call) error {
-	if len(call.Args) > 0 {
-		c, _, err := call.table.find(call.Args)
+	t := call.table
+	all, _ := call.Flags.GetBool("all")
+	switch {
+	case call.JSON && len(call.Args) == 0:
+		return call.result(t.entries(t.names()), nil)
+	case len(call.Args) == 0:
+		return call.result(nil, func(w io.Writer) { t.printTopics(w, all) })
+	}
+	// A topic lists its commands, a family's name those of the family too.
+	names := t.commandsOf(call.Args[0])
+	if family := t.family(call.Args[0]); len(names) == 0 && len(family) > 1 {
+		names = family
+	}
+	if len(call.Args) > 1 || len(names) == 0 {
+		c, _, err := t.find(call.Args)
 		if err != nil {
 			return err
 		}
-		printHelp(call.Stdout, c)
-		return nil
+		return call.result(t.entries([]string{c.Name})[0], func(w io.Writer) { printHelp(w, c) })
 	}
-	type entry struct {
-		Name    string `json:"name"`
-		Usage   string `json:"usage"`
-		Summary string `json:"summary"`
-	}
-	var all []entry
-	for _, name := range call.table.names() {
-		c := call.table.commands[name]
-		all = append(all, entry{name, usage(c), c.Summary})
-	}
-	return call.result(all, func(w io.Writer) {
-		fmt.Fprint(w, "Towline runs your apps: push to deploy, add databases, scale, roll back.\n\n"+
-			"usage: towline COMMAND [-a APP] [ARGUMENTS]\n"+
-			"       ssh towline@HOST COMMAND ...   where no client is installed\n\n")
-		table(w, func(row func(...any)) {
-			topic := ""
-			for _, e := range all {
-				head, _, _ := strings.Cut(e.Name, ":")
-				if topic != "" && head != topic {
-					row("", "")
-				}
-				topic = head
-				row("  "+e.Name, e.Summary)
-			}
-		})
-		fmt.Fprint(w, "\ntowline help COMMAND explains one. A space works in place of the colon.\n")
+	return call.result(t.entries(names), func(w io.Writer) {
+		if c := t.commands[call.Args[0]]; c != nil {
+			printHelp(w, c)
+			fmt.Fprintln(w)
+		}
+		t.printCommands(w, names)
+		fmt.Fprint(w, "\ntowline help COMMAND explains one.\n")
 	})
 }
 
-func usage(c *Command) string {
-	s := "towline " + c.Name
-	if c.takesApp() {
-		s += " -a APP"
+// entry is a command as programs read it.
+type entry struct {
+	Name    string `json:"name"`
+	Usage   string `json:"usage"`
+	Summary string `json:"summary"`
+	Topic   string `json:"topic"`
+}
+
+func (t *Table) entries(names []string) (list []entry) {
+	for _, name := range names {
+		c := t.commands[name]
+		list = append(list, entry{name, usage(c), c.Summary, topicOf(name)})
 	}
-	if c.Args != "" {
-		s += " " + c.Args
+	return list
+}
+
+func (t *Table) printTopics(w io.Writer, all bool) {
+	fmt.Fprint(w, "Towline runs your apps: push to deploy, add databases, scale, roll back.\n\n"+
+		"usage: towline COMMAND [-a APP] [ARGUMENTS]\n"+
+		"       ssh towline@HOST COMMAND ...   where no client is installed\n\n")
+	if all {
+		for _, topic := range topics {
+			fmt.Fprintf(w, "=== %s: %s\n", upperFirst(topic.name), topic.about)
+			t.printCommands(w, t.commandsOf(topic.name))
+			fmt.Fprintln(w)
+		}
+	} else {
+		fmt.Fprintln(w, "=== The first hour")
+		t.printCommands(w, common)
+		fmt.Fprintln(w, "\n=== Topics")
+		table(w, func(row func(...any)) {
+			for _, topic := range topics {
+				row("  "+topic.name, topic.about)
+			}
+		})
+		fmt.Fprint(w, "\ntowline help TOPIC lists its commands, towline help --all lists all of them,\n")
 	}
-	return s
+	fmt.Fprint(w, "towline help COMMAND explains one. A space works in place of the colon.\n")
+}
+
+func (t *Table) printCommands(w io.Writer, names []string) {
+	table(w, func(row func(...any)) {
+		for _, name := range names {
+			row("  "+name, t.commands[name].Summary)
+		}
+	})
 }
 
 func printHelp(w io.Writer, c *Command) {
-	fmt.Fprintf(w, "usage: %s\n\n%s\n", usage(c), upperFirst(c.Summary)+".")
+	for i, line := range fold("usage: "+usage(c), widthOf(w)) {
+		fmt.Fprintln(w, strings.Repeat("       ", min(i, 1))+line)
+	}
+	fmt.Fprintf(w, "\n%s\n", upperFirst(c.Summary)+".")
 	if c.Help != "" {
-		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.Help))
+		fmt.Fprintf(w, "\n%s\n", strings.Trim(c.Help, "\n"))
 	}
-	f := pflag.NewFlagSet(c.Name, pflag.ContinueOnError)
-	if c.takesApp() {
-		f.StringP("app", "a", "", "the app")
-	}
-	if c.Confirm != nil {
-		f.StringP("confirm", "c", "", "the name, typed again")
-	}
-	if c.Flags != nil {
-		c.Flags(f)
-	}
-	if !c.Stream {
-		f.Bool("json", false, "print JSON")
-	}
-	fmt.Fprintf(w, "\nflags:\n%s", f.FlagUsages())
+	fmt.Fprintln(w, "\nflags:")
+	table(w, func(row func(...any)) {
+		c.eachFlag(func(f *pflag.Flag) {
+			about := f.Usage
+			if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" && f.DefValue != "[]" {
+				about += " (default " + f.DefValue + ")"
+			}
+			row("  "+written(f, ", "), about)
+		})
+	})
 	if needs := c.needs(); len(needs) > 0 {
 		fmt.Fprintf(w, "\n%s\n", strings.Join(needs, "\n"))
+	}
+	var short []string
+	for alias, name := range aliases {
+		if name == c.Name {
+			short = append(short, alias)
+		}
+	}
+	if slices.Sort(short); len(short) > 0 {
+		fmt.Fprintf(w, "\nAlso: towline %s\n", strings.Join(short, ", towline "))
 	}
 }
 

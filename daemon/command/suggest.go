@@ -33,7 +33,7 @@ var foreignWords = map[string]string{
 	"certs:auto": "certs", "certs:auto:enable": "certs", "letsencrypt:enable": "certs", "letsencrypt": "certs", "ssl": "certs",
 	"maintenance": "apps:info", "maintenance:enable": "maintenance:on", "maintenance:disable": "maintenance:off",
 	"access:grant": "access:add MEMBER", "access:revoke": "access:remove MEMBER", "sharing:add": "access:add MEMBER", "sharing:remove": "access:remove MEMBER",
-	"ssh-keys:add": "members:add NAME", "ssh-keys:list": "members", "keys:add": "members:add NAME", "sharing": "access",
+	"ssh-keys:add": "members:add NAME", "ssh-keys:list": "members", "sharing": "access",
 	"enter": "run", "run:inside": "run", "run:detached": "run", "console": "run", "bash": "run bash",
 	"git:from-archive": "deploy:archive", "config:keys": "config", "config:edit": "config:import", "apps:report": "apps:info", "apps:exists": "apps:info",
 	"plugin:list": "plugins", "plugin:install": "plugins:install", "status": "ps", "update": "version", "login": "whoami", "auth:whoami": "whoami", "auth:login": "whoami",
