@@ -74,6 +74,9 @@ func (u *Unpacker) Unpack(ctx context.Context, archive io.Reader, dir string) er
 			return unreadable(ctx, err)
 		}
 	}
+	if err := x.lfs.check(); err != nil {
+		return err
+	}
 	// The padding is read, so that a sender does not see its pipe close early; an
 	// archive of more than that is not the tar that it seemed to be.
 	const padding = 1 << 20
@@ -104,6 +107,7 @@ type extraction struct {
 	bytes  int64
 	files  int
 	dirs   map[string]bool // real directories, not links to some
+	lfs    lfsWatch
 }
 
 func (x *extraction) entry(h *tar.Header, content io.Reader) error {
@@ -219,7 +223,7 @@ func (x *extraction) file(name string, h *tar.Header, content io.Reader) error {
 		return err
 	}
 	left := x.limits.Bytes - x.bytes
-	n, err := io.Copy(f, io.LimitReader(content, left+1))
+	n, err := io.Copy(f, x.lfs.watch(name, h.Size, io.LimitReader(content, left+1)))
 	x.bytes += n
 	if err == nil && n > left {
 		err = refused("the source is larger than %d MB", x.limits.Bytes/1_000_000).

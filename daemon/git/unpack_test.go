@@ -187,6 +187,10 @@ func TestUnpackHostile(t *testing.T) {
 		"bomb":                    {zip(t, archive(t, entry{name: "a", text: strings.Repeat("\x00", 8_000_000)})), "larger than 1 MB"},
 		"long path":               {archive(t, entry{name: strings.Repeat("a/b", 5000)}), "too long"},
 		"deep path":               {archive(t, entry{name: strings.Repeat("a/", 300), kind: tar.TypeDir}), "too long"},
+		"Git LFS":                 {archive(t, entry{name: "logo.png", text: pointer}, entry{name: "a/.gitattributes", text: "*.png filter=lfs diff=lfs\n"}), "\"logo.png\" is in Git LFS"},
+		"Git LFS, other way":      {archive(t, entry{name: ".gitattributes", text: "*.png filter=lfs\n"}, entry{name: "a/b", text: pointer}), "\"a/b\" is in Git LFS"},
+		"second bomb":             {zip(t, archive(t, slices.Repeat([]entry{{name: "a", text: strings.Repeat("\x00", 400_000)}}, 4)...)), "larger than 1 MB"},
+		"header bomb":             {zip(t, archive(t, slices.Repeat([]entry{{kind: tar.TypeXGlobalHeader}}, 100)...)), "more than 20 files"},
 		"not an archive":          {bytes.Repeat([]byte("hello\n"), 500), "not a tar archive"},
 		"a short text":            {[]byte("hello\n"), "ends too early"},
 		"nothing":                 {nil, "the archive is empty"},
@@ -221,6 +225,29 @@ func TestUnpackHostile(t *testing.T) {
 			maps.DeleteFunc(got, func(name, _ string) bool { return strings.HasPrefix(name, "dir/") })
 			same(t, "around the directory", got, map[string]string{"dir": "drwxr-xr-x", "outside": "drwxr-xr-x", "outside/victim": "0600 precious"})
 		})
+	}
+}
+
+// pointer is what Git LFS leaves in place of a file.
+const pointer = "version https://git-lfs.github.com/spec/v1\n" +
+	"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+
+// TestUnpackPointer: what only looks like Git LFS is taken.
+func TestUnpackPointer(t *testing.T) {
+	for name, entries := range map[string][]entry{
+		"a pointer without attributes": {{name: "testdata/pointer", text: pointer}},
+		"attributes without a pointer": {{name: ".gitattributes", text: "*.png filter=lfs\n"}, {name: "logo.png", text: "\x89PNG"}},
+		"a text that tells of it":      {{name: ".gitattributes", text: "*.png filter=lfs\n"}, {name: "README", text: "see " + pointer}},
+	} {
+		dir := t.TempDir()
+		if err := git.NewUnpacker(git.Limits{}).Unpack(t.Context(), bytes.NewReader(archive(t, entries...)), dir); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, e := range entries {
+			if text, err := os.ReadFile(filepath.Join(dir, e.name)); err != nil || string(text) != e.text {
+				t.Errorf("%s: %s holds %q, %v", name, e.name, text, err)
+			}
+		}
 	}
 }
 
