@@ -62,7 +62,7 @@ var (
 		"domains:remove -a shop a.example.org", "access:add alice -a shop", "access:remove alice -a shop", "backups:delete redis-shop.1 --confirm redis-shop.1",
 	}
 	// What starts containers, feeds standard input or is git's is tested in e2e.
-	elsewhereTested = regexp.MustCompile(`^(git:.*|run.*|config:import|deploy:.*|apps:destroy|ps:restart|releases:rollback|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
+	elsewhereTested = regexp.MustCompile(`^(git:.*|run.*|config:import|deploy:.*|apps:destroy|ps:restart|releases:rollback|releases:retry|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
 		`backups:(capture|restore|download|verify)|plugins:(install|remove|check)|members:(add|remove)|keys.*|whoami)$`)
 )
 
@@ -180,6 +180,7 @@ func TestErrorsInJSON(t *testing.T) {
 		"addons:destroy nope --json":                 {3, "not_found"},
 		"config:get -a shop A --json":                {3, "not_found"},
 		"releases:rollback -a shop --json":           {6, "conflict"},
+		"releases:retry -a shop --json":              {6, "conflict"},
 		"members:add alice --json":                   {2, "invalid"},
 		"backups:restore nope --confirm nope --json": {3, "not_found"},
 	} {

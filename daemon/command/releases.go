@@ -46,6 +46,9 @@ func releaseCommands() []*Command {
 				return err
 			},
 			Flags: func(f *pflag.FlagSet) { f.Bool("with-data", false, "the data of the app's add-ons goes back too") }},
+		{Name: "releases:retry", Args: "[vN]", Summary: "deploy what was pushed once more", Max: 1, On: on(theApp(daemon.Deploy)), Run: runRetry,
+			Help: "Makes a new release from the source of vN, or of the newest push, with the present config: after a\n" +
+				"rollback git has nothing to push. Of a config change that failed, the config is tried again."},
 	}
 }
 
@@ -131,6 +134,27 @@ func runRollback(ctx context.Context, call *Call) error {
 		rollback = call.Daemon.RollbackWithData
 	}
 	rel, err := rollback(ctx, call.App, call.Member, version, call.Stderr)
+	if err != nil {
+		return err
+	}
+	newest, err := call.Daemon.LeftBehind(ctx, call.App)
+	if err != nil {
+		return err
+	}
+	return call.result(rel, func(w io.Writer) {
+		fmt.Fprintf(w, "%s; %s is at v%d\n", rel.Description, call.App, rel.Version)
+		if newest.Version > 0 {
+			fmt.Fprintf(w, "git has nothing to push now; to deploy v%d again: towline releases:retry -a %s\n", newest.Version, call.App)
+		}
+	})
+}
+
+func runRetry(ctx context.Context, call *Call) error {
+	version, err := call.version()
+	if err != nil {
+		return err
+	}
+	rel, err := call.Daemon.Retry(ctx, call.App, call.Member, version, call.Stderr)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ var rights = []struct{ line, least string }{
 	{"releases:info -a shop", "view"},
 	{"releases:output -a shop", "view"},
 	{"releases:rollback -a shop", "deploy"},
+	{"releases:retry -a shop", "deploy"},
 	{"domains -a shop", "view"},
 	{"domains:add -a shop www.example.com", "operate"},
 	{"domains:remove -a shop www.example.com", "operate"},

@@ -1,0 +1,109 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+)
+
+// Retry makes a new release from the source of an earlier one, with the present
+// config: what git push can't do, for which the commit is up-to-date already, after
+// a rollback. Version 0 is the newest release that brought source. Of a release
+// that failed though its source serves, a config change, the config is tried again.
+func (d *Daemon) Retry(ctx context.Context, app, member string, version int, out io.Writer) (Release, error) {
+	releases, err := d.Releases(ctx, app)
+	if err != nil {
+		return Release{}, err
+	}
+	a, err := d.App(ctx, app)
+	if err != nil {
+		return Release{}, err
+	}
+	target, err := retryTarget(a, releases, version)
+	if err != nil {
+		return Release{}, err
+	}
+	_, err = d.Engine.Image(ctx, target.Image)
+	if isKind(err, NotFound) {
+		err = Errorf(Conflict, "the image of v%d is no longer kept", target.Version).WithHint("%s", hintPushAgain)
+	}
+	if err != nil {
+		return Release{}, err
+	}
+	step(out, "Deploying v%d again", target.Version)
+	return d.change(ctx, app, member, out, retryOf(target))
+}
+
+const hintPushAgain = "git commit --allow-empty -m \"deploy again\", then: git push towline main"
+
+// retryTarget chooses among an app's releases, newest first.
+func retryTarget(app App, releases []Release, version int) (Release, error) {
+	var current, target Release
+	for _, r := range releases {
+		if r.Version == app.Current {
+			current = r
+		}
+		if target.Version == 0 && (r.Version == version || version == 0 && r.bringsSource()) {
+			target = r
+		}
+	}
+	switch {
+	case target.Version == 0 && version == 0:
+		return target, Errorf(Conflict, "nothing was deployed to %s yet", app.Name).WithHint("git push towline main")
+	case target.Version == 0:
+		return target, Errorf(NotFound, "%s has no release v%d", app.Name, version).WithHint("towline releases -a %s", app.Name)
+	case target.Status == ReleaseFailed && target.Image == "":
+		return target, Errorf(Conflict, "v%d failed, and what it was built into is not kept", target.Version).
+			WithHint("the branch is not there either, so push it once more: git push towline main")
+	case target.Status == ReleasePending:
+		return target, Errorf(Conflict, "v%d is being released", target.Version).WithHint("towline releases -a %s", app.Name)
+	case target.Image == "":
+		return target, Errorf(Conflict, "v%d has no image: it was made before the first deploy", target.Version).WithHint("git push towline main")
+	case target.Status == ReleaseGood && target.Image == current.Image:
+		return target, Errorf(Conflict, "the source of v%d serves already, as v%d", target.Version, current.Version).
+			WithHint("towline ps:restart -a %s starts its processes anew", app.Name)
+	}
+	return target, nil
+}
+
+// bringsSource tells a release that was pushed, or sent as an archive, from one that
+// changes config or goes back.
+func (r Release) bringsSource() bool { return strings.HasPrefix(r.Description, "Deploy ") }
+
+// retryOf makes a copy of the current release one of an earlier release's source.
+func retryOf(target Release) func(Tx, *Release) error {
+	return func(tx Tx, rel *Release) error {
+		present := rel.Config
+		if err := rollbackTo(target)(tx, rel); err != nil {
+			return err
+		}
+		rel.Description = fmt.Sprintf("Retry v%d: %s", target.Version, strings.TrimSuffix(target.Description, "."))
+		if target.bringsSource() {
+			rel.Config = maps.Clone(present)
+			rel.Description = strings.TrimSuffix(target.Description, againMark) + againMark
+		}
+		return nil
+	}
+}
+
+const againMark = " again"
+
+// LeftBehind is the newest release that brought source, if the current one has other
+// source: a push of the same commit would deploy nothing. Otherwise its Version is 0.
+func (d *Daemon) LeftBehind(ctx context.Context, app string) (Release, error) {
+	releases, err := d.Releases(ctx, app)
+	if err != nil {
+		return Release{}, err
+	}
+	a, err := d.App(ctx, app)
+	if err != nil {
+		return Release{}, err
+	}
+	target, err := retryTarget(a, releases, 0)
+	if isKind(err, Conflict) {
+		return Release{}, nil
+	}
+	return target, err
+}
