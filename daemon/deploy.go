@@ -73,8 +73,9 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 		return Release{}, err
 	}
 	var rel Release
+	var formation Formation
 	err = try("a build", func() (err error) {
-		rel, err = d.buildRelease(ctx, build, src, req, out)
+		rel, formation, err = d.buildRelease(ctx, build, src, req, out)
 		return err
 	})
 	if err != nil {
@@ -89,7 +90,9 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 		}
 		return Release{}, err
 	}
-	err = op.step(ctx, "release", nil, func(tx Tx) error { return tx.InsertRelease(&rel) })
+	err = op.step(ctx, "release", nil, func(tx Tx) error {
+		return errors.Join(tx.InsertRelease(&rel), setFormation(tx, req.App, formation))
+	})
 	if err != nil {
 		return Release{}, err
 	}
@@ -124,78 +127,48 @@ func (d *Daemon) takeSource(ctx context.Context, build string, req DeployRequest
 }
 
 // buildRelease reads what the source says of itself, builds it, and returns the
-// release to be, not yet recorded.
-func (d *Daemon) buildRelease(ctx context.Context, build, src string, req DeployRequest, out io.Writer) (Release, error) {
-	procfile, health, err := readSource(src)
+// release to be, not yet recorded. Of a first deploy it returns the formation that
+// the source asks for, if it does.
+func (d *Daemon) buildRelease(ctx context.Context, build, src string, req DeployRequest, out io.Writer) (Release, Formation, error) {
+	said, err := readSource(src)
 	if err != nil {
-		return Release{}, err
+		return Release{}, nil, err
 	}
 	app, err := d.App(ctx, req.App)
 	if err != nil {
-		return Release{}, err
+		return Release{}, nil, err
+	}
+	config, formation, err := d.firstDeploy(ctx, app, said.manifest, out)
+	if err != nil {
+		return Release{}, nil, err
+	}
+	for _, line := range said.notes {
+		warn(out, "%s", line)
 	}
 	d.Logs.Write(req.App, "build", "build", "Build started by "+who(req.Member))
 	ref := d.imageName(req.App, build)
-	result, err := d.Builder.Build(ctx, BuildRequest{ID: build, App: req.App, Source: src, Image: ref, Env: app.Config}, out)
+	result, err := d.Builder.Build(ctx, BuildRequest{ID: build, App: req.App, Source: src, Image: ref, Env: config}, out)
 	if err != nil {
 		d.Logs.Write(req.App, "build", "build", "Build failed: "+err.Error())
-		return Release{}, err
+		return Release{}, nil, err
 	}
 	d.Logs.Write(req.App, "build", "build", "Build succeeded")
 	rel := Release{
 		App: req.App, Status: ReleasePending, Member: req.Member, Created: now(),
 		Description: "Deploy archive", Commit: req.Commit,
-		Image: ref, Kind: result.Kind, Processes: processes(procfile, result), Health: health, Config: app.Config,
+		Image: ref, Kind: result.Kind, Processes: processes(said.procfile, result), Health: said.health, Config: config,
 	}
 	if req.Commit != "" {
 		rel.Description = "Deploy " + req.Commit[:min(8, len(req.Commit))]
 	}
+	if said.procfile != nil && result.Launcher == nil && isShellForm(result.Image.Entrypoint) {
+		warn(out, "the Dockerfile's ENTRYPOINT is a line for a shell, which takes no command: the Procfile's are started without it\n"+
+			"write it as a list to have them handed to it: ENTRYPOINT [\"...\"]")
+	}
 	if strings.TrimSpace(rel.Processes["web"].Command) == "" {
 		_ = d.Engine.UntagImage(ctx, ref)
-		return Release{}, Errorf(Invalid, "nothing says how to start the web process").
+		return Release{}, nil, Errorf(Invalid, "nothing says how to start the web process").
 			WithHint("add a Procfile with a line like \"web: bundle exec puma -p $PORT\"")
 	}
-	return rel, nil
-}
-
-// readSource reads the Procfile and app.json of unpacked source. procfile is nil
-// when there is none.
-func readSource(dir string) (procfile map[string]string, health Health, err error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, health, err
-	}
-	defer root.Close()
-	text, err := readSmall(root, "Procfile")
-	if err != nil {
-		return nil, health, err
-	}
-	if text != nil {
-		if procfile, err = ParseProcfile(string(text)); err != nil {
-			return nil, health, err
-		}
-	}
-	if text, err = readSmall(root, "app.json"); err == nil && text != nil {
-		health, err = parseAppJSON(text)
-	}
-	return procfile, health, err
-}
-
-// readSmall reads a file of the source, never through a link that leads out of it.
-// An absent one is nil.
-func readSmall(root *os.Root, name string) ([]byte, error) {
-	f, err := root.Open(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, Errorf(Invalid, "can't read %s from the source", name)
-	}
-	defer f.Close()
-	const limit = 1 << 20
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil || len(text) > limit {
-		return nil, Errorf(Invalid, "can't read %s from the source: it must be a file of at most 1 MiB", name)
-	}
-	return text, nil
+	return rel, formation, nil
 }

@@ -80,6 +80,27 @@ func shellCommand(command string) []string {
 	return []string{"/bin/sh", "-c", command}
 }
 
+// startedBy is how a command is started in an image that has no launcher: handed to
+// the image's entry point, if that takes one, else by a shell. Words that need no
+// shell are handed over as they are, for an entry point like ["python"]; one that
+// ends in exec "$@" takes a shell's line as well.
+func startedBy(entrypoint []string, command string) (first, args []string) {
+	line := shellCommand(command)
+	switch {
+	case len(entrypoint) == 0, isShellForm(entrypoint):
+		return line[:1], line[1:]
+	case !strings.ContainsAny(command, "\"'\\$`;&|<>()*?[]#~!{}=\n"):
+		return entrypoint, strings.Fields(command)
+	}
+	return entrypoint, line
+}
+
+// isShellForm tells an ENTRYPOINT that was written as a line for a shell: nothing
+// can be handed to it.
+func isShellForm(entrypoint []string) bool {
+	return len(entrypoint) == 3 && entrypoint[1] == "-c"
+}
+
 // processes joins what the Procfile says with what the build itself defines.
 func processes(procfile map[string]string, built BuildResult) map[string]Process {
 	out := map[string]Process{}
@@ -97,8 +118,9 @@ func processes(procfile map[string]string, built BuildResult) map[string]Process
 		if built.Launcher != nil {
 			out[name] = Process{Command: command, Entrypoint: built.Launcher, Args: []string{command}}
 		} else {
-			sh := shellCommand(command)
-			out[name] = Process{Command: command, Entrypoint: sh[:1], Args: sh[1:]}
+			p := Process{Command: command}
+			p.Entrypoint, p.Args = startedBy(built.Image.Entrypoint, command)
+			out[name] = p
 		}
 	}
 	return out

@@ -33,12 +33,16 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 	if rel.Image == "" {
 		return 0, Errorf(Conflict, "%s has nothing deployed yet", req.App).WithHint("git push towline main")
 	}
+	image, err := d.Engine.Image(ctx, rel.Image)
+	if err != nil {
+		return 0, err
+	}
 	command := commandLine(req.Command)
 	op, err := d.begin(ctx, opRun, req.App, req.Member, "run", nil)
 	if err != nil {
 		return 0, err
 	}
-	spec := d.runSpec(rel, command, op.ID)
+	spec := d.runSpec(rel, image.Entrypoint, command, op.ID)
 	for k, v := range req.Env {
 		spec.Env[k] = v
 	}
@@ -77,15 +81,14 @@ func (d *Daemon) removeRun(ctx context.Context, op *operation, container string)
 	}
 }
 
-// runSpec is a process of no type: run.N, with the command in the same shell that a
-// Procfile command gets.
-func (d *Daemon) runSpec(rel Release, command string, id int64) ContainerSpec {
+// runSpec is a process of no type: run.N, with the command started as a Procfile
+// command is.
+func (d *Daemon) runSpec(rel Release, entrypoint []string, command string, id int64) ContainerSpec {
 	p := Process{Command: command}
 	if web := rel.Processes["web"]; rel.Kind == "buildpack" && len(web.Entrypoint) > 0 {
 		p.Entrypoint, p.Args = web.Entrypoint, []string{command}
 	} else {
-		sh := shellCommand(command)
-		p.Entrypoint, p.Args = sh[:1], sh[1:]
+		p.Entrypoint, p.Args = startedBy(entrypoint, command)
 	}
 	spec := d.processSpec(rel, p, "run", int(id), "run")
 	spec.Labels[labelKind] = kindRun
