@@ -1,10 +1,13 @@
 package plugins_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"towline/plugins"
 )
@@ -74,6 +77,35 @@ port = "main"
 path = "/"
 `
 
+// doubling makes a text of 2^40 bytes out of forty actions.
+var doubling = `{{$x := \"a\"}}` + strings.Repeat(`{{$x = print $x $x}}`, 40)
+
+var manyFiles, manyPorts = func() (files, ports string) {
+	for i := range 60 {
+		files += fmt.Sprintf("[[files]]\npath = \"/etc/f%d\"\ncontent = '%s'\n", i, strings.Repeat(`{{printf "%999d" 1}}`, 50))
+		ports += fmt.Sprintf("[[ports]]\nname = \"p%d\"\nport = %d\n", i, 5000+i)
+	}
+	return files, ports
+}()
+
+// TestLinkedManifest: a manifest is a file, and none that is elsewhere.
+func TestLinkedManifest(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"link":   func(path string) error { return os.Symlink("/etc/shadow", path) },
+		"pipe":   func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"folder": func(path string) error { return os.Mkdir(path, 0o755) },
+		"device": func(path string) error { return os.Symlink("/dev/zero", path) },
+	} {
+		path := filepath.Join(t.TempDir(), plugins.FileName)
+		if err := make(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := plugins.LoadFile(path); err == nil || strings.Contains(err.Error(), "root") || !strings.Contains(err.Error(), "must be a file") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func write(t *testing.T, text string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "demo")
@@ -107,6 +139,41 @@ func TestBadManifests(t *testing.T) {
 		{"default plan", `default_plan = "small"`, `default_plan = "big"`, `4: default_plan "big" is none of the plans`},
 		{"version name", `name = "1"`, `name = "V 1"`, `8: version "V 1" is not a name`},
 		{"version twice", `[[plans]]`, "[[versions]]\nname = \"1\"\nimage = \"x:1\"\n[[plans]]", `version "1" is there twice`},
+		{"image that is a flag", `example.org/demo:1.0`, `--privileged:7`, `9: image "--privileged:7" is not the name of an image`},
+		{"image with a transport", `example.org/demo:1.0`, `dir:///etc:1`, `image "dir:///etc:1" is not the name of an image`},
+		{"image with a line break", `example.org/demo:1.0`, `demo\u0000:1`, `is not the name of an image`},
+		{"user that is a flag", `title = "A demo"`, "title = \"A demo\"\nuser = \"--root\"", `3: user "--root" is not a user or user:group`},
+		{"user that is too large", `title = "A demo"`, "title = \"A demo\"\nuser = \"99999999999\"", `is not a user or user:group`},
+		{"title of two lines", `title = "A demo"`, `title = "A\ndemo"`, `title must be one line`},
+		{"kernel's files", `path = "/data"`, `path = "/proc"`, `volume data: path "/proc" is not`},
+		{"below the kernel's files", `path = "/data"`, `path = "/sys/fs/cgroup"`, `path "/sys/fs/cgroup" is not`},
+		{"devices", `path = "/data"`, `path = "/dev/shm"`, `path "/dev/shm" is not`},
+		{"name server's file", `"/etc/demo.conf"`, `"/etc/resolv.conf"`, `file path "/etc/resolv.conf" is not`},
+		{"options of a mount", `path = "/data"`, `path = "/data:rw,exec"`, `path "/data:rw,exec" is not`},
+		{"blank in a path", `path = "/data"`, `path = "/da ta"`, `path "/da ta" is not`},
+		{"negative user", `mode = "0440"`, "mode = \"0440\"\nuid = -1", `uid -1 and gid 0 must be from 0`},
+		{"negative group", `mode = "0440"`, "mode = \"0440\"\ngid = -1", `uid 0 and gid -1 must be from 0`},
+		{"user beyond all", `mode = "0440"`, "mode = \"0440\"\nuid = 4294967295", `uid 4294967295`},
+		{"cpu that is no number", `memory = "64m"`, "memory = \"64m\"\ncpu = nan", `cpu is not a number of processors`},
+		{"cpu without end", `memory = "64m"`, "memory = \"64m\"\ncpu = inf", `cpu is not a number of processors`},
+		{"probe once a day", `deadline = "5s"`, `deadline = "24h"`, `deadline of more than an hour`},
+		{"var of Towline's", `name = "DEMO_URL"`, `name = "PORT"`, `52: var PORT is not for add-ons`},
+		{"var that the loader reads", `name = "DEMO_URL"`, `name = "LD_PRELOAD"`, `52: var LD_PRELOAD is not for add-ons`},
+		{"var that Node runs", `name = "DEMO_URL"`, `name = "NODE_OPTIONS"`, `var NODE_OPTIONS is not for add-ons`},
+		{"var with Towline's prefix", `name = "DEMO_URL"`, `name = "TOWLINE_APP"`, `var TOWLINE_APP is not for add-ons`},
+		{"download's name", `[rotate]`, "[export]\ncommand = [\"x\"]\nfile = \"../../etc/passwd\"\n[rotate]", `file "../../etc/passwd" is not the name of a file`},
+		{"loop", `port = {{.Port.main}}`, `{{range 100000000}}x{{end}}`, `template: range, define, block and template are not`},
+		{"silent loop", `port = {{.Port.main}}`, `{{range 100000000}}{{end}}`, `range, define`},
+		{"loop in a branch", `port = {{.Port.main}}`, `{{if true}}{{with 1}}{{else}}{{range 9}}{{end}}{{end}}{{end}}`, `range, define`},
+		{"template that calls itself", `port = {{.Port.main}}`, `{{define \"x\"}}{{template \"x\"}}{{end}}{{template \"x\"}}`, `range, define`},
+		{"block", `port = {{.Port.main}}`, `{{block \"x\" .}}{{end}}`, `range, define`},
+		{"wide number", `port = {{.Port.main}}`, `{{printf \"%1000000d\" 1}}`, `it makes more than`},
+		{"wide number by an argument", `port = {{.Port.main}}`, `{{printf \"%*d\" 1000000 1}}`, `it makes more than`},
+		{"doubled text", `port = {{.Port.main}}`, doubling, `it makes more than`},
+		{"many texts", `port = {{.Port.main}}`, strings.Repeat(`{{printf \"%999d\" 1}}`, 1500), `it makes more than`},
+		{"many files", "[env]\nDEMO_MB", manyFiles + "[env]\nDEMO_MB", `all of them together make more than`},
+		{"too large", `title = "A demo"`, "title = \"A demo\"\n# " + strings.Repeat("x", 300<<10), `1: the manifest is larger than 256 KB`},
+		{"too many ports", "[[secrets]]\nname = \"password\"", manyPorts + "[[secrets]]\nname = \"password\"", `at most 50 are possible`},
 		{"no image", `image = "example.org/demo:1.0"`, ``, `version 1 has no image`},
 		{"image with a blank", `demo:1.0`, `demo :1.0`, `version 1 has no image`},
 		{"image without tag", `demo:1.0`, `demo`, `9: image "example.org/demo" has no tag that says its version`},

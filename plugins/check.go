@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
 )
 
 var (
@@ -18,6 +20,9 @@ var (
 	wordName    = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 	envName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	firstValue  = regexp.MustCompile(`^[A-Za-z0-9_-]{0,60}$`)
+	imageName   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._:/@-]{0,254}$`)
+	userName    = regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,9})(:([a-z_][a-z0-9_-]{0,31}|[0-9]{1,9}))?$`)
+	fileName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 	varName     = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,99}$`)
 )
 
@@ -30,6 +35,13 @@ func (m *Manifest) check() (errs []error) {
 	if m.Title == "" {
 		bad("title", "title is missing")
 	}
+	if len(m.Title) > 200 || strings.ContainsFunc(m.Title, unicode.IsControl) {
+		bad("title", "title must be one line of at most 200 bytes")
+	}
+	if m.User != "" && !userName.MatchString(m.User) {
+		bad(m.User, "user %q is not a user or user:group", m.User)
+	}
+	m.checkCounts(bad)
 	m.checkVersions(bad)
 	m.checkPlans(bad)
 	m.checkParts(bad)
@@ -44,10 +56,31 @@ func (m *Manifest) check() (errs []error) {
 			bad("log_hints", "log_hints: match and say must both be there")
 		}
 	}
+	for _, transfer := range []Transfer{m.Export, m.Import} {
+		if transfer.File != "" && !fileName.MatchString(transfer.File) {
+			bad(transfer.File, "file %q is not the name of a file", transfer.File)
+		}
+	}
 	if len(errs) > 0 {
 		return errs
 	}
 	return m.checkRenders()
+}
+
+// checkCounts bounds what is rendered: every text for every version and plan.
+func (m *Manifest) checkCounts(bad badFunc) {
+	for _, c := range []struct {
+		what      string
+		count, at int
+	}{
+		{"versions", len(m.Versions), 50}, {"plans", len(m.Plans), 20}, {"versions times plans", len(m.Versions) * len(m.Plans), 200}, {"volumes", len(m.Volumes), 20}, {"ports", len(m.Ports), 50},
+		{"secrets", len(m.Secrets), 50}, {"certificates", len(m.Certificates), 5}, {"files", len(m.Files), 100}, {"vars", len(m.Vars), 100},
+		{"log_hints", len(m.LogHints), 100}, {"env", len(m.Env), 500}, {"command", len(m.Command), 1000},
+	} {
+		if c.count > c.at {
+			bad(c.what, "there are %d %s; at most %d are possible", c.count, c.what, c.at)
+		}
+	}
 }
 
 func (m *Manifest) checkProbe(bad badFunc) {
@@ -84,6 +117,9 @@ func (m *Manifest) checkProbe(bad badFunc) {
 	if p.Interval < 0 || p.Deadline < 0 {
 		bad("probe", "probe times must be positive")
 	}
+	if p.Interval > duration(time.Minute) || p.Deadline > duration(time.Hour) {
+		bad("probe", "probe: an interval of more than a minute, or a deadline of more than an hour")
+	}
 }
 
 type badFunc = func(word, format string, args ...any)
@@ -98,6 +134,8 @@ func (m *Manifest) checkVersions(bad badFunc) {
 			bad(v.Name, "version %q is there twice", v.Name)
 		case v.Image == "" || strings.ContainsAny(v.Image, " \t\n"):
 			bad(v.Name, "version %s has no image", v.Name)
+		case !imageName.MatchString(v.Image) || strings.Contains(v.Image, "//"):
+			bad(v.Image, "image %q is not the name of an image", v.Image)
 		case !found || tag == "" || tag == "latest":
 			bad(v.Image, "image %q has no tag that says its version", v.Image)
 		}
@@ -130,6 +168,9 @@ func (m *Manifest) checkPlans(bad badFunc) {
 		}
 		if p.CPU < 0 {
 			bad("cpu", "plan %s: cpu is negative", p.Name)
+		}
+		if p.CPU > 4096 || p.CPU != p.CPU { // NaN
+			bad("cpu", "plan %s: cpu is not a number of processors", p.Name)
 		}
 	}
 	if !seen[m.DefaultPlan] {
@@ -185,6 +226,9 @@ func (m *Manifest) checkParts(bad badFunc) {
 			bad(f.Path, "file path %q is not absolute and clean", f.Path)
 		}
 		once("mount", f.Path)
+		if f.UID < 0 || f.GID < 0 || f.UID > maxID || f.GID > maxID {
+			bad(f.Path, "file %s: uid %d and gid %d must be from 0 to %d", f.Path, f.UID, f.GID, maxID)
+		}
 		if mode, err := strconv.ParseUint(f.mode(), 8, 32); err != nil || mode > 0o777 {
 			bad(f.Mode, "file %s: mode %q is not octal", f.Path, f.Mode)
 		}
@@ -196,8 +240,26 @@ func (m *Manifest) checkParts(bad badFunc) {
 	}
 }
 
-// mountable: the root of the container is not; what is mounted there hides the image.
-func mountable(p string) bool { return path.IsAbs(p) && path.Clean(p) == p && p != "/" }
+// mountable: the root of the container is not, nor what the kernel and the engine put
+// below it: what is mounted there hides that.
+func mountable(p string) bool {
+	if !path.IsAbs(p) || path.Clean(p) != p || p == "/" || len(p) > 1000 || strings.ContainsFunc(p, unusual) {
+		return false
+	}
+	for _, taken := range []string{"/proc", "/sys", "/dev", "/run/secrets", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv"} {
+		if p == taken || strings.HasPrefix(p, taken+"/") {
+			return false
+		}
+	}
+	return true
+}
+
+// unusual tells a character that has no place in a path of a mount: engines part the
+// mount's options by some.
+func unusual(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`:,"'\*?`, r) }
+
+// maxID is the largest user or group ID: the last one means none.
+const maxID = 1<<32 - 2
 
 func (f FileTemplate) mode() string {
 	if f.Mode == "" {
@@ -218,6 +280,9 @@ func (m *Manifest) checkVars(bad badFunc) {
 		if !varName.MatchString(v.Suffix) {
 			bad(v.Name, "var %s: suffix %q: use capital letters, digits and underscores", v.Name, v.Suffix)
 		}
+		if reservedVar(v.Name) {
+			bad(v.Name, "var %s is not for add-ons: programs or Towline itself take it for something else", v.Name)
+		}
 		if names[v.Name] || suffixes[v.Suffix] {
 			bad(v.Name, "var %s or its suffix is there twice", v.Name)
 		}
@@ -226,6 +291,22 @@ func (m *Manifest) checkVars(bad badFunc) {
 			bad(v.Name, "var %s has no value", v.Name)
 		}
 	}
+}
+
+// reservedVar tells a variable that an add-on must not set in an app: Towline sets it,
+// or a shell, the loader or a language runs what it names.
+func reservedVar(name string) bool {
+	for _, prefix := range []string{"TOWLINE_", "LD_", "DYLD_", "BASH_", "GIT_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains([]string{
+		"PORT", "DYNO", "SOURCE_VERSION", "PATH", "HOME", "USER", "SHELL", "PWD", "IFS", "ENV", "TERM", "TMPDIR", "HOSTNAME", "LANG",
+		"NODE_OPTIONS", "NODE_PATH", "RUBYOPT", "RUBYLIB", "GEM_PATH", "GEM_HOME", "BUNDLE_GEMFILE", "PERL5OPT", "PERL5LIB", "PYTHONPATH", "PYTHONSTARTUP",
+		"PYTHONHOME", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH", "PROMPT_COMMAND", "PS4", "CDPATH", "GLIBC_TUNABLES", "MALLOC_CONF",
+		"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+	}, name)
 }
 
 // checkEnv looks at the names of environment variables.

@@ -3,6 +3,7 @@ package plugins
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/BurntSushi/toml"
+	"golang.org/x/sys/unix"
 )
 
 // Catalog is the services that can be added. Its methods may be called at any time.
@@ -97,7 +99,7 @@ func (c *Catalog) Try(name string, m *Manifest) (forget func()) {
 // LoadFile reads and checks one manifest. Every fault is told with file and line, as
 // many as can be at once.
 func LoadFile(path string) (*Manifest, error) {
-	text, err := os.ReadFile(path)
+	text, err := readManifest(path)
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +124,31 @@ func LoadFile(path string) (*Manifest, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// readManifest reads a file, and no link: a stranger's could lead to any file, and
+// what is wrong with that would be told line by line.
+func readManifest(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s:1: this is a link: the manifest must be a file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s:1: the manifest must be a file", path)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	if err == nil && len(text) > maxManifest {
+		err = fmt.Errorf("%s:1: the manifest is larger than %d KB", path, maxManifest>>10)
+	}
+	return text, err
 }
 
 var lineInError = regexp.MustCompile(`^toml: line (\d+) \(last key "(.*)"\): (.*)$`)

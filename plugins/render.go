@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/template"
 	"time"
 )
 
@@ -97,6 +96,7 @@ type scope struct {
 type renderer struct {
 	m    *Manifest
 	data scope
+	size int // bytes rendered so far
 	errs []error
 }
 
@@ -205,13 +205,19 @@ func (r *renderer) text(text string) string {
 	if !strings.Contains(text, "{{") {
 		return text
 	}
-	t, err := template.New("").Option("missingkey=error").Parse(text)
-	var b strings.Builder
+	t, err := parseTemplate(text)
+	var b boundedBuilder
 	if err == nil {
 		err = t.Execute(&b, r.data)
 	}
 	if err != nil {
 		r.errs = append(r.errs, fmt.Errorf("%s:%d: template: %s", r.m.path, r.m.lineOf(text, err), trimTemplateError(err)))
+	}
+	if r.size += b.Len(); r.size > maxSpec {
+		if r.size-b.Len() <= maxSpec { // told once
+			r.errs = append(r.errs, fmt.Errorf("%s:%d: template: all of them together make more than %d bytes", r.m.path, r.m.lineOf(text, nil), maxSpec))
+		}
+		return ""
 	}
 	return b.String()
 }
