@@ -32,6 +32,7 @@ type walk struct {
 	seen          map[string]bool
 	dirs          []dirTime
 	read, written atomic.Int64 // bytes
+	holes         int64        // bytes
 }
 
 type dirTime struct {
@@ -60,6 +61,9 @@ func (w *walk) regular(src, dst string) error {
 	began := time.Now()
 	now, err := stampOf(in)
 	if err != nil || now.mode&unix.S_IFMT != unix.S_IFREG {
+		return errors.Join(err, in.Close())
+	}
+	if err := w.addHoles(in, now); err != nil {
 		return errors.Join(err, in.Close())
 	}
 	f := w.m.files[dst]
@@ -135,7 +139,11 @@ func (w *walk) segment(f *file, in, out *os.File, from, to int64) (wrote bool, e
 		n := min(int64(len(*bp)), to-at)
 		chunk := (*bp)[:n]
 		if hole-at >= blockSize {
-			n = min(n, (hole-at)/blockSize*blockSize)
+			if next := f.skipZeros(at, hole); next > at {
+				at = next
+				continue
+			}
+			n = min(n, blockSize)
 			chunk = chunk[:n]
 			clear(chunk)
 		} else {
@@ -180,6 +188,15 @@ func blockSum(b []byte) uint64 {
 		return 0
 	}
 	return max(1, maphash.Bytes(seed, b))
+}
+
+// skipZeros is how far the copy has nothing but zeros, in whole blocks from at on and
+// at most to the hole's end.
+func (f *file) skipZeros(at, hole int64) int64 {
+	for hole-at >= blockSize && f.blocks[at/blockSize] == 0 {
+		at += blockSize
+	}
+	return at
 }
 
 // resize forgets the blocks behind the new end.

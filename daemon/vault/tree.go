@@ -122,7 +122,7 @@ func readEntry(root *os.Root, tr *tar.Reader, h *tar.Header) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(f, tr)
+		err = writeSparse(f, tr)
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
