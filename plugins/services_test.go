@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,11 +47,20 @@ func TestRedis(t *testing.T) {
 	roundTrip(t, s, "keys 2", func(s *service) string {
 		return s.run(plugins.Action{Command: []string{"redis-cli", "get", "film"}, Env: map[string]string{"REDISCLI_AUTH": s.i.Secrets["password"]}})
 	})
+	// Whoever has the password can make users of their own.
+	for _, user := range []string{"mallory", "--user", "$(id)", `a"b\'`, "defaul", "default2"} {
+		if out := cli(password, "acl", "setuser", user, "on", ">theirs", "~*", "+@all"); !strings.Contains(out, "OK") {
+			t.Fatalf("user %s: %s", user, out)
+		}
+	}
 	s.rotate(func(old, now plugins.Instance) {
 		if !logsIn(old.Secrets["password"]) || !logsIn(now.Secrets["password"]) {
 			t.Error("the old and the new password do not both log in")
 		}
 	})
+	if users := strings.Fields(cli(s.i.Secrets["password"], "acl", "users")); !slices.Equal(users, []string{"default", "rediscloud"}) {
+		t.Errorf("after the rotation there are the users %q", users)
+	}
 	for _, when := range []string{"after the rotation", "after a restart"} {
 		if logsIn(password) || !logsIn(s.i.Secrets["password"]) {
 			t.Errorf("%s: the old password logs in, or the new one does not", when)
