@@ -27,6 +27,15 @@ func TestClient(t *testing.T) {
 	h := newHost(t)
 	towline := h.client()
 	outside, dir := t.TempDir(), h.checkout()
+	// What the client does by itself stays in the help once a host is known.
+	help, err := towline(outside, "help").Output()
+	check(t, err)
+	_, clientPart, found := strings.Cut(string(help), "systemctl status towlined\n\n")
+	for _, own := range []string{"git:remote", "completion", "--host", "TOWLINE_SSH"} {
+		if !found || !strings.Contains(clientPart, own) {
+			t.Errorf("no %s in the help: %s", own, help)
+		}
+	}
 	h.command(dir, "git", "remote", "add", "origin", "git@example.com:me/shop")
 	place := strings.TrimSuffix(strings.TrimPrefix(h.url(""), "ssh://"), "/")
 	for _, c := range []struct {
@@ -45,9 +54,13 @@ func TestClient(t *testing.T) {
 		{dir, "git remote --app=blog --remote staging --host " + place, "git remote staging is " + h.url("blog") + "\n", 0},
 		{dir, "ps", "ps of shop for alice\n", 0},
 		{dir, "ps --remote staging", "ps of blog for alice\n", 0},
-		{dir, "", "help of shop for alice\n", 0},
+		{dir, "", "help of shop for alice\n\n" + clientPart, 0},
+		{dir, "help --all", "help --all of shop for alice\n\n" + clientPart, 0},
+		{dir, "help ps", "help ps of shop for alice\n", 0},
+		{dir, "version", "towline dev\nserver  9.9 at 127.0.0.1\n", 0},
+		{dir, "version --json", "{\n  \"client\": \"dev\",\n  \"server\": \"9.9\",\n  \"host\": \"127.0.0.1\"\n}\n", 0},
 		{dir, "exit 42", "", 42},
-		{dir, "__names commands", "commands of shop for alice\n", 0},
+		{dir, "__complete comp", "complete --  of shop for alice\ncompletion\n", 0},
 		{dir, "git:remote -a moved --host " + place, "git remote towline is " + h.url("moved") + "\n", 0},
 		{dir, "ps", "ps of moved for alice\n", 0},
 	} {
@@ -133,7 +146,8 @@ func TestCompletionScripts(t *testing.T) {
 	// The names come from the server; here a stand-in for towline lists them.
 	stub := h.dir + "/stub"
 	check(t, os.Mkdir(stub, 0o755))
-	check(t, os.WriteFile(stub+"/towline", []byte("#!/bin/sh\n[ $2 = apps ] && echo shop shed blog || echo apps apps:create apps:info ps\n"), 0o755))
+	check(t, os.WriteFile(stub+"/towline", []byte("#!/bin/sh\n[ $1 = __complete ] || exit 1\n"+
+		"case $2,$3 in ps,-a | -a,*) echo shop shed blog ;; ps,*) echo ;; *) echo apps apps:create apps:info ps ;; esac\n"), 0o755))
 	script, _ := towline(h.dir, "completion", "bash").Output()
 	for line, want := range map[string]string{
 		"towline p":        "ps",

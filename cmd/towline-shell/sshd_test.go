@@ -206,6 +206,8 @@ func (h *host) handle(ctx context.Context, c *socket.Call) int {
 		<-ctx.Done()
 		h.causes <- context.Cause(ctx)
 		return 130
+	case "version":
+		fmt.Fprintln(c.Stdout, `{"version": "9.9"}`)
 	case "screen":
 		fmt.Fprint(c.Stdout, c.Width, " ", c.Colour)
 	case "terminal":

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -27,21 +26,18 @@ func completion(words []string) int {
 	return refuse(errors.New("completion is for bash, zsh or fish"), `eval "$(towline completion bash)"`)
 }
 
-// The scripts complete commands, and apps after -a, by what the server lists.
+// The scripts complete what the server says may follow: commands, names and flags.
 var completionScripts = map[string]string{
 	"bash": `# eval "$(towline completion bash)"
 _towline() {
-	local line=${COMP_LINE:0:COMP_POINT} cur kind=commands i
+	local line=${COMP_LINE:0:COMP_POINT} cur
 	local -a words
 	cur=${line##*[[:space:]]}
 	line=${line%"$cur"}
 	read -ra words <<<"$line"
-	if [[ ${words[-1]} == -a || ${words[-1]} == --app ]]; then
-		kind=apps
-	elif ((${#words[@]} > 1)); then
-		return
-	fi
-	mapfile -t COMPREPLY < <(compgen -W "$(towline __names $kind 2>/dev/null)" -- "$cur")
+	mapfile -t COMPREPLY < <(compgen -W "$(towline __complete "${words[@]:1}" "$cur" 2>/dev/null)" -- "$cur")
+	# What ends in = goes on.
+	[[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
 	# Readline cuts words at colons: what stands before the last one stays.
 	if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
 		local before=${cur%"${cur##*:}"}
@@ -53,71 +49,95 @@ complete -o default -F _towline towline
 	"zsh": `#compdef towline
 # eval "$(towline completion zsh)"
 _towline() {
-	if [[ ${words[CURRENT-1]} == (-a|--app) ]]; then
-		compadd -- ${(f)"$(towline __names apps 2>/dev/null)"}
-	elif ((CURRENT == 2)); then
-		compadd -- ${(f)"$(towline __names commands 2>/dev/null)"}
-	else
-		_default
-	fi
+	local -a names
+	names=(${(f)"$(towline __complete "${(@)words[2,CURRENT-1]}" "${words[CURRENT]}" 2>/dev/null)"})
+	if (($#names)); then compadd -- $names; else _default; fi
 }
 compdef _towline towline
 `,
 	"fish": `# towline completion fish | source
-complete -c towline -n __fish_use_subcommand -f -a '(towline __names commands 2>/dev/null)'
-complete -c towline -s a -l app -x -a '(towline __names apps 2>/dev/null)'
+complete -c towline -f -a '(towline __complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
 `,
 }
 
-// How long an answer of the server's is used again.
-var namesAge = map[string]time.Duration{"commands": 24 * time.Hour, "apps": 20 * time.Second}
+// How long an answer of the server's is used again: that on the first word, and others.
+const commandsAge, namesAge = time.Hour, 20 * time.Second
 
 // completionTimeout is as long as a key press may take.
 const completionTimeout = 3 * time.Second
 
-// printNames lists the server's commands, or the apps, one a line. It is for the
-// scripts above and says nothing when the server can't be asked.
-func printNames(in invocation, words []string) int {
-	if len(words) != 1 || namesAge[words[0]] == 0 {
+// ownWords are what this program adds to the server's commands.
+var ownWords = []string{"git:remote", "completion", "--host", "--remote"}
+
+// complete lists, one a line, what the last of the words may become. It is for the scripts
+// above and says nothing when the server can't be asked.
+func complete(in invocation, words []string) int {
+	if len(words) == 0 {
 		return exitInvalid
 	}
-	kind := words[0]
+	last := words[len(words)-1]
+	words = words[:len(words)-1]
 	ask := in.asker()
 	if ask == nil {
 		return 1
 	}
-	cache := ask.cache(kind)
-	if info, err := os.Stat(cache); err == nil && time.Since(info.ModTime()) < namesAge[kind] {
-		if text, err := os.ReadFile(cache); err == nil {
-			_, _ = os.Stdout.Write(text)
-			return 0
-		}
+	age, prefix := namesAge, ""
+	if len(words) == 0 {
+		age = commandsAge
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
-	defer cancel()
-	text, err := ask.names(ctx, kind)
+	if strings.HasPrefix(last, "-") {
+		prefix = "-" // all that the server must know of it: the shell chooses
+	}
+	asked := append(append([]string{"complete", "--"}, words...), prefix)
+	text, err := ask.remember(asked, age)
 	if err != nil {
 		return 1
 	}
-	_, _ = os.Stdout.Write(text)
-	// A cache that can't be written costs time, nothing else.
-	if os.MkdirAll(filepath.Dir(cache), 0o700) == nil {
-		_ = os.WriteFile(cache, text, 0o600)
+	if len(words) == 0 {
+		text = append(text, strings.Join(ownWords, "\n")+"\n"...)
+	}
+	for name := range strings.Lines(string(text)) {
+		if strings.HasPrefix(name, last) {
+			fmt.Print(name)
+		}
 	}
 	return 0
 }
 
+// remember is what a command prints, which is kept in a file for the next key press.
+func (a *asker) remember(words []string, age time.Duration) ([]byte, error) {
+	cache, key := a.cache(words)
+	if info, err := os.Stat(cache); err == nil && time.Since(info.ModTime()) < age {
+		text, err := os.ReadFile(cache)
+		if text, ours := bytes.CutPrefix(text, key); err == nil && ours {
+			return text, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
+	defer cancel()
+	var out bytes.Buffer
+	if err := a.run(ctx, words, &out); err != nil {
+		return nil, err
+	}
+	// A cache that can't be written costs time, nothing else.
+	if os.MkdirAll(filepath.Dir(cache), 0o700) == nil {
+		_ = os.WriteFile(cache, append(key, out.Bytes()...), 0o600)
+	}
+	return out.Bytes(), nil
+}
+
 // asker runs a command on the server without a word to the user.
 type asker struct {
-	place string
+	place string // what the answers depend on
+	host  string
 	run   func(ctx context.Context, words []string, out io.Writer) error
 }
 
 // asker is nil where no host is known.
 func (in invocation) asker() *asker {
 	if in.local() {
-		return &asker{in.socket, func(ctx context.Context, words []string, out io.Writer) error {
-			code, err := wire.Run(ctx, in.socket, wire.Request{Args: words}, wire.Streams{Stdout: out, Stderr: io.Discard})
+		return &asker{in.socket + " " + in.app, "this host", func(ctx context.Context, words []string, out io.Writer) error {
+			code, err := wire.Run(ctx, in.socket, wire.Request{Args: words, App: in.app}, wire.Streams{Stdout: out, Stderr: io.Discard})
 			if err == nil && code != 0 {
 				err = fmt.Errorf("exit code %d", code)
 			}
@@ -128,7 +148,7 @@ func (in invocation) asker() *asker {
 	if err != nil {
 		return nil
 	}
-	return &asker{t.url(), func(ctx context.Context, words []string, out io.Writer) error {
+	return &asker{t.url(), t.host, func(ctx context.Context, words []string, out io.Writer) error {
 		argv := sshArgs(t, words, "-T", "-o", "BatchMode=yes")
 		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		cmd.Stdout = out
@@ -136,32 +156,17 @@ func (in invocation) asker() *asker {
 	}}
 }
 
-func (a *asker) names(ctx context.Context, kind string) ([]byte, error) {
-	var out bytes.Buffer
-	if kind == "commands" {
-		err := a.run(ctx, []string{"commands"}, &out)
-		return out.Bytes(), err
-	}
-	if err := a.run(ctx, []string{"apps", "--json"}, &out); err != nil {
-		return nil, err
-	}
-	var apps []struct{ Name string }
-	if err := json.Unmarshal(out.Bytes(), &apps); err != nil {
-		return nil, err
-	}
-	var names strings.Builder
-	for _, app := range apps {
-		fmt.Fprintln(&names, app.Name)
-	}
-	return []byte(names.String()), nil
-}
-
-func (a *asker) cache(kind string) string {
+// cache is the file for an answer, one of so few that they need no clearing, and what it
+// begins with if it holds the answer to these words.
+func (a *asker) cache(words []string) (file string, key []byte) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		dir = os.DevNull // nothing can be kept in it
 	}
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, a.place)
-	return filepath.Join(dir, "towline", fmt.Sprintf("%s-%x", kind, h.Sum64()))
+	for _, part := range append([]string{a.place}, words...) {
+		_, _ = io.WriteString(h, part+"\x00")
+	}
+	sum := h.Sum64()
+	return filepath.Join(dir, "towline", fmt.Sprintf("complete-%02x", sum%256)), fmt.Appendf(nil, "%016x\n", sum)
 }

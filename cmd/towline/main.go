@@ -29,16 +29,19 @@ func run(args []string) int {
 	if err != nil {
 		return refuse(err, "towline help")
 	}
+	if text := in.ownHelp(); text != "" {
+		fmt.Print(text)
+		return 0
+	}
 	switch in.verb() {
 	case "version", "--version":
-		fmt.Println("towline " + version)
-		return 0
+		return printVersion(in)
 	case "completion":
 		return completion(in.words[1:])
 	case "git:remote":
 		return gitRemote(in)
-	case "__names":
-		return printNames(in, in.words[1:])
+	case "__complete":
+		return complete(in, in.words[1:])
 	}
 	if in.verb() == "backups:download" && !in.asksHelp() && term.IsTerminal(1) {
 		return refuse(errors.New("a dump is nothing for a terminal"), "towline backups:download BACKUP > my.dump")
@@ -47,11 +50,13 @@ func run(args []string) int {
 		return forward(in)
 	}
 	if in.local() {
-		return session.Run(in.socket, wire.Request{Args: in.words, App: in.app})
+		code := session.Run(in.socket, wire.Request{Args: in.words, App: in.app})
+		in.addHelp(code)
+		return code
 	}
 	t, err := in.target(gitRemotes)
 	if errors.Is(err, errNoHost) && in.isHelp() {
-		fmt.Print(fallbackHelp)
+		fmt.Print(fallbackHelp + clientHelp)
 		return 0
 	}
 	if err != nil {
@@ -196,31 +201,3 @@ func (in invocation) local() bool {
 	_, err := os.Stat(in.socket)
 	return err == nil
 }
-
-const fallbackHelp = `Towline runs your apps: push to deploy, add databases, scale, roll back.
-
-usage: towline [--host [USER@]HOST[:PORT]] [--remote NAME] COMMAND [-a APP] [ARGUMENTS]
-
-No host is known here, so its commands can't be listed. Name it once in a checkout:
-
-  towline git:remote -a shop --host apps.example.com
-
-or each time, or for good:
-
-  towline --host apps.example.com help
-  export TOWLINE_HOST=apps.example.com
-
-On the host itself, be root, and see that the daemon runs: systemctl status towlined
-
-Commands that need no host:
-
-  completion bash|zsh|fish   print a script that completes commands
-  git:remote                 add the git remote to the checkout
-  version                    show this program's version
-
-environment:
-
-  TOWLINE_HOST   [USER@]HOST[:PORT], where no git remote tells
-  TOWLINE_APP    the app, where neither -a nor a git remote tells
-  TOWLINE_SSH    ssh and options for it, like "ssh -i key"
-`

@@ -27,9 +27,11 @@ func execSSH(t target, words []string) int {
 	}
 	argv := sshArgs(t, words, options...)
 	path, err := exec.LookPath(argv[0])
-	if err == nil && options[0] == "-T" && (invocation{words: words}).changes() {
+	in := invocation{words: words}
+	if err == nil && options[0] == "-T" && (in.changes() || in.helpsWithAll()) {
 		var code int
 		if code, err = runSSH(path, argv); err == nil {
+			in.addHelp(code)
 			return code
 		}
 	} else if err == nil {

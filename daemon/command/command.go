@@ -62,6 +62,7 @@ type Call struct {
 	Backup   daemon.Backup // that the first argument names, in commands on a backup
 	table    *Table
 	vitals   *vitals
+	request  Request
 }
 
 // Request is what arrives from a user.
@@ -135,7 +136,7 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	v, stdout, stderr := watch(r.Stdout, r.Stderr, t.quiet)
 	defer v.end()
 	call := &Call{
-		Daemon: t.daemon, Member: r.Member, App: r.App, Stdin: r.Stdin, Stdout: stdout, Stderr: stderr, vitals: v,
+		Daemon: t.daemon, Member: r.Member, App: r.App, Stdin: r.Stdin, Stdout: stdout, Stderr: stderr, vitals: v, request: r,
 		Terminal: r.Terminal, Term: r.Term, Size: r.Size, Resize: r.Resize, Raw: r.Raw, table: t,
 	}
 	if !c.Stream {

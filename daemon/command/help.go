@@ -23,6 +23,8 @@ func helpCommands() []*Command {
 				names := call.table.names()
 				return call.result(names, func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) })
 			}},
+		{Name: "complete", Args: "WORD ...", Summary: "list what the last of the words may become", Min: 1, Max: -1, Rest: true, Stream: true, Hidden: true,
+			On: on(nothing()), Run: runComplete},
 		{Name: "version", Summary: "show the server's version", Max: 0, On: on(nothing()),
 			Run: func(_ context.Context, call *Call) error {
 				return call.result(map[string]string{"version": Version}, func(w io.Writer) { fmt.Fprintln(w, "towline "+Version) })

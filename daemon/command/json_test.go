@@ -63,7 +63,7 @@ var (
 	}
 	// What starts containers, feeds standard input or is git's is tested in e2e.
 	elsewhereTested = regexp.MustCompile(`^(git:.*|run.*|config:import|deploy:.*|apps:destroy|ps:restart|releases:rollback|releases:retry|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
-		`backups:(capture|restore|download|verify)|plugins:(install|remove|check)|members:(add|remove)|keys.*|whoami)$`)
+		`backups:(capture|restore|download|verify)|plugins:(install|remove|check)|members:(add|remove)|complete|keys.*|whoami)$`)
 )
 
 var snake = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)

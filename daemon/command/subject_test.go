@@ -23,6 +23,7 @@ import (
 var rights = []struct{ line, least string }{
 	{"help", "none"},
 	{"commands", "none"},
+	{"complete x", "none"},
 	{"version", "none"},
 	{"apps", "none"},
 	{"apps:create fresh", "none"},
