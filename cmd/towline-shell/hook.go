@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"towline/cmd/internal/session"
@@ -69,6 +70,13 @@ func preReceive(stdin io.Reader) int {
 		Member: os.Getenv("TOWLINE_MEMBER"), Internal: true,
 		Args: []string{"git:push", "--app", app, "--ref", branch.ref, "--old", branch.old, "--new", branch.new},
 	}, wire.Streams{Stdin: source, Stdout: deaf{os.Stderr}, Stderr: deaf{os.Stderr}})
+	away := errors.Is(err, wire.ErrUnavailable) || err == nil && code == session.ExitUnavailable
+	if away && source.whole.Load() {
+		if err == nil {
+			err = wire.ErrUnavailable
+		}
+		code, err = outcome(context.Background(), socket, app, branch.new, err)
+	}
 	if err != nil {
 		return session.Report(err)
 	}
@@ -138,7 +146,8 @@ func alone(u update) (unlock func(), err error) {
 // all of it and the pusher is still there: with that end the deploy begins.
 type source struct {
 	io.Reader
-	cmd *exec.Cmd
+	cmd   *exec.Cmd
+	whole atomic.Bool // the daemon was sent its end
 }
 
 // exportSource starts to export. Attributes that leave files out of archives, or
@@ -153,7 +162,7 @@ func exportSource(commit string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{out, cmd}, cmd.Start()
+	return &source{Reader: out, cmd: cmd}, cmd.Start()
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -163,6 +172,8 @@ func (s *source) Read(p []byte) (int, error) {
 			err = fmt.Errorf("git archive: %w", failed)
 		} else if !mayDeploy() {
 			err = errors.New("the pusher has left")
+		} else {
+			s.whole.Store(true)
 		}
 	}
 	return n, err

@@ -45,6 +45,7 @@ type host struct {
 	causes chan error // why a "wait" ended
 	sizes  chan daemon.Size
 	branch string        // that deploys; empty: main
+	served string        // the commit that serves after a restart
 	gate   chan struct{} // a "deploy" of branch slow waits for it
 	done   chan struct{} // and then closes this
 	waits  chan struct{} // closed when a push of branch wait has arrived
@@ -183,6 +184,12 @@ func (h *host) handle(ctx context.Context, c *socket.Call) int {
 			return 1
 		}
 		return h.push(c, &rec)
+	case "git:served":
+		if h.served != c.Args[4] {
+			fmt.Fprintln(c.Stderr, "error: the deploy was undone")
+			return 1
+		}
+		fmt.Fprintln(c.Stdout, "-----> Released after all")
 	case "echo":
 		fmt.Fprintf(c.Stdout, "%q", c.Args[1:])
 		fmt.Fprint(c.Stderr, "to stderr")

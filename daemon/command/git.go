@@ -25,6 +25,8 @@ func gitCommands() []*Command {
 				f.String("old", "", "commit before")
 				f.String("new", "", "commit to deploy")
 			}, Run: runGitPush},
+		{Name: "git:served", Min: 0, Max: 0, On: on(theApp(daemon.Deploy)), Hidden: true, Internal: true, Summary: "does a pushed commit serve?",
+			Flags: func(f *pflag.FlagSet) { f.String("new", "", "the commit") }, Run: runGitServed},
 		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", On: on(theApp(daemon.Deploy)),
 			Help: "  git archive HEAD | towline deploy:archive -a shop",
 			Run: func(ctx context.Context, call *Call) error {
@@ -49,6 +51,19 @@ func runGitPush(ctx context.Context, call *Call) error {
 		return err
 	}
 	return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Source: call.Stdin})
+}
+
+// runGitServed tells how the deploy of a commit has ended that a restart cut short.
+func runGitServed(ctx context.Context, call *Call) error {
+	commit, _ := call.Flags.GetString("new")
+	rel, err := call.Daemon.Release(ctx, call.App, 0)
+	if err != nil {
+		return err
+	}
+	if rel.Commit != commit || commit == "" || rel.Image == "" {
+		return daemon.Errorf(daemon.Failed, "the deploy was undone as Towline was restarted; v%d serves on", rel.Version).WithHint("push again")
+	}
+	return call.did(object{"release": rel.Version}, "-----> Released v%d, though Towline was restarted meanwhile", rel.Version)
 }
 
 func deploy(ctx context.Context, call *Call, req daemon.DeployRequest) error {

@@ -12,7 +12,7 @@ func TestInternalCommands(t *testing.T) {
 	table, reached := newTable(t)
 	for _, line := range []string{
 		"git:push -a shop --ref refs/heads/main --new forged", "git push -a shop --ref refs/heads/main --new forged",
-		"git:receive shop", "git:upload shop", "git receive shop",
+		"git:served -a shop", "git:receive shop", "git:upload shop", "git receive shop",
 	} {
 		for _, member := range []string{"", "admin", "deploy"} {
 			for _, internal := range []bool{false, true} {

@@ -55,6 +55,7 @@ var rights = []struct{ line, least string }{
 	{"git:receive shop", "deploy"},
 	{"git:upload shop", "view"},
 	{"git:push -a shop", "deploy"},
+	{"git:served -a shop", "deploy"},
 	{"deploy:archive -a shop", "deploy"},
 	{"addons", "none"},
 	{"addons -a shop", "view"},
