@@ -115,6 +115,7 @@ func TestStartedBy(t *testing.T) {
 		{[]string{"/entry"}, "puma -p 1", []string{"/entry", "puma", "-p", "1"}},
 		{[]string{"python", "-u"}, "app.py", []string{"python", "-u", "app.py"}},
 		{[]string{"/entry"}, "puma -p $PORT", []string{"/entry", "/bin/sh", "-c", "exec puma -p $PORT"}},
+		{[]string{"/entry"}, "exit 42", []string{"/entry", "/bin/sh", "-c", "exit 42"}},
 		{[]string{"/entry"}, "a && b", []string{"/entry", "/bin/sh", "-c", "a && b"}},
 		{[]string{"/entry"}, "A=1 b", []string{"/entry", "/bin/sh", "-c", "A=1 b"}},
 		{[]string{"/entry"}, "say 'a b'", []string{"/entry", "/bin/sh", "-c", "exec say 'a b'"}},

@@ -83,13 +83,13 @@ func shellCommand(command string) []string {
 // startedBy is how a command is started in an image that has no launcher: handed to
 // the image's entry point, if that takes one, else by a shell. Words that need no
 // shell are handed over as they are, for an entry point like ["python"]; one that
-// ends in exec "$@" takes a shell's line as well.
+// ends in exec "$@" takes a shell's line as well, which what the shell itself does needs.
 func startedBy(entrypoint []string, command string) (first, args []string) {
 	line := shellCommand(command)
 	switch {
 	case len(entrypoint) == 0, isShellForm(entrypoint):
 		return line[:1], line[1:]
-	case !strings.ContainsAny(command, "\"'\\$`;&|<>()*?[]#~!{}=\n"):
+	case line[2] != command && !strings.ContainsAny(command, "\"'\\$`;&|<>()*?[]#~!{}=\n"):
 		return entrypoint, strings.Fields(command)
 	}
 	return entrypoint, line
