@@ -9,14 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // DeployRequest is a push: source to be built and served.
 type DeployRequest struct {
-	App    string
-	Member string
-	Commit string    // full id; empty for an archive
-	Source io.Reader // tar or tar.gz
+	App     string
+	Member  string
+	Commit  string    // full id; empty for an archive
+	Subject string    // first line of the commit's message; may be empty
+	Source  io.Reader // tar or tar.gz
 }
 
 // deployData is what reconcile must know of a deploy that was cut short.
@@ -159,7 +161,7 @@ func (d *Daemon) buildRelease(ctx context.Context, build, src string, req Deploy
 		Image: ref, Kind: result.Kind, Processes: processes(said.procfile, result), Health: said.health, Config: config,
 	}
 	if req.Commit != "" {
-		rel.Description = "Deploy " + req.Commit[:min(8, len(req.Commit))]
+		rel.Description = describeDeploy(req.Commit, req.Subject)
 	}
 	if said.procfile != nil && result.Launcher == nil && isShellForm(result.Image.Entrypoint) {
 		warn(out, "the Dockerfile's ENTRYPOINT is a line for a shell, which takes no command: the Procfile's are started without it\n"+
@@ -171,4 +173,27 @@ func (d *Daemon) buildRelease(ctx context.Context, build, src string, req Deploy
 			WithHint("add a Procfile with a line like \"web: bundle exec puma -p $PORT\"")
 	}
 	return rel, formation, nil
+}
+
+// maxDescribed bounds what a release's description tells of a commit's message, in
+// characters.
+const maxDescribed = 60
+
+// describeDeploy names a commit for people. Its message is shown on terminals, and who
+// wrote it is not always who looks.
+func describeDeploy(commit, subject string) string {
+	text := "Deploy " + commit[:min(8, len(commit))]
+	subject = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, subject)
+	if runes := []rune(subject); len(runes) > maxDescribed {
+		subject = string(runes[:maxDescribed-3]) + "..."
+	}
+	if subject = strings.TrimSpace(subject); subject != "" {
+		text += ": " + subject
+	}
+	return text
 }

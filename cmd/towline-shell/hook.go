@@ -68,7 +68,7 @@ func preReceive(stdin io.Reader) int {
 	defer source.stop()
 	code, err := wire.Run(context.Background(), socket, wire.Request{
 		Member: os.Getenv("TOWLINE_MEMBER"), Internal: true,
-		Args: []string{"git:push", "--app", app, "--ref", branch.ref, "--old", branch.old, "--new", branch.new},
+		Args: []string{"git:push", "--app", app, "--ref", branch.ref, "--old", branch.old, "--new", branch.new, "--subject=" + subject(branch.new)},
 	}, wire.Streams{Stdin: source, Stdout: deaf{os.Stderr}, Stderr: deaf{os.Stderr}})
 	away := errors.Is(err, wire.ErrUnavailable) || err == nil && code == session.ExitUnavailable
 	if away && source.whole.Load() {
@@ -81,6 +81,18 @@ func preReceive(stdin io.Reader) int {
 		return session.Report(err)
 	}
 	return code
+}
+
+// maxSubject bounds what is handed on of a commit's first line, in bytes.
+const maxSubject = 1000
+
+// subject is the first line of a commit's message; empty if git does not tell it.
+func subject(commit string) string {
+	out, err := exec.Command("git", "log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%s", commit, "--").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.ToValidUTF8(strings.TrimSpace(string(out[:min(len(out), maxSubject)])), "")
 }
 
 func readUpdates(r io.Reader) (updates []update, err error) {

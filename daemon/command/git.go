@@ -24,6 +24,7 @@ func gitCommands() []*Command {
 				f.String("ref", "", "ref that was pushed")
 				f.String("old", "", "commit before")
 				f.String("new", "", "commit to deploy")
+				f.String("subject", "", "first line of its message")
 			}, Run: runGitPush},
 		{Name: "git:served", Min: 0, Max: 0, On: on(theApp(daemon.Deploy)), Hidden: true, Internal: true, Summary: "does a pushed commit serve?",
 			Flags: func(f *pflag.FlagSet) { f.String("new", "", "the commit") }, Run: runGitServed},
@@ -47,10 +48,11 @@ func runRepositoryPath(ctx context.Context, call *Call) error {
 func runGitPush(ctx context.Context, call *Call) error {
 	ref, _ := call.Flags.GetString("ref")
 	commit, _ := call.Flags.GetString("new")
+	subject, _ := call.Flags.GetString("subject")
 	if err := call.Daemon.CheckPush(ctx, call.App, ref); err != nil {
 		return err
 	}
-	return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Source: call.Stdin})
+	return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Subject: subject, Source: call.Stdin})
 }
 
 // runGitServed tells how the deploy of a commit has ended that a restart cut short.
