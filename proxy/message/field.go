@@ -1,5 +1,7 @@
 package message
 
+import "strings"
+
 // Field is one header line. On HTTP/1.1 its strings point into the buffer of
 // the connection: they are valid until the exchange ends, and whoever keeps one
 // longer must clone it.
@@ -10,7 +12,7 @@ type Kind uint8
 
 const (
 	KindPlain            Kind = iota
-	KindHop                   // never handed on: Keep-Alive, Proxy-Connection ...
+	KindHop                   // never handed on: Keep-Alive, Proxy-Connection ..., and aliases
 	KindConnection            // names further hop-by-hop fields
 	KindContentLength         // framing, written by the proxy itself
 	KindTransferEncoding      // likewise
@@ -27,9 +29,21 @@ const (
 	KindAuthorization         // consumed by HTTP auth
 )
 
-// KindOf is on the path of every field of every message, so it looks at the
-// length first: most names match no known length and cost one jump.
+// KindOf sorts a field by its name. A known name spelt with underscores is another
+// name (RFC 9110 5.1) and means nothing here; but servers in the way of CGI (Rack,
+// WSGI) would read it as the known one, so it is never handed on either.
 func KindOf(name string) Kind {
+	kind := kindLike(name)
+	if kind != KindPlain && strings.IndexByte(name, '_') >= 0 {
+		return KindHop
+	}
+	return kind
+}
+
+// kindLike is on the path of every field of every message, so it looks at the
+// length first: most names match no known length and cost one jump. Underscores
+// count as dashes.
+func kindLike(name string) Kind {
 	switch len(name) {
 	case 2:
 		if fold(name, "te") {
@@ -116,9 +130,8 @@ func KindOf(name string) Kind {
 	return KindPlain
 }
 
-// fold compares name, of any case, with lower, of the same length. An
-// underscore counts as a dash: CGI-like servers (Rack, WSGI) read X_Forwarded_For
-// as X-Forwarded-For, so a client could slip one past the proxy.
+// fold compares name, of any case, with lower, of the same length. An underscore
+// counts as a dash.
 func fold(name, lower string) bool {
 	for i := 0; i < len(lower); i++ {
 		c := name[i]
@@ -187,11 +200,11 @@ func TrimSpace(s string) string {
 	return s
 }
 
-// tokenChar, valueChar and targetChar say which bytes may stand in a field
-// name, a field value and a request target.
-var TokenChar, ValueChar, targetChar = charTables()
+// TokenChar, ValueChar, targetChar and hostChar say which bytes may stand in a field
+// name, a field value, a request target and the name of a host.
+var TokenChar, ValueChar, targetChar, hostChar = charTables()
 
-func charTables() (token, value, target [256]bool) {
+func charTables() (token, value, target, host [256]bool) {
 	for c := range 256 {
 		value[c] = c == '\t' || c >= ' ' && c != 0x7f
 		target[c] = c > ' ' && c != 0x7f && c != '#'
@@ -199,7 +212,10 @@ func charTables() (token, value, target [256]bool) {
 	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
 		token[c] = true
 	}
-	return token, value, target
+	for _, c := range "-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+		host[c] = true
+	}
+	return token, value, target, host
 }
 
 // All tells whether every byte of s is in the table.

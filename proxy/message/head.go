@@ -29,19 +29,24 @@ type Head struct {
 
 	Length       int64 // Content-Length, or -1
 	Chunked      bool
-	Close        bool   // the peer closes the connection after this message
-	KeepAlive    bool   // Connection: keep-alive, for HTTP/1.0
-	nominated    string // value of Connection, when it names more than the usual
-	Upgrade      string // protocol, if Connection and Upgrade agree
-	Expect       bool   // Expect: 100-continue
-	WantTrailers bool   // TE: trailers
-	NConnection  int
+	Close        bool     // the peer closes the connection after this message
+	KeepAlive    bool     // Connection: keep-alive, for HTTP/1.0
+	nominated    []string // what Connection names beyond close and keep-alive
+	Upgrade      string   // protocol, if Connection and Upgrade agree
+	Expect       bool     // Expect: 100-continue
+	WantTrailers bool     // TE: trailers
+	NConnection  int      // how many nominated are
 }
 
+// maxNominated bounds what the Connection fields of one message may name: each
+// field of the message is compared with each of these names.
+const maxNominated = 32
+
 func (h *Head) Reset() {
-	fields := h.Fields
+	fields, nominated := h.Fields, h.nominated
 	clear(fields)
-	*h = Head{Fields: fields[:0], Length: -1}
+	clear(nominated)
+	*h = Head{Fields: fields[:0], nominated: nominated[:0], Length: -1}
 }
 
 // Text views b as a string without a copy. b must not change while it is used.
@@ -86,13 +91,14 @@ func (h *Head) ParseRequest(data []byte) error {
 // only once all fields are read.
 func (h *Head) checkRequest() error {
 	hosts, upgradeTo := 0, ""
-	var authority string
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		switch KindOf(f.Name) {
 		case KindHost:
 			hosts++
-			h.Host = f.Value
+			if h.Host = f.Value; !validHost(h.Host) {
+				return ErrBadRequest
+			}
 		case KindUpgrade:
 			upgradeTo = f.Value
 		case KindExpect:
@@ -113,33 +119,39 @@ func (h *Head) checkRequest() error {
 	case h.Target[0] == '/':
 	case h.Target == "*" && h.Method == "OPTIONS":
 	default:
-		rest, ok := strings.CutPrefix(h.Target, "http://")
-		if !ok {
-			if rest, ok = strings.CutPrefix(h.Target, "https://"); !ok {
-				return ErrBadRequest
-			}
-		}
-		slash := strings.IndexAny(rest, "/?")
-		if slash < 0 {
-			authority, h.Target = rest, "/"
-		} else if rest[slash] == '/' {
-			authority, h.Target = rest[:slash], rest[slash:]
-		} else {
+		if !h.absoluteForm() {
 			return ErrBadRequest
 		}
-		h.Host = authority
-	}
-	if h.Host != "" && !validHost(h.Host) {
-		return ErrBadRequest
 	}
 	if h.Chunked && h.Minor == 0 {
 		return ErrBadFraming
 	}
 	// Only WebSockets pass: h2c by upgrade would be a tunnel past every rule.
-	if EqualFold(upgradeTo, "websocket") && h.Minor == 1 && h.NConnection > 0 && hasToken(h.nominated, "upgrade") && !h.HasBody() {
+	if EqualFold(upgradeTo, "websocket") && h.Minor == 1 && h.HopByHop("upgrade") && !h.HasBody() {
 		h.Upgrade = upgradeTo
 	}
 	return nil
+}
+
+// absoluteForm turns a target like http://host/path, of which RFC 9112 3.2.2 says
+// that it counts more than the Host field, into Host and origin form. OPTIONS with
+// neither path nor query is about the server as a whole: "*" (3.2.4).
+func (h *Head) absoluteForm() bool {
+	scheme, rest, ok := strings.Cut(h.Target, "://")
+	if !ok || !EqualFold(scheme, "http") && !EqualFold(scheme, "https") {
+		return false
+	}
+	h.Host, h.Target = rest, ""
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		h.Host, h.Target = rest[:i], rest[i:]
+	}
+	switch {
+	case h.Target == "" && h.Method == "OPTIONS":
+		h.Target = "*"
+	case h.Target == "" || h.Target[0] == '?':
+		h.Target = "/" + h.Target
+	}
+	return h.Host != "" && validHost(h.Host)
 }
 
 // ParseResponse reads a whole HTTP/1.x response head.
@@ -167,7 +179,7 @@ func (h *Head) ParseResponse(data []byte) error {
 	if err := h.parseFields(s, false); err != nil {
 		return ErrBadAnswer
 	}
-	if h.NConnection > 0 && hasToken(h.nominated, "upgrade") {
+	if h.HopByHop("upgrade") {
 		for _, f := range h.Fields {
 			if KindOf(f.Name) == KindUpgrade {
 				h.Upgrade = f.Value
@@ -223,7 +235,9 @@ func (h *Head) parseFields(s string, request bool) error {
 			}
 			h.Chunked = true
 		case KindConnection:
-			h.sawConnection(f.Value)
+			if !h.sawConnection(f.Value) {
+				return ErrBadRequest
+			}
 		}
 		h.Fields = append(h.Fields, f)
 	}
@@ -233,22 +247,25 @@ func (h *Head) parseFields(s string, request bool) error {
 	return nil
 }
 
-func (h *Head) sawConnection(value string) {
-	switch {
-	case EqualFold(value, "keep-alive"):
-		h.KeepAlive = true
-		return
-	case EqualFold(value, "close"):
-		h.Close = true
-		return
+// sawConnection is false when more is nominated than may be.
+func (h *Head) sawConnection(list string) bool {
+	for list != "" {
+		var item string
+		item, list = cutToken(list)
+		switch {
+		case item == "":
+		case EqualFold(item, "keep-alive"):
+			h.KeepAlive = true
+		case EqualFold(item, "close"):
+			h.Close = true
+		case len(h.nominated) == maxNominated:
+			return false
+		default:
+			h.nominated = append(h.nominated, item)
+		}
 	}
-	h.Close = h.Close || hasToken(value, "close")
-	h.KeepAlive = h.KeepAlive || hasToken(value, "keep-alive")
-	if h.NConnection++; h.NConnection == 1 {
-		h.nominated = value
-	} else {
-		h.nominated += "," + value
-	}
+	h.NConnection = len(h.nominated)
+	return true
 }
 
 // parseLength reads a Content-Length: digits and nothing else, below 10^18.
@@ -266,16 +283,37 @@ func parseLength(s string) (int64, bool) {
 	return n, true
 }
 
-// validHost checks a Host field: name or address, port optional.
+// validHost checks a Host field: a name, an address or an IPv6 address in brackets,
+// each with a port or without. It may be empty, for a client that asks for no host.
 func validHost(s string) bool {
 	if len(s) > 260 {
 		return false
 	}
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']' || c == '*':
-		default:
+	end := 0
+	if s != "" && s[0] == '[' {
+		for end = 1; end < len(s) && (hostChar[s[end]] || s[end] == ':'); end++ {
+		}
+		if end == 1 || end == len(s) || s[end] != ']' {
+			return false
+		}
+		end++
+	} else {
+		for end < len(s) && hostChar[s[end]] {
+			end++
+		}
+		if end == 0 && s != "" {
+			return false
+		}
+	}
+	if end == len(s) {
+		return true
+	}
+	port := s[end+1:]
+	if s[end] != ':' || len(port) > 5 {
+		return false
+	}
+	for i := 0; i < len(port); i++ {
+		if port[i] < '0' || port[i] > '9' {
 			return false
 		}
 	}
@@ -296,9 +334,7 @@ func (h *Head) HasBody() bool { return h.Chunked || h.Length > 0 }
 
 // HopByHop tells whether the Connection field names this one.
 func (h *Head) HopByHop(name string) bool {
-	for list := h.nominated; list != ""; {
-		var item string
-		item, list = cutToken(list)
+	for _, item := range h.nominated {
 		if len(item) == len(name) && sameFold(item, name) {
 			return true
 		}
