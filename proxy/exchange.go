@@ -117,6 +117,7 @@ func (x *exchange) plain(text string) error {
 // reply sends x.res with a body that is at hand.
 func (x *exchange) reply(content string) error {
 	h := &x.res
+	addDate(h)
 	x.status, x.own = h.Status, true
 	bodyless := x.req.Method == "HEAD"
 	if err := x.client.begin(x, h, int64(len(content)), bodyless); err != nil {
@@ -137,8 +138,12 @@ func (x *exchange) reply(content string) error {
 	return x.client.end(nil)
 }
 
-// redirect answers with a Location.
-func (x *exchange) redirect(location string) error {
+// redirect answers with a Location: the same target at another origin.
+func (x *exchange) redirect(origin string) error {
+	location := origin
+	if x.req.Target != "*" { // OPTIONS about all of a server has no path
+		location += x.req.Target
+	}
 	status := 308
 	if x.req.Method == "GET" || x.req.Method == "HEAD" {
 		status = 301

@@ -244,6 +244,7 @@ func (x *exchange) answer(c *upstream, up *upload) error {
 		c.body.Start(&c.rd, message.ByClose, 0)
 	}
 	x.status = h.Status
+	addDate(h)
 	if err := x.client.begin(x, h, length, bodyless); err != nil {
 		x.fault = "client-gone"
 		return errClient

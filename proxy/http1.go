@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -152,6 +153,9 @@ func (h *http1) refuse(err error) {
 	switch {
 	case errors.Is(err, message.ErrHeadTooLarge):
 		status = 431
+		if line := bytes.IndexByte(h.rd.Buffered(), '\n'); line < 0 || line > maxHead/2 {
+			status = 414
+		}
 	case errors.Is(err, message.ErrVersion):
 		status = 505
 	case errors.Is(err, message.ErrEncoding):

@@ -55,6 +55,7 @@ func (x *exchange) appendRequest(b []byte, t *target, whole bool, body []byte) [
 		b = message.AppendField(b, f.Name, f.Value)
 	}
 	b = x.appendForwarded(b, trusted)
+	b = append(b, x.via()...)
 	switch {
 	case r.Upgrade != "":
 		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
@@ -73,6 +74,18 @@ func (x *exchange) appendRequest(b []byte, t *target, whole bool, body []byte) [
 	}
 	b = append(b, '\r', '\n')
 	return append(b, body...)
+}
+
+// via names the proxy and what the client spoke to it, as a gateway must towards its
+// targets (RFC 9110 7.6.3).
+func (x *exchange) via() string {
+	switch {
+	case x.protocol == "h2":
+		return "Via: 2.0 towline\r\n"
+	case x.req.Minor == 0:
+		return "Via: 1.0 towline\r\n"
+	}
+	return "Via: 1.1 towline\r\n"
 }
 
 func (x *exchange) appendCookies(b []byte) []byte {

@@ -40,7 +40,10 @@ func (x *exchange) route() error {
 	x.service = s
 	o := &s.spec.Options
 	if !x.tls && x.p.httpsPort != 0 && !o.PlainHTTP {
-		return x.redirect("https://" + x.p.withPort(name) + x.req.Target)
+		return x.redirect("https://" + x.p.withPort(name))
+	}
+	if len(x.req.Target) > s.maxHeader {
+		return x.fail(414, "target-too-long")
 	}
 	if x.req.Size() > s.maxHeader {
 		return x.fail(431, "header-too-large")
@@ -50,7 +53,7 @@ func (x *exchange) route() error {
 	}
 	if len(o.Redirects) > 0 {
 		if to, ok := o.Redirects[name]; ok {
-			return x.redirect(x.scheme() + "://" + x.p.withPort(to) + x.req.Target)
+			return x.redirect(x.scheme() + "://" + x.p.withPort(to))
 		}
 	}
 	if s.auth != nil {
