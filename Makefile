@@ -10,7 +10,7 @@ GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools
 
-.PHONY: all build setup images demo test unit race lint e2e soak bench-deploy bench-cli bench-proxy bench-backup clean
+.PHONY: all build setup images demo test unit race fuzz lint e2e soak bench-deploy bench-cli bench-proxy bench-backup clean
 
 all: build
 
@@ -43,6 +43,13 @@ soak: setup images build ## the stories with their longest loops, and a browser:
 	packaging/dev/setup.sh --browser
 	packaging/images/build.sh neo4j-4.4
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -tags "$(TAGS)" -timeout 120m ./e2e/...
+
+FUZZTIME ?= 60s
+fuzz: ## what parses bytes of strangers, each target for FUZZTIME
+	@set -e; for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs grep -HoE '^func Fuzz[A-Za-z0-9_]*' | sed 's/func //'); do \
+		file=$${target%%:*}; name=$${target##*:}; echo "$$name, $(FUZZTIME)"; \
+		$(GO) test -tags "$(TAGS)" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+	done
 
 lint: $(TOOLS)/staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

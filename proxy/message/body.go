@@ -24,9 +24,12 @@ type Body struct {
 	Rd       *Reader
 	Framing  framing
 	Left     int64 // byLength: of the body; byChunks: of the chunk
-	first    bool  // no chunk has been read
 	Done     bool
 	Trailers []Field
+
+	inChunk  bool // byChunks: the line end of a chunk is due
+	inTail   bool // byChunks: the last chunk has been read, trailers are due
+	tailSize int  // of the trailers so far, in bytes
 }
 
 func (b *Body) Start(rd *Reader, f framing, length int64) {
@@ -37,12 +40,13 @@ func (b *Body) Start(rd *Reader, f framing, length int64) {
 	case ByLength:
 		b.Done = length == 0
 	case ByChunks:
-		b.Left, b.first = 0, true
+		b.Left = 0
 	}
 }
 
 // Read returns io.EOF with, or after, the last byte; io.ErrUnexpectedEOF when
-// the peer left early; errBadFraming when chunks are malformed.
+// the peer left early; ErrBadFraming when chunks are malformed. After a timeout it
+// can be called again.
 func (b *Body) Read(p []byte) (int, error) {
 	if b.Done {
 		return 0, io.EOF
@@ -121,7 +125,7 @@ func (b *Body) readChunks(p []byte) (int, error) {
 // waiting for the peer.
 func (b *Body) lineBuffered() bool {
 	data := b.Rd.Buffered()
-	if !b.first {
+	if b.inChunk {
 		if len(data) < 2 {
 			return false
 		}
@@ -142,7 +146,10 @@ func (b *Body) lineBuffered() bool {
 // nextChunk reads a size line and, after the last chunk, the trailers.
 func (b *Body) nextChunk() error {
 	b.Rd.Acquire()
-	if !b.first {
+	if b.inTail {
+		return b.readTrailers()
+	}
+	if b.inChunk {
 		end, err := b.Rd.line(2)
 		if err != nil {
 			return err
@@ -150,8 +157,8 @@ func (b *Body) nextChunk() error {
 		if len(end) != 0 {
 			return ErrBadFraming
 		}
+		b.inChunk = false
 	}
-	b.first = false
 	line, err := b.Rd.line(maxChunkLine)
 	if err != nil {
 		return err
@@ -160,9 +167,11 @@ func (b *Body) nextChunk() error {
 	if !ok {
 		return ErrBadFraming
 	}
-	if b.Left = size; size > 0 {
+	if size > 0 {
+		b.Left, b.inChunk = size, true
 		return nil
 	}
+	b.inTail = true
 	return b.readTrailers()
 }
 
@@ -205,7 +214,6 @@ func parseChunkSize(line []byte) (int64, bool) {
 
 // readTrailers keeps trailers that may be handed on and drops the rest.
 func (b *Body) readTrailers() error {
-	total := 0
 	for {
 		line, err := b.Rd.line(maxTrailers)
 		if err != nil {
@@ -215,7 +223,7 @@ func (b *Body) readTrailers() error {
 			b.Done = true
 			return nil
 		}
-		if total += len(line); total > maxTrailers {
+		if b.tailSize += len(line); b.tailSize > maxTrailers {
 			return ErrBadFraming
 		}
 		s := string(line)
@@ -240,6 +248,9 @@ func (b *Body) readTrailers() error {
 func (b *Body) Ready() bool {
 	if b.Done {
 		return true
+	}
+	if b.inTail {
+		return HeadEnd(b.Rd.Buffered(), 0) >= 0 || len(b.Rd.Buffered()) >= 2 && b.Rd.Buf[b.Rd.R] == '\r'
 	}
 	if b.Framing == ByChunks && b.Left == 0 {
 		return b.lineBuffered()
