@@ -163,12 +163,6 @@ type cutter struct {
 	closed bool
 }
 
-func (k *cutter) reset() {
-	k.mu.Lock()
-	k.c, k.closed = nil, false
-	k.mu.Unlock()
-}
-
 func (k *cutter) set(c io.Closer) {
 	k.mu.Lock()
 	k.c = c

@@ -168,8 +168,8 @@ func (p *Proxy) settle(c *clientConn) {
 
 // handle serves one client connection to its end.
 func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
-	defer p.guard("connection", nil)
 	defer raw.Close()
+	defer p.guard("connection", nil)
 	cc := &clientConn{raw: raw}
 	defer p.settle(cc)
 	if !p.conns.add(cc) {
