@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -386,12 +388,62 @@ func TestDumps(t *testing.T) {
 					t.Errorf("after rubbish the service has %d, %v", last, err)
 				}
 			}
+			// A connection that breaks is no end of the dump, and leaves the add-on free.
+			hangUp(t, s, take, dump.Stdout[:len(dump.Stdout)/2], "Taking in the dump")
 			if r := s.SSH(t.Context(), stack.Admin, bytes.NewReader([]byte(dump.Stdout)), take); r.Code != 0 {
 				t.Fatalf("the dump is not taken: %s", r)
 			}
 			if last, count, err := db.Last(); err != nil || last != 7 || count != 7 {
 				t.Errorf("%s-one has %d up to %d, %v", service, count, last, err)
 			}
+			if service == "redis" {
+				// Uploads that do not go on keep the daemon from nothing.
+				upload(t, s, take, "half", "Taking in the dump")
+				if err := s.StopDaemon(); err != nil {
+					t.Error(err)
+				}
+			}
 		})
 	}
+}
+
+// upload begins a command over SSH that reads what is sent, and waits until it says so.
+// The input goes on, without a byte, until the test ends.
+func upload(t *testing.T, s *stack.Stack, line, begin, says string) *exec.Cmd {
+	t.Helper()
+	argv := s.SSHCommand(stack.Admin, stack.Destination, line)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if _, err := stdin.Write([]byte(begin)); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(stderr); ; {
+		if !lines.Scan() {
+			t.Fatalf("%s ends without %q", line, says)
+		}
+		if strings.Contains(lines.Text(), says) {
+			return cmd
+		}
+	}
+}
+
+// hangUp breaks the connection of an upload.
+func hangUp(t *testing.T, s *stack.Stack, line, begin, says string) {
+	t.Helper()
+	cmd := upload(t, s, line, begin, says)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
 }
