@@ -23,7 +23,7 @@ type PluginCheck struct {
 // life on real containers: create, write, restart, attach, rotate, back up, restore,
 // upgrade, destroy. What it makes is gone when it returns.
 func (d *Daemon) CheckPlugin(ctx context.Context, req PluginCheck, out io.Writer) (PluginInfo, error) {
-	unlock, err := d.locks.lock(ctx, "plugins", nil)
+	unlock, err := d.lockPlugins(ctx)
 	if err != nil {
 		return PluginInfo{}, err
 	}

@@ -108,6 +108,15 @@ func (d *Daemon) tellWaiting(ctx context.Context, subject string, out io.Writer)
 	}
 }
 
+// lockPlugins takes the lock of everything that looks at a plugin or changes what there
+// are. A check holds it for as long as it runs.
+func (d *Daemon) lockPlugins(ctx context.Context) (unlock func(), err error) {
+	out, _ := ctx.Value(waitsKey{}).(io.Writer)
+	return d.locks.lock(ctx, "plugins", func(since time.Time) {
+		say(out, " !     Waiting for the check or installation of another plugin, begun %s", begun(since))
+	})
+}
+
 func begun(since time.Time) string {
 	if since.IsZero() {
 		return "just now"

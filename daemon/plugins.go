@@ -55,7 +55,7 @@ func (d *Daemon) pluginInfo(m *plugins.Manifest, addons []Addon) PluginInfo {
 // InstallPlugin copies a plugin's folder, or what a Git repository holds, to this
 // installation's own plugins. Its add-ons, if there are any, must still be possible.
 func (d *Daemon) InstallPlugin(ctx context.Context, source, member string, out io.Writer) (PluginInfo, error) {
-	unlock, err := d.locks.lock(ctx, "plugins", nil)
+	unlock, err := d.lockPlugins(ctx)
 	if err != nil {
 		return PluginInfo{}, err
 	}
@@ -129,7 +129,7 @@ func (d *Daemon) findPlugin(ctx context.Context, source string, out io.Writer) (
 
 // RemovePlugin removes a plugin that was installed and has no add-ons.
 func (d *Daemon) RemovePlugin(ctx context.Context, name, member string) error {
-	unlock, err := d.locks.lock(ctx, "plugins", nil)
+	unlock, err := d.lockPlugins(ctx)
 	if err != nil {
 		return err
 	}

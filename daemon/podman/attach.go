@@ -55,7 +55,10 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 		err = s.receive(running, streams, terminal)
 	}()
 	code, err := e.finish(ctx, name, s, copied)
-	if broken := brokenInput(running); broken != nil {
+	if ctx.Err() != nil && err != nil {
+		return 0, wrap(ctx.Err(), "streams of container "+name)
+	}
+	if broken := brokenInput(ctx, running); broken != nil {
 		return 0, broken
 	}
 	return code, err

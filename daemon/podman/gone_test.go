@@ -148,3 +148,29 @@ func TestInputBreaksOff(t *testing.T) {
 		}
 	}
 }
+
+// The end of the caller's context is not taken for input that broke off, though it ends
+// the input too.
+func TestInterruptIsNoBrokenInput(t *testing.T) {
+	e := newEngine(t)
+	c := started(t, e, daemon.ContainerSpec{Init: true}, "sleep")
+	for range 3 {
+		attached := create(t, e, daemon.ContainerSpec{Init: true, Stdin: true}, "out", "go", "sleep")
+		for what, call := range map[string]func(context.Context, daemon.Streams) (int, error){
+			"exec": func(ctx context.Context, s daemon.Streams) (int, error) {
+				return e.Exec(ctx, c, daemon.ExecSpec{Command: []string{"/probe", "out", "go", "sleep"}}, s)
+			},
+			"run": func(ctx context.Context, s daemon.Streams) (int, error) { return e.RunAttached(ctx, attached, s) },
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			stdin, end := io.Pipe()
+			context.AfterFunc(ctx, func() { end.CloseWithError(errors.New("interrupted")) })
+			screen, stdout := io.Pipe()
+			go func() { _, _ = io.ReadFull(screen, make([]byte, 2)); cancel() }()
+			if _, err := call(ctx, daemon.Streams{Stdin: stdin, Stdout: stdout}); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: got %v", what, err)
+			}
+			cancel()
+		}
+	}
+}

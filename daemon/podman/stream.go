@@ -104,12 +104,12 @@ func apiError(response *http.Response) error {
 // the input breaks off. It does not wait for a Read of Stdin in progress, which only its
 // owner can end.
 func (s *stream) carry(ctx context.Context, streams daemon.Streams, terminal bool) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go s.send(streams.Stdin, cancel)
-	err := s.receive(ctx, streams, terminal)
-	if cause := brokenInput(ctx); cause != nil {
-		return cause
+	err := s.receive(running, streams, terminal)
+	if broken := brokenInput(ctx, running); broken != nil {
+		return broken
 	}
 	return err
 }
@@ -135,9 +135,10 @@ type inputError struct{ error }
 
 func (e inputError) Unwrap() error { return e.error }
 
-// brokenInput is the error that the input broke off with; nil: that is not why ctx ended.
-func brokenInput(ctx context.Context) error {
-	if e, ok := context.Cause(ctx).(inputError); ok {
+// brokenInput is the error that the input broke off with, which ended running; nil: that
+// goes on, or ended with its caller's ctx, which may end the input too.
+func brokenInput(ctx, running context.Context) error {
+	if e, ok := context.Cause(running).(inputError); ok && ctx.Err() == nil {
 		return daemon.Errorf(daemon.Failed, "the input broke off: %w", e.error)
 	}
 	return nil
@@ -222,6 +223,7 @@ func demultiplex(r io.Reader, stdout, stderr io.Writer) error {
 // followSizes applies window sizes until the channel or ctx ends. path is that
 // of the container or exec session.
 func (e *Engine) followSizes(ctx context.Context, path string, sizes <-chan daemon.Size) {
+	defer daemon.Contain("the size of a terminal", nil)
 	for {
 		select {
 		case size, ok := <-sizes:
