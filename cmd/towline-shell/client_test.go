@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 )
@@ -164,5 +165,38 @@ func TestCompletionScripts(t *testing.T) {
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {
 			t.Errorf("%q completes to %q, want %q; %v", line, got, want, err)
 		}
+	}
+}
+
+// TestOpen: the browser gets the address from the server, if it is one of a page.
+func TestOpen(t *testing.T) {
+	h := newHost(t)
+	towline := h.client()
+	dir, bin := h.checkout(), t.TempDir()
+	place := strings.TrimSuffix(strings.TrimPrefix(h.url(""), "ssh://"), "/")
+	check(t, towline(dir, "git:remote", "-a", "shop", "--host", place).Run())
+	check(t, os.WriteFile(bin+"/xdg-open", []byte("#!/bin/sh\necho \"$@\" >"+bin+"/opened.new && mv "+bin+"/opened.new "+bin+"/opened\n"), 0o755))
+	for address, opened := range map[string]bool{"https://shop.example.test/": true, "file:///etc/passwd": false} {
+		cmd := towline(dir, "open", address)
+		cmd.Env = append(cmd.Env, "DISPLAY=:0", "PATH="+bin+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if opened && (err != nil || string(out) != address+"\n") {
+			t.Errorf("%s: %s%v", address, out, err)
+		}
+		if !opened {
+			if _, err := os.Stat(bin + "/opened"); err == nil {
+				t.Errorf("%s is opened", address)
+			}
+			continue
+		}
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+			if got, err := os.ReadFile(bin + "/opened"); err == nil && string(got) == address+"\n" {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is not opened", address)
+			}
+		}
+		check(t, os.Remove(bin+"/opened"))
 	}
 }

@@ -215,6 +215,8 @@ func (h *host) handle(ctx context.Context, c *socket.Call) int {
 		return 130
 	case "version":
 		fmt.Fprintln(c.Stdout, `{"version": "9.9"}`)
+	case "open":
+		fmt.Fprintf(c.Stdout, `{"url": %q}`, c.Args[1])
 	case "screen":
 		fmt.Fprint(c.Stdout, c.Width, " ", c.Colour)
 	case "terminal":

@@ -40,6 +40,10 @@ func run(args []string) int {
 		return completion(in.words[1:])
 	case "git:remote":
 		return gitRemote(in)
+	case "apps:open", "open":
+		if open(in) {
+			return 0
+		}
 	case "__complete":
 		return complete(in, in.words[1:])
 	}
@@ -148,7 +152,7 @@ func (in invocation) verb() string {
 	}
 	if len(in.words) > 1 {
 		switch v := in.words[0] + ":" + in.words[1]; {
-		case v == "git:remote", v == "addons:forward", v == "backups:download", programs[v], confirms[v]:
+		case v == "git:remote", v == "apps:open", v == "addons:forward", v == "backups:download", programs[v], confirms[v]:
 			return v
 		}
 	}

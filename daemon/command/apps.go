@@ -29,6 +29,8 @@ func appCommands() []*Command {
 				}
 				return call.did(object{"app": call.App, "destroyed": true}, "%s is destroyed", call.App)
 			}},
+		{Name: "apps:open", Args: "[PATH]", Summary: "open an app in the browser of your machine", Max: 1, On: on(theApp(daemon.View)), Run: runAppsOpen,
+			Help: "Without the towline program, or where there is no browser, it prints the address."},
 		{Name: "apps:deploy-branch", Args: "[BRANCH]", Summary: "choose the branch whose pushes deploy", Max: 1, On: on(theApp(daemon.Manage)),
 			Help: "Without BRANCH, main and master deploy.",
 			Run: func(ctx context.Context, call *Call) error {
@@ -80,6 +82,18 @@ func runApps(ctx context.Context, call *Call) error {
 			}
 		})
 	})
+}
+
+func runAppsOpen(ctx context.Context, call *Call) error {
+	info, err := call.Daemon.Info(ctx, call.App)
+	if err != nil {
+		return err
+	}
+	address := info.WebURL
+	if len(call.Args) == 1 {
+		address += strings.TrimLeft(call.Args[0], "/")
+	}
+	return call.did(object{"app": call.App, "url": address}, "%s", address)
 }
 
 func formation(f daemon.Formation) string {

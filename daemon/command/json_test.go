@@ -51,7 +51,7 @@ func filledBench(t *testing.T) *bench {
 // change something without a container.
 var (
 	readers = []string{
-		"help", "commands", "version", "apps", "apps:info -a shop", "config -a shop", "config:get -a shop REDISCLOUD_URL", "config:export -a shop",
+		"help", "commands", "version", "apps", "apps:info -a shop", "apps:open -a shop /cart", "config -a shop", "config:get -a shop REDISCLOUD_URL", "config:export -a shop",
 		"ps -a shop", "ps:scale -a shop", "logs -a shop", "releases -a shop", "releases:info -a shop v2", "releases:output -a shop v2", "domains -a shop", "certs -a shop",
 		"addons", "addons -a shop", "addons:services", "addons:plans redis", "addons:info redis-shop", "addons:logs redis-shop",
 		"backups", "backups redis-shop", "backups:info redis-shop.1", "backups:schedules", "backups:check", "members", "access -a shop", "plugins", "plugins:list",

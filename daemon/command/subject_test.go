@@ -28,6 +28,7 @@ var rights = []struct{ line, least string }{
 	{"apps", "none"},
 	{"apps:create fresh", "none"},
 	{"apps:info -a shop", "view"},
+	{"apps:open -a shop", "view"},
 	{"apps:destroy -a shop --confirm shop", "manage"},
 	{"apps:deploy-branch -a shop trunk", "manage"},
 	{"maintenance:on -a shop", "operate"},

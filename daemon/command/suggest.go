@@ -8,7 +8,7 @@ import (
 
 // aliases are short for the commands that are typed most.
 var aliases = map[string]string{
-	"create": "apps:create", "info": "apps:info", "destroy": "apps:destroy", "delete": "apps:destroy",
+	"create": "apps:create", "info": "apps:info", "open": "apps:open", "destroy": "apps:destroy", "delete": "apps:destroy",
 	"scale": "ps:scale", "restart": "ps:restart", "rollback": "releases:rollback", "apps:delete": "apps:destroy",
 	"apps:list": "apps", "config:list": "config", "config:show": "config", "config:add": "config:set", "config:remove": "config:unset",
 	"domains:list": "domains", "addons:list": "addons", "releases:list": "releases", "ps:list": "ps", "members:list": "members", "access:list": "access",
@@ -69,7 +69,7 @@ func (t *Table) suggest(words []string) string {
 		action = words[1]
 	}
 	if members := t.family(family); action != "" && len(members) > 0 {
-		if near := nearest(family+":"+action, members, 1+len(action)/3); near != "" {
+		if near := nearest(family+":"+action, members, max(1, len(action)/3)); near != "" {
 			return "did you mean " + near + "? towline help " + family + " lists what begins so"
 		}
 		return "there are: " + strings.Join(members, ", ")

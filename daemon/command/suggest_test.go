@@ -15,7 +15,7 @@ func TestSuggestions(t *testing.T) {
 		"config:sett A=1":    "did you mean config:set?",
 		"config sett A=1":    "did you mean config:set?",
 		"apps:creat shop":    "did you mean apps:create?",
-		"apps:nope":          "there are: apps, apps:create, apps:deploy-branch, apps:destroy, apps:info",
+		"apps:nope":          "there are: apps, apps:create, apps:deploy-branch, apps:destroy, apps:info, apps:open",
 		"addons:psql":        "there are: addons, addons:attach",
 		"relases":            "did you mean releases?",
 		"pg:psql":            "pg:psql is towline addons:console ADDON here",
@@ -51,6 +51,7 @@ func TestAliasesAndForeignWordsLeadSomewhere(t *testing.T) {
 	want(t, b.run(0, "info", "-a", "shop").out, "=== shop")
 	want(t, b.run(6, "rollback", "-a", "shop").errors, "no earlier release")
 	b.run(0, "scale", "-a", "shop")
+	want(t, b.run(0, "open", "/cart", "-a", "shop").out, "https://shop.example.test/cart\n")
 }
 
 func TestHintsLeadSomewhere(t *testing.T) {
