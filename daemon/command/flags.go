@@ -59,19 +59,15 @@ func written(f *pflag.Flag, separator string) string {
 }
 
 func valueName(f *pflag.Flag) string {
-	switch f.Name {
-	case "confirm":
-		return "NAME"
-	case "env":
-		return "KEY=VALUE"
-	case "num":
-		return "LINES"
-	case "ps":
-		return "PROCESS"
-	case "for":
-		return "TIME"
+	if name := valueNames[f.Name]; name != "" {
+		return name
 	}
 	return strings.ToUpper(f.Name)
+}
+
+var valueNames = map[string]string{
+	"confirm": "NAME", "env": "KEY=VALUE", "num": "LINES", "ps": "PROCESS", "for": "TIME", "as": "PREFIX", "tz": "ZONE", "to": "ADDON",
+	"port-name": "NAME", "keep": "RULE",
 }
 
 // usage is the command as one types it, with its flags.
