@@ -7,69 +7,77 @@ const h2Chunk = 16 << 10
 
 var h2Chunks = sync.Pool{New: func() any { return new([h2Chunk]byte) }}
 
-// h2Body queues what has come of a request body. It is filled densely, so that
-// it holds little more than its bytes, however small the frames are.
+// h2Body queues what has come of a request body. Small pieces share chunks, so
+// that it holds little more than its bytes, however small the frames are.
 type h2Body struct {
-	chunks []*[h2Chunk]byte
-	r, w   int // in the first chunk, and in the last
+	pieces []h2Piece
+	bytes  int
 }
 
-func (q *h2Body) size() int {
-	if len(q.chunks) == 0 {
-		return 0
-	}
-	return (len(q.chunks)-1)*h2Chunk + q.w - q.r
+// h2Piece is what is in one chunk, at [r:w].
+type h2Piece struct {
+	chunk *[h2Chunk]byte
+	r, w  int
 }
 
+func (q *h2Body) size() int { return q.bytes }
+
+// append copies b.
 func (q *h2Body) append(b []byte) {
+	q.bytes += len(b)
 	for len(b) > 0 {
-		if len(q.chunks) == 0 || q.w == h2Chunk {
-			if len(q.chunks) == 0 {
-				q.r = 0
-			}
-			q.chunks, q.w = append(q.chunks, h2Chunks.Get().(*[h2Chunk]byte)), 0
+		last := len(q.pieces) - 1
+		if last < 0 || q.pieces[last].w == h2Chunk {
+			q.pieces = append(q.pieces, h2Piece{chunk: h2Chunks.Get().(*[h2Chunk]byte)})
+			last++
 		}
-		n := copy(q.chunks[len(q.chunks)-1][q.w:], b)
-		q.w += n
+		p := &q.pieces[last]
+		n := copy(p.chunk[p.w:], b)
+		p.w += n
 		b = b[n:]
 	}
 }
 
-// read moves bytes to p.
-func (q *h2Body) read(p []byte) int {
+// push takes over a chunk with n bytes in it.
+func (q *h2Body) push(chunk *[h2Chunk]byte, n int) {
+	q.bytes += n
+	q.pieces = append(q.pieces, h2Piece{chunk, 0, n})
+}
+
+// read moves bytes to b.
+func (q *h2Body) read(b []byte) int {
 	total := 0
-	for total < len(p) && len(q.chunks) > 0 {
-		end := h2Chunk
-		if len(q.chunks) == 1 {
-			end = q.w
-		}
-		n := copy(p[total:], q.chunks[0][q.r:end])
+	for total < len(b) && len(q.pieces) > 0 {
+		p := &q.pieces[0]
+		n := copy(b[total:], p.chunk[p.r:p.w])
 		total += n
-		if q.r += n; q.r == end {
-			h2Chunks.Put(q.chunks[0])
-			q.chunks[0] = nil
-			q.chunks, q.r = q.chunks[1:], 0
+		if p.r += n; p.r == p.w {
+			h2Chunks.Put(p.chunk)
+			q.pieces[0] = h2Piece{}
+			q.pieces = q.pieces[1:]
 		}
 	}
+	q.bytes -= total
 	return total
 }
 
 // whole is all that is queued, in one piece; false: it is in several. It is
 // valid until the next call.
 func (q *h2Body) whole() ([]byte, bool) {
-	switch len(q.chunks) {
+	switch len(q.pieces) {
 	case 0:
 		return nil, true
 	case 1:
-		return q.chunks[0][q.r:q.w], true
+		p := &q.pieces[0]
+		return p.chunk[p.r:p.w], true
 	}
 	return nil, false
 }
 
 // drop forgets what is queued.
 func (q *h2Body) drop() {
-	for _, c := range q.chunks {
-		h2Chunks.Put(c)
+	for _, p := range q.pieces {
+		h2Chunks.Put(p.chunk)
 	}
-	q.chunks, q.r, q.w = nil, 0, 0
+	q.pieces, q.bytes = nil, 0
 }

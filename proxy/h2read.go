@@ -16,7 +16,8 @@ func (h *http2) handle(f message.FrameHead, b []byte) error {
 	}
 	switch f.Kind {
 	case message.FrameData:
-		return h.data(f, b)
+		_, err := h.data(f, b, nil)
+		return err
 	case message.FrameHeaders:
 		return h.headers(f, b)
 	case message.FrameContinuation:
@@ -92,53 +93,87 @@ func (h *http2) strayLocked(id uint32) error {
 	return message.ConnError(message.CodeClosed)
 }
 
-func (h *http2) data(f message.FrameHead, b []byte) error {
+// data takes a DATA frame. chunk, unless nil, is the memory that b lies in; taken
+// says that it belongs to the stream from now on.
+func (h *http2) data(f message.FrameHead, b []byte, chunk *[h2Chunk]byte) (taken bool, err error) {
 	size := int64(len(b))
-	b, err := message.Unpad(f.Flags, b)
-	if err != nil {
-		return err
+	if b, err = message.Unpad(f.Flags, b); err != nil {
+		return false, err
 	}
 	if h.unused(f.Stream) {
-		return message.ConnError(message.CodeProtocol)
+		return false, message.ConnError(message.CodeProtocol)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.startWriterLocked()
 	// Every byte counts, also those that nobody wants (RFC 9113, 6.9).
 	if h.recv -= size; h.recv < 0 {
-		return message.ConnError(message.CodeFlow)
+		return false, message.ConnError(message.CodeFlow)
 	}
 	s := h.streams[f.Stream]
 	if s == nil {
 		h.giveBackLocked(size)
-		return h.strayLocked(f.Stream)
+		return false, h.strayLocked(f.Stream)
 	}
 	ends := f.Flags&message.FlagEndStream != 0
-	code := -1
-	if s.recv -= size; s.recv < 0 {
-		code = message.CodeFlow
-	}
-	if s.sized {
-		if s.left -= int64(len(b)); s.left < 0 || ends && s.left != 0 {
-			code = message.CodeProtocol
-		}
-	}
-	if s.remoteEnd {
-		code = message.CodeClosed
-	}
-	if code >= 0 {
+	if code, ok := s.admitLocked(size, int64(len(b)), ends); !ok {
 		h.giveBackLocked(size)
-		return s.failLocked(uint32(code))
+		return false, s.failLocked(code)
 	}
-	s.body.append(b)
+	if chunk != nil {
+		s.body.push(chunk, len(b))
+	} else {
+		s.body.append(b)
+	}
 	if padding := size - int64(len(b)); padding > 0 {
 		s.giveBackLocked(padding)
 	}
 	if ends {
 		s.endRemoteLocked()
 	}
-	s.moved.Signal()
-	return nil
+	h.hearLocked(s, ends)
+	return chunk != nil, nil
+}
+
+// admitLocked counts a DATA frame of size bytes, n of them data.
+func (s *h2Stream) admitLocked(size, n int64, ends bool) (code uint32, ok bool) {
+	s.recv -= size
+	s.left -= n
+	switch {
+	case s.remoteEnd:
+		return message.CodeClosed, false
+	case s.recv < 0:
+		return message.CodeFlow, false
+	case s.sized && (s.left < 0 || ends && s.left != 0):
+		return message.CodeProtocol, false
+	}
+	return 0, true
+}
+
+// h2Gather is how much of a body is gathered, in bytes, while more of it can be
+// read without waiting: to wake a handler costs more than to read a frame.
+const h2Gather = 64 << 10
+
+// hearLocked sees that the handler learns of data, at once or with more of it.
+func (h *http2) hearLocked(s *h2Stream, ends bool) {
+	if h.unheard != nil && h.unheard != s {
+		h.unheard.moved.Signal()
+	}
+	h.unheard = s
+	if ends || !h.gathers || s.body.size() >= h2Gather {
+		h.unheard = nil
+		s.moved.Signal()
+	}
+}
+
+// dry is called when the client has sent no more for now.
+func (h *http2) dry() {
+	if s := h.unheard; s != nil {
+		h.unheard = nil
+		h.mu.Lock()
+		s.moved.Signal()
+		h.mu.Unlock()
+	}
 }
 
 func (h *http2) headers(f message.FrameHead, b []byte) error {

@@ -60,6 +60,8 @@ type http2 struct {
 	ends    bool      // it carries END_STREAM
 	since   time.Time // when a frame or a block began that is not complete
 	last    uint32    // highest stream that the client named
+	gathers bool      // dry is called when nothing can be read for now
+	unheard *h2Stream // its handler is not told yet that data came
 	skipped [2]uint32 // the last range of streams that it left out
 	thrift  thrift
 	greeted bool // its SETTINGS came
@@ -219,6 +221,9 @@ func (h *http2) frame() error {
 	case h.inBlock != 0 && (f.Kind != message.FrameContinuation || f.Stream != h.inBlock):
 		return message.ConnError(message.CodeProtocol)
 	}
+	if f.Kind == message.FrameData && f.Length >= largeFrame && f.Flags&message.FlagPadded == 0 {
+		return h.largeData(f)
+	}
 	if err := h.await(message.FrameHeaderSize+f.Length, true); err != nil {
 		return err
 	}
@@ -233,37 +238,52 @@ func (h *http2) frame() error {
 	return nil
 }
 
-// await reads until n bytes are buffered. Between frames a connection without
-// streams times out; one with streams does not, for it is they who have
-// timeouts. What has begun, a frame or a header block, must be complete in time.
+// await reads until n bytes are buffered. begun: they are the rest of something.
 func (h *http2) await(n int, begun bool) error {
 	for h.rd.W-h.rd.R < n {
-		now := time.Now()
 		begun := begun || h.rd.W > h.rd.R || h.inBlock != 0 || !h.greeted
-		if !begun {
-			h.read.arm(h.c.SetReadDeadline, now, h.p.options.KeepAlive)
-		} else if h.since.IsZero() {
-			h.since, h.read = now, deadline{}
-			_ = h.c.SetReadDeadline(now.Add(h.patience()))
-		}
-		// Asked after the deadline is set: whoever makes it true sets another.
-		if h.finished() {
-			return errGoodBye
-		}
-		err := h.fill()
-		switch {
-		case err == nil:
-		case !isTimeout(err):
+		if err := h.arm(begun); err != nil {
 			return err
-		case h.finished():
-			return errGoodBye
-		case begun:
-			return errStalled
-		default:
-			h.read = deadline{}
-			h.leaveIdle()
+		}
+		if err := h.fill(); err != nil {
+			if err = h.missed(err, begun); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+// arm sets the deadline of the next read. Between frames a connection without
+// streams times out; one with streams does not, for it is they who have
+// timeouts. What has begun, a frame or a header block, must be complete in time.
+func (h *http2) arm(begun bool) error {
+	now := time.Now()
+	if !begun {
+		h.read.arm(h.c.SetReadDeadline, now, h.p.options.KeepAlive)
+	} else if h.since.IsZero() {
+		h.since, h.read = now, deadline{}
+		_ = h.c.SetReadDeadline(now.Add(h.patience()))
+	}
+	// Asked after the deadline is set: whoever makes it true sets another.
+	if h.finished() {
+		return errGoodBye
+	}
+	return nil
+}
+
+// missed tells what it means that a read failed; nil: nothing, read on.
+func (h *http2) missed(err error, begun bool) error {
+	switch {
+	case !isTimeout(err):
+		return err
+	case h.finished():
+		return errGoodBye
+	case begun:
+		return errStalled
+	}
+	h.read = deadline{}
+	h.leaveIdle()
 	return nil
 }
 
@@ -289,4 +309,35 @@ func (h *http2) fill() error {
 	h.rd.Buf[0], h.rd.R, h.rd.W = h.first[0], 0, 1
 	// TLS holds the rest of the record, so this read costs no system call.
 	return h.rd.Fill()
+}
+
+// largeFrame is from how many bytes on the payload of a DATA frame is read to
+// where it stays, and not by way of the buffer: so much that a chunk is well used.
+const largeFrame = h2Chunk / 2
+
+// largeData reads and handles a DATA frame whose head is next in the buffer.
+func (h *http2) largeData(f message.FrameHead) error {
+	chunk := h2Chunks.Get().(*[h2Chunk]byte)
+	n := copy(chunk[:f.Length], h.rd.Buffered()[message.FrameHeaderSize:])
+	h.rd.R += message.FrameHeaderSize + n
+	for n < f.Length {
+		if err := h.arm(true); err != nil {
+			return err
+		}
+		m, err := h.c.Read(chunk[n:f.Length])
+		if n += m; m == 0 && err != nil {
+			if err = h.missed(err, true); err != nil {
+				return err
+			}
+		}
+	}
+	h.since = time.Time{}
+	if err := h.thrift.spend(f, nil); err != nil {
+		return err
+	}
+	taken, err := h.data(f, chunk[:n], chunk)
+	if !taken {
+		h2Chunks.Put(chunk)
+	}
+	return err
 }

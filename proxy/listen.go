@@ -201,7 +201,8 @@ func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
 		h.serve()
 		return
 	}
-	t := tls.Server(raw, p.tls)
+	sock := newClientSocket(raw)
+	t := tls.Server(sock, p.tls)
 	_ = raw.SetDeadline(time.Now().Add(p.options.HeaderTimeout))
 	if t.Handshake() != nil {
 		return
@@ -217,6 +218,9 @@ func (p *Proxy) serveTLS(cc *clientConn, raw net.Conn, t *tls.Conn, peer netip.A
 		// GOAWAY tells an HTTP/2 client to go elsewhere with its first request.
 		p.settle(cc)
 		h := newHTTP2(p, raw, t, peer, port)
+		if c, ok := t.NetConn().(*clientSocket); ok {
+			c.dry, h.gathers = h.dry, true
+		}
 		p.conns.onWake(cc, h.wake)
 		h.serve()
 		return

@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// clientSocket is a client's TCP connection that tells when it has nothing more
+// to read for now: who gathers what comes hands it on then, and not after each
+// piece, for waking a goroutine costs more than reading one. It has one reader.
+type clientSocket struct {
+	net.Conn
+	raw syscall.RawConn
+	dry func() // nil: nobody asks
+
+	read func(fd uintptr) bool // made once, so that a Read allocates nothing
+	p    []byte
+	n    int
+	err  error
+}
+
+// newClientSocket returns c itself if it is no socket.
+func newClientSocket(c net.Conn) net.Conn {
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		return c
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return c
+	}
+	s := &clientSocket{Conn: c, raw: raw}
+	s.read = func(fd uintptr) bool {
+		for {
+			s.n, s.err = syscall.Read(int(fd), s.p)
+			switch s.err {
+			case syscall.EINTR:
+				continue
+			case syscall.EAGAIN:
+				s.dry()
+				return false
+			}
+			return true
+		}
+	}
+	return s
+}
+
+func (s *clientSocket) Read(p []byte) (int, error) {
+	if s.dry == nil || len(p) == 0 {
+		return s.Conn.Read(p)
+	}
+	s.p = p
+	err := s.raw.Read(s.read)
+	s.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case s.err != nil:
+		return 0, os.NewSyscallError("read", s.err)
+	case s.n == 0:
+		return 0, io.EOF
+	}
+	return s.n, nil
+}
