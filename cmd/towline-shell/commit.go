@@ -25,6 +25,57 @@ const (
 	maxPath  = 4096
 )
 
+// Limits of a repository. Its commits are only ever added to.
+const (
+	maxUpdates    = 2_000   // references of one push
+	maxReferences = 20_000  // of a repository
+	maxRepository = 8 << 20 // KiB
+)
+
+// checkRoom bounds what pushes can make a repository grow to.
+func checkRoom(updates []update) error {
+	const hint = "delete what is not needed and make the app anew, or ask whoever administers this machine"
+	if len(updates) > maxUpdates {
+		return hinted{fmt.Errorf("%d references at once; at most %d are taken", len(updates), maxUpdates), "push the branch alone: git push towline main"}
+	}
+	refs, err := runGit(nil, nil, "for-each-ref", "--format=x", fmt.Sprintf("--count=%d", maxReferences+1))
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(refs, "\n"); n+len(updates) > maxReferences {
+		return hinted{fmt.Errorf("the repository would have more than %d branches and tags", maxReferences), hint}
+	}
+	size, err := repositorySize()
+	if err != nil {
+		return err
+	}
+	if size > maxRepository {
+		return hinted{fmt.Errorf("the repository holds more than %d GB", maxRepository>>20), hint}
+	}
+	return nil
+}
+
+// repositorySize is how many KiB the repository takes, without the push, which is in
+// a directory of its own as yet.
+func repositorySize() (kib int64, err error) {
+	env := slices.DeleteFunc(os.Environ(), func(s string) bool {
+		return strings.HasPrefix(s, "GIT_QUARANTINE_PATH=") || strings.HasPrefix(s, "GIT_OBJECT_DIRECTORY=") || strings.HasPrefix(s, "GIT_ALTERNATE_OBJECT_DIRECTORIES=")
+	})
+	counts, err := runGit(env, nil, "count-objects", "-v")
+	return objectSize(counts), err
+}
+
+// objectSize reads from what git count-objects -v prints how many KiB they take.
+func objectSize(counts string) (kib int64) {
+	for line := range strings.Lines(counts) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil && (key == "size" || key == "size-pack" || key == "size-garbage") {
+			kib += n
+		}
+	}
+	return kib
+}
+
 // hinted is an error with what to type next.
 type hinted struct {
 	error

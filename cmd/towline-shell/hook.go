@@ -39,6 +39,11 @@ func preReceive(stdin io.Reader) int {
 	if err != nil {
 		return refuse(err, "git push towline main")
 	}
+	if err := checkRoom(updates); err != nil {
+		var h hinted
+		errors.As(err, &h)
+		return refuse(err, h.hint)
+	}
 	if branch == nil {
 		for _, u := range updates {
 			fmt.Fprintf(os.Stderr, "-----> %.200s is a tag: nothing is deployed\n", u.ref)

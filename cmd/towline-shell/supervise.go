@@ -73,9 +73,11 @@ func (o options) superviseGit(git string, args, env []string) (int, error) {
 		stdin.Close()
 	}()
 	code, err := s.wait(signals)
-	if args[0] == "receive-pack" && code != 0 && err == nil && s.received.Load() == 0 {
+	if args[0] == "receive-pack" && code != 0 && s.received.Load() == 0 {
 		// A git whose repository uses SHA-256 stumbles over what this end says first,
-		// and its user is told of a protocol error.
+		// and its user is told of a protocol error. Its ssh reads no output any more,
+		// but still shows what is said here.
+		err = nil
 		session.Complain(errors.New("your git sent nothing; a repository that names its objects by SHA-256 can't be pushed here"),
 			"git rev-parse --show-object-format tells; deploy without a push: git archive HEAD | ssh towline@HOST deploy:archive -a APP")
 	}
