@@ -89,11 +89,8 @@ func (d *Daemon) checkConfigChange(ctx context.Context, c ConfigChange, app App)
 		return err
 	}
 	for _, key := range c.Unset {
-		if err := CheckConfigKey(key); err != nil {
-			return err
-		}
 		if _, ok := app.Config[key]; !ok {
-			return Errorf(NotFound, "%s has no config var %s", c.App, key).WithHint("towline config -a %s", c.App)
+			return Errorf(NotFound, "%s has no config var %s", c.App, clip(key)).WithHint("towline config -a %s", c.App)
 		}
 	}
 	for _, key := range append(sortedKeys(c.Set), c.Unset...) {

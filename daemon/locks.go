@@ -104,7 +104,7 @@ func (d *Daemon) tellWaiting(ctx context.Context, subject string, out io.Writer)
 		if op, found := d.underWay(ctx, subject); found {
 			what, by, since = kindText(op.Kind), " by "+who(op.Member), op.Started
 		}
-		say(out, " !     Waiting for %s of %s, begun%s %s", what, subject, by, begun(since))
+		step(out, "Waiting for %s of %s, begun%s %s", what, subject, by, begun(since))
 	}
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -77,6 +78,9 @@ func CheckMemberName(name string) error {
 	return nil
 }
 
+// ownVars are set in every process by Towline itself, as is what begins with TOWLINE_.
+var ownVars = []string{"PORT", "DYNO", "SOURCE_VERSION"}
+
 // CheckConfigKey tells whether key can be an environment variable that is the
 // app's to set.
 func CheckConfigKey(key string) error {
@@ -88,7 +92,7 @@ func CheckConfigKey(key string) error {
 	case !configKey.MatchString(key):
 		return Errorf(Invalid, "config var name %q is not allowed", clip(key)).
 			WithHint("use letters, digits and underscores, beginning with a letter or an underscore")
-	case key == "PORT", strings.HasPrefix(key, "TOWLINE_"):
+	case slices.Contains(ownVars, key), strings.HasPrefix(key, "TOWLINE_"):
 		return Errorf(Invalid, "config var %s is set by Towline itself", key).WithHint("choose another name")
 	}
 	return nil
