@@ -46,6 +46,8 @@ func TestClient(t *testing.T) {
 	}{
 		{outside, "ps", " !     no host is known here: there is no git remote of Towline's\n" +
 			" !     name it: towline --host HOST ..., or in a checkout: towline git:remote -a APP --host HOST\n", 2},
+		{outside, "ps --json", `{"error":{"kind":"invalid","message":"no host is known here: there is no git remote of Towline's",` +
+			`"hint":"name it: towline --host HOST ..., or in a checkout: towline git:remote -a APP --host HOST"}}` + "\n", 2},
 		{outside, "version", "towline dev\n", 0},
 		{outside, "--host " + place + " ps --json", "ps --json of  for alice\n", 0},
 		{outside, "--host " + place + " -a shop ps", "ps of shop for alice\n", 0},

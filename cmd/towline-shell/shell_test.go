@@ -60,6 +60,10 @@ func TestDaemonDown(t *testing.T) {
 	if code != 7 || !strings.HasPrefix(stderr, " !     the daemon does not answer") || !strings.Contains(stderr, "systemctl status") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
+	_, stderr, code = h.ssh(nil, "ps --json")
+	if code != 7 || !strings.HasPrefix(stderr, `{"error":{"kind":"unavailable","message":"the daemon does not answer`) {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
 	_, stderr, code = h.ssh(nil, "git-receive-pack shop")
 	if code != 7 || !strings.Contains(stderr, "the daemon does not answer") {
 		t.Errorf("git: exit %d, %q", code, stderr)

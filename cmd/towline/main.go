@@ -25,6 +25,7 @@ const exitInvalid = 2
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	session.JSON = session.WantsJSON(args)
 	in, err := parse(args)
 	if err != nil {
 		return refuse(err, "towline help")

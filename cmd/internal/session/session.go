@@ -4,10 +4,12 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -37,6 +39,7 @@ func Run(path string, req wire.Request) int {
 	defer hangup()
 	interrupt := make(chan struct{}, 1)
 	resize := make(chan wire.Size, 1)
+	JSON = WantsJSON(req.Args)
 	req.Terminal = term.IsTerminal(0) && term.IsTerminal(1)
 	if req.Terminal {
 		req.Term = os.Getenv("TERM")
@@ -72,19 +75,43 @@ func Run(path string, req wire.Request) int {
 	return Report(err)
 }
 
+// JSON has errors printed as the daemon prints them with --json.
+var JSON bool
+
+// WantsJSON tells whether the words of a command ask for it.
+func WantsJSON(words []string) bool {
+	if i := slices.Index(words, "--"); i >= 0 {
+		words = words[:i]
+	}
+	return slices.Contains(words, "--json") && words[0] != "run"
+}
+
 // Report prints why the daemon could not be asked and returns the exit code.
 func Report(err error) int {
 	if errors.Is(err, wire.ErrUnavailable) {
-		Complain(err, "apps serve on meanwhile; on the host, `systemctl status towlined` tells more")
+		complain("unavailable", err, "apps serve on meanwhile; on the host, `systemctl status towlined` tells more")
 		return ExitUnavailable
 	}
-	Complain(err, "")
+	complain("failed", err, "")
 	return 1
 }
 
 // Complain prints an error, and what to type next if there is something, in the
 // voice of the daemon's own errors.
-func Complain(err error, hint string) {
+func Complain(err error, hint string) { complain("invalid", err, hint) }
+
+func complain(kind string, err error, hint string) {
+	if JSON {
+		type failure struct {
+			Kind    string `json:"kind"`
+			Message string `json:"message"`
+			Hint    string `json:"hint,omitempty"`
+		}
+		enc := json.NewEncoder(os.Stderr)
+		enc.SetEscapeHTML(false)
+		_ = enc.Encode(map[string]failure{"error": {kind, err.Error(), hint}})
+		return
+	}
 	text := err.Error()
 	if hint != "" {
 		text += "\n" + hint
