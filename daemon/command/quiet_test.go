@@ -82,9 +82,10 @@ func TestInputIsAskedFor(t *testing.T) {
 				done <- b.Run(t.Context(), Request{Args: strings.Fields(line), Stdin: in, Stdout: io.Discard, Stderr: &screen, Terminal: terminal})
 			}()
 			screen.has(t, what)
+			time.Sleep(10 * time.Millisecond)
+			wantNone(t, screen.String(), "still at work") // which it is not
 			typed.Close()
 			<-done
-			wantNone(t, screen.String(), "still at work")
 		}
 	}
 	// Nobody who pipes something in is asked for it.
