@@ -90,6 +90,9 @@ func (d *Daemon) checkConfigChange(ctx context.Context, c ConfigChange, app App)
 	}
 	for _, key := range c.Unset {
 		if _, ok := app.Config[key]; !ok {
+			if err := CheckConfigKey(key); err != nil {
+				return err
+			}
 			return Errorf(NotFound, "%s has no config var %s", c.App, clip(key)).WithHint("towline config -a %s", c.App)
 		}
 	}

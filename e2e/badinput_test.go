@@ -59,7 +59,7 @@ var badLines = []badLine{
 	{"nonsense", "", invalid, `no command "nonsense"`},
 	{"app:create shop", "", invalid, "did you mean apps:create"},
 	{"apps:create shop --colour red", "", invalid, "has no flag --colour"},
-	{"ps -a", "", invalid, "flag needs an argument"},
+	{"ps -a", "", invalid, "needs a value"},
 	{"help nonsense", "", invalid, "no command"},
 	{"apps 'unclosed", "", invalid, "quote"},
 	// config
@@ -102,7 +102,7 @@ var badLines = []badLine{
 	{"run -a good -e NOEQUALS true", "", invalid, "has no ="},
 	{"run -a good -e PORT=1 true", "", invalid, "set by Towline itself"},
 	{"logs -a good -n -1", "", invalid, "not possible"},
-	{"logs -a good -n many", "", invalid, "invalid argument"},
+	{"logs -a good -n many", "", invalid, "takes a number"},
 	{"logs -a good --source moon", "", invalid, "no log source"},
 	{"logs -a nosuch", "", notFound, "there is no app"},
 	// releases
