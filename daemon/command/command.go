@@ -27,7 +27,7 @@ type Command struct {
 	Max     int    // -1: no limit
 	On      []Subject
 	// Confirm is the name that must be typed twice before the command runs; empty: none.
-	// Effect says what it will do; nil: it destroys what is named. Exists fails if there is
+	// Effect says what it will do; nil: it removes what is named. Exists fails if there is
 	// nothing to confirm, where the subjects do not tell.
 	Confirm func(*Call) string
 	Effect  func(*Call) string

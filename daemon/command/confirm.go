@@ -25,7 +25,7 @@ func (call *Call) confirm(ctx context.Context, c *Command) error {
 	if got == want {
 		return nil
 	}
-	effect := "this destroys " + want + " for good"
+	effect := "this removes " + want + " for good"
 	if c.Effect != nil {
 		effect = c.Effect(call)
 	}

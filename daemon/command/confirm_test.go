@@ -12,7 +12,7 @@ func TestConfirmationsSayWhatHappens(t *testing.T) {
 	for line, effect := range map[string]string{
 		"apps:destroy -a shop":                     "this destroys shop for good: its repository, releases, config vars, domains and logs",
 		"addons:destroy redis-shop":                "this destroys redis-shop and its data for good, for every app it is attached to; its backups stay",
-		"backups:delete redis-shop.1":              "this destroys redis-shop.1 for good",
+		"backups:delete redis-shop.1":              "this removes redis-shop.1 for good",
 		"backups:restore redis-shop.1":             "this replaces the data of redis-shop by that of redis-shop.1; the data of before is kept as a backup",
 		"backups:restore --dump --to redis-shop":   "this replaces the data of redis-shop by that of a dump; the data of before is kept as a backup",
 		"releases:rollback v2 -a shop --with-data": "this takes shop back with the data of its add-ons; the data of now is kept as backups",
@@ -38,7 +38,7 @@ func TestATerminalIsAskedForTheName(t *testing.T) {
 	}
 	for _, typed := range []string{"", "\n", "redis-shop\n", "y\n"} {
 		r := ask(typed)
-		want(t, r.errors, "this destroys redis-shop.1 for good", "To go on, type redis-shop.1: ", "does not match redis-shop.1", "nothing was changed")
+		want(t, r.errors, "this removes redis-shop.1 for good", "To go on, type redis-shop.1: ", "does not match redis-shop.1", "nothing was changed")
 		if r.code != 2 {
 			t.Errorf("%q ended with %d", typed, r.code)
 		}
