@@ -59,6 +59,8 @@ func retryTarget(app App, releases []Release, version int) (Release, error) {
 			WithHint("the branch is not there either, so push it once more: git push towline main")
 	case target.Status == ReleasePending:
 		return target, Errorf(Conflict, "v%d is being released", target.Version).WithHint("towline releases -a %s", app.Name)
+	case target.Image == "" && target.Kind != "":
+		return target, Errorf(Conflict, "the image of v%d is no longer kept", target.Version).WithHint("%s", hintPushAgain)
 	case target.Image == "":
 		return target, Errorf(Conflict, "v%d has no image: it was made before the first deploy", target.Version).WithHint("git push towline main")
 	case target.Status == ReleaseGood && target.Image == current.Image:

@@ -30,6 +30,7 @@ func TestRetryTarget(t *testing.T) {
 		{"a push that failed", []Release{first, one, failed(3, "Deploy 22222222", "")}, 0, 0, "is not kept"},
 		{"nothing was pushed", []Release{first}, 0, 0, "nothing was deployed"},
 		{"before the first deploy", []Release{first, one}, 1, 0, "has no image"},
+		{"its image is gone", []Release{first, {Version: 2, Description: "Deploy 1", Kind: "dockerfile", Status: ReleaseGood}, two}, 2, 0, "no longer kept"},
 		{"unknown", []Release{first, one}, 9, 0, "no release v9"},
 		{"under way", []Release{first, one, {Version: 3, Description: "Deploy 2", Image: "two", Status: ReleasePending}}, 0, 0, "is being released"},
 	} {
