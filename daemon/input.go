@@ -98,11 +98,11 @@ func (d *Daemon) spool(ctx context.Context, subject string, r io.Reader, out io.
 		return nil, err
 	}
 	defer unlock()
-	dir := d.workDir("input")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	work := filepath.Join(d.Dir, "work")
+	if err := os.MkdirAll(work, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(dir, filepath.Base(subject)+"-")
+	f, err := os.CreateTemp(work, "input-")
 	if err != nil {
 		return nil, err
 	}

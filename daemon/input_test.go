@@ -143,6 +143,9 @@ func TestDumpThatDoesNotCome(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if entries, err := os.ReadDir(filepath.Join(d.Dir, "work")); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
 	if n.called("exec towline-addon-cache.1") || n.called("stop towline-addon-cache.1") || len(n.volumes) > 0 {
 		t.Error("the add-on was touched")
 	}
