@@ -85,7 +85,30 @@ func (d *Daemon) CreateApp(ctx context.Context, name, member string) (App, error
 		app.Current = rel.Version
 		return errors.Join(tx.UpdateApp(app), tx.RecordActivity(Activity{Time: now(), Member: member, App: name, Text: "created the app"}))
 	})
-	return app, err
+	if err != nil {
+		return app, err
+	}
+	if err := d.syncRoute(ctx, name); err != nil {
+		// The app is there. Its address says so as soon as the proxy is back.
+		d.Log.Warn("route of a new app", "app", name, "err", err)
+		d.goBackground(func(ctx context.Context) { d.routeNewApp(ctx, name) })
+	}
+	return app, nil
+}
+
+// routeNewApp makes the route of an app until that works or the app is gone.
+func (d *Daemon) routeNewApp(ctx context.Context, name string) {
+	err := d.outlast(ctx, nil, func(ctx context.Context) error {
+		unlock, err := d.lockApp(ctx, name, nil)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		return d.syncRoute(ctx, name)
+	})
+	if err != nil && !isKind(err, NotFound) {
+		d.Log.Error("route of a new app", "app", name, "err", err)
+	}
 }
 
 // DestroyApp removes an app with its releases, processes, routes and logs. Add-ons

@@ -101,26 +101,32 @@ func (d *Daemon) hosts(ctx context.Context, app string) ([]string, error) {
 }
 
 // syncRoute gives the proxy an app's present hosts and switches, with the targets
-// that it has. An app that serves nothing yet has no route.
+// that it has. One that nothing was deployed to has a route without targets, so that
+// its address says so.
 func (d *Daemon) syncRoute(ctx context.Context, app string) error {
-	routes, err := d.Router.Routes(ctx)
+	r, err := d.routeOf(ctx, app)
 	if err != nil {
 		return err
-	}
-	i := slices.IndexFunc(routes, func(r Route) bool { return r.App == app })
-	if i < 0 {
-		return nil
 	}
 	a, err := d.App(ctx, app)
 	if err != nil {
 		return err
 	}
-	r := routes[i]
+	if r == nil {
+		rel, err := d.Release(ctx, app, 0)
+		if err != nil {
+			return err
+		}
+		if rel.Image != "" {
+			return nil // it is being started, which makes its route
+		}
+		r = &Route{App: app, Undeployed: true}
+	}
 	r.Maintenance = a.Maintenance
 	if r.Hosts, err = d.hosts(ctx, app); err != nil {
 		return err
 	}
-	return d.Router.Deploy(ctx, r)
+	return d.Router.Deploy(ctx, *r)
 }
 
 // Certificates lists the certificates of an app's hosts.

@@ -281,6 +281,7 @@ type Route struct {
 	Targets     []Target
 	Health      Health
 	Maintenance bool
+	Undeployed  bool              // nothing to serve yet, which visitors are told
 	Auth        map[string]string // user -> bcrypt hash; empty: everyone may
 	AuthUntil   time.Time         // zero: no end
 	Prefix      string            // of the paths served, but for WebSockets; empty: all

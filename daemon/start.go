@@ -244,8 +244,11 @@ func (d *Daemon) converge(ctx context.Context, app string) error {
 		return err
 	}
 	rel, err := d.Release(ctx, app, 0)
-	if isKind(err, NotFound) || err == nil && rel.Image == "" {
+	if isKind(err, NotFound) {
 		return nil
+	}
+	if err == nil && rel.Image == "" {
+		return d.syncRoute(ctx, app)
 	}
 	if err != nil {
 		return err

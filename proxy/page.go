@@ -19,6 +19,9 @@ func (x *exchange) errorPage(status int) string {
 		if status == 503 && o.Maintenance {
 			return maintenancePage
 		}
+		if status == 404 && o.Undeployed {
+			return undeployedPage
+		}
 	}
 	return defaultPage(status)
 }
@@ -37,6 +40,8 @@ var advice = map[int]string{
 }
 
 var maintenancePage = layout("Maintenance", "This app is being worked on and will be back soon.")
+
+var undeployedPage = layout("Nothing is deployed here yet", "This address belongs to an app that is waiting for its first deploy.")
 
 var pages sync.Map // status -> string
 

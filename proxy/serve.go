@@ -70,6 +70,9 @@ func (x *exchange) route() error {
 	if o.Maintenance {
 		return x.fail(503, "maintenance")
 	}
+	if o.Undeployed {
+		return x.fail(404, "not-deployed")
+	}
 	if !s.gate.enter() {
 		return x.fail(503, "paused-too-long")
 	}

@@ -142,6 +142,8 @@ type stillRouter struct{ daemon.Router }
 
 func (stillRouter) Routes(context.Context) ([]daemon.Route, error) { return nil, nil }
 
+func (stillRouter) Deploy(context.Context, daemon.Route) error { return nil }
+
 func (stillRouter) Certificates(context.Context) ([]daemon.Certificate, error) {
 	return []daemon.Certificate{{Host: "shop.example.test", Kind: "internal", State: "ready", Issuer: "Towline", NotAfter: time.Unix(1<<31, 0)}}, nil
 }

@@ -119,7 +119,7 @@ func service(r daemon.Route) control.Service {
 		Targets: make([]control.Target, len(r.Targets)),
 		Health:  control.Health{Path: r.Health.Path, Status: slices.Clone(r.Health.Status), Timeout: r.Health.Timeout, Deadline: r.Health.Deadline},
 		Options: control.Options{
-			Maintenance: r.Maintenance, Auth: maps.Clone(r.Auth), AuthUntil: r.AuthUntil, Prefix: r.Prefix, IdleTimeout: r.IdleTimeout,
+			Maintenance: r.Maintenance, Undeployed: r.Undeployed, Auth: maps.Clone(r.Auth), AuthUntil: r.AuthUntil, Prefix: r.Prefix, IdleTimeout: r.IdleTimeout,
 		},
 	}
 	for i, t := range r.Targets {
@@ -135,6 +135,7 @@ func route(s control.Service) daemon.Route {
 		Targets:     make([]daemon.Target, len(s.Targets)),
 		Health:      daemon.Health{Path: s.Health.Path, Status: slices.Clone(s.Health.Status), Timeout: s.Health.Timeout, Deadline: s.Health.Deadline},
 		Maintenance: s.Options.Maintenance,
+		Undeployed:  s.Options.Undeployed,
 		Auth:        maps.Clone(s.Options.Auth),
 		AuthUntil:   s.Options.AuthUntil,
 		Prefix:      s.Options.Prefix,

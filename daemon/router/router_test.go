@@ -76,8 +76,8 @@ func TestRoutes(t *testing.T) {
 		App: "shop", Hosts: []string{"shop.example.com", "*.example.com"},
 		Targets:     []daemon.Target{{ID: "web.1", Address: "10.0.0.2:5000"}, {ID: "web.2", Address: "10.0.0.3:5000", WebSocket: true}},
 		Health:      daemon.Health{Path: "/up", Status: []int{200, 204}, Timeout: time.Second, Deadline: time.Minute},
-		Maintenance: true,
-		Auth:        map[string]string{"towline": "hash"}, AuthUntil: time.Unix(9, 0).UTC(), IdleTimeout: time.Hour,
+		Maintenance: true, Undeployed: true,
+		Auth: map[string]string{"towline": "hash"}, AuthUntil: time.Unix(9, 0).UTC(), IdleTimeout: time.Hour,
 	}
 	if err := r.Deploy(t.Context(), want); err != nil {
 		t.Fatal(err)

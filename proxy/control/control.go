@@ -78,6 +78,7 @@ type Health struct {
 type Options struct {
 	Maintenance     bool              `json:"maintenance,omitempty"`      // answer 503 with MaintenancePage
 	MaintenancePage string            `json:"maintenance_page,omitempty"` // HTML
+	Undeployed      bool              `json:"undeployed,omitempty"`       // there is nothing to serve yet: 404, and a page that says so
 	ErrorPage       string            `json:"error_page,omitempty"`       // HTML for 502, 503 and 504
 	PlainHTTP       bool              `json:"plain_http,omitempty"`       // serve on port 80 too, in place of redirecting
 	HSTS            time.Duration     `json:"hsts,omitempty"`
