@@ -216,8 +216,8 @@ func (d *Daemon) syncPage(ctx context.Context, a Addon) error {
 	prefix, _, _ := strings.Cut(m.Web.Path, "?")
 	r := Route{
 		App: pageName(a.Name), Hosts: []string{pageName(a.Name) + "." + d.Domain},
-		Health: Health{Deadline: pagePatience}, IdleTimeout: pageIdle,
-		Auth: map[string]string{pageUser: o.Hash}, AuthUntil: o.Expires,
+		Health: Health{Deadline: pagePatience},
+		Rules:  Rules{IdleTimeout: pageIdle, Auth: map[string]string{pageUser: o.Hash}}, AuthUntil: o.Expires,
 		Prefix: "/" + strings.TrimPrefix(prefix, "/"),
 	}
 	for _, p := range m.Ports {

@@ -91,24 +91,9 @@ func (d *Daemon) CreateApp(ctx context.Context, name, member string) (App, error
 	if err := d.syncRoute(ctx, name); err != nil {
 		// The app is there. Its address says so as soon as the proxy is back.
 		d.Log.Warn("route of a new app", "app", name, "err", err)
-		d.goBackground(func(ctx context.Context) { d.routeNewApp(ctx, name) })
+		d.goBackground(func(ctx context.Context) { d.syncRouteLater(ctx, name) })
 	}
 	return app, nil
-}
-
-// routeNewApp makes the route of an app until that works or the app is gone.
-func (d *Daemon) routeNewApp(ctx context.Context, name string) {
-	err := d.outlast(ctx, nil, func(ctx context.Context) error {
-		unlock, err := d.lockApp(ctx, name, nil)
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		return d.syncRoute(ctx, name)
-	})
-	if err != nil && !isKind(err, NotFound) {
-		d.Log.Error("route of a new app", "app", name, "err", err)
-	}
 }
 
 // DestroyApp removes an app with its releases, processes, routes and logs. Add-ons
@@ -246,23 +231,14 @@ func (d *Daemon) webURL(app string) string {
 
 // SetMaintenance switches an app's maintenance page on or off.
 func (d *Daemon) SetMaintenance(ctx context.Context, name string, on bool) error {
-	unlock, err := d.lockApp(ctx, name, nil)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	err = d.Store.Update(ctx, func(tx Tx) error {
-		app, err := findApp(tx, name)
+	return d.changeRoute(ctx, name, func(tx Tx) error {
+		app, err := tx.App(name)
 		if err != nil {
 			return err
 		}
 		app.Maintenance = on
 		return tx.UpdateApp(app)
 	})
-	if err != nil {
-		return err
-	}
-	return d.syncRoute(ctx, name)
 }
 
 // SetDeployBranch chooses the branch whose pushes deploy; empty: main and master.

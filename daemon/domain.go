@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -23,47 +24,59 @@ func (d *Daemon) AddDomain(ctx context.Context, app, member, host string) error 
 	if err := CheckHost(host); err != nil {
 		return err
 	}
-	return d.changeDomains(ctx, app, func(tx Tx) error {
-		if name, ok := strings.CutSuffix(host, "."+d.Domain); ok && !strings.Contains(name, ".") {
-			if name == "*" || name != app {
-				return Errorf(Conflict, "%s is kept for the app of that name", host).WithHint("add a name outside %s", d.Domain)
-			}
-			return Errorf(Exists, "%s leads to %s already", host, app)
+	return d.changeRoute(ctx, app, func(tx Tx) error { return d.insertDomain(tx, app, member, host) })
+}
+
+// insertDomain adds a host that is free to an app.
+func (d *Daemon) insertDomain(tx Tx, app, member, host string) error {
+	if name, ok := strings.CutSuffix(host, "."+d.Domain); ok && !strings.Contains(name, ".") {
+		if name == "*" || name != app {
+			return Errorf(Conflict, "%s is kept for the app of that name", host).WithHint("add a name outside %s", d.Domain)
 		}
-		apps, err := tx.Apps()
+		return Errorf(Exists, "%s leads to %s already", host, app)
+	}
+	apps, err := tx.Apps()
+	if err != nil {
+		return err
+	}
+	for _, a := range apps {
+		taken, err := tx.Domains(a.Name)
 		if err != nil {
 			return err
 		}
-		for _, a := range apps {
-			taken, err := tx.Domains(a.Name)
-			if err != nil {
-				return err
+		if slices.ContainsFunc(taken, func(t Domain) bool { return t.Host == host }) {
+			// Whose it is, is not everyone's to know.
+			if a.Name != app {
+				return Errorf(Exists, "%s leads to another app already", host)
 			}
-			if slices.ContainsFunc(taken, func(t Domain) bool { return t.Host == host }) {
-				// Whose it is, is not everyone's to know.
-				if a.Name != app {
-					return Errorf(Exists, "%s leads to another app already", host)
-				}
-				return Errorf(Exists, "%s leads to %s already", host, app)
-			}
+			return Errorf(Exists, "%s leads to %s already", host, app)
 		}
-		if err := tx.RecordActivity(Activity{Time: now(), Member: member, App: app, Text: "added the domain " + host}); err != nil {
-			return err
-		}
-		return tx.InsertDomain(Domain{App: app, Host: host, Created: now()})
-	})
+	}
+	if err := tx.RecordActivity(Activity{Time: now(), Member: member, App: app, Text: "added the domain " + host}); err != nil {
+		return err
+	}
+	return tx.InsertDomain(Domain{App: app, Host: host, Created: now()})
 }
 
 // RemoveDomain stops routing a host name to an app.
 func (d *Daemon) RemoveDomain(ctx context.Context, app, member, host string) error {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return d.changeDomains(ctx, app, func(tx Tx) error {
+	return d.changeRoute(ctx, app, func(tx Tx) error {
 		if host == app+"."+d.Domain {
 			return Errorf(Conflict, "%s is the app's own name and always leads to it", host).WithHint("towline maintenance:on -a %s keeps visitors out", app)
 		}
-		err := tx.DeleteDomain(app, host)
+		domains, err := tx.Domains(app)
+		if err != nil {
+			return err
+		}
+		for _, dom := range domains {
+			if dom.Redirect == host {
+				return Errorf(Conflict, "%s is redirected to %s", dom.Host, host).WithHint("towline domains:remove %s -a %s first", dom.Host, app)
+			}
+		}
+		err = tx.DeleteDomain(app, host)
 		if isKind(err, NotFound) {
-			return Errorf(NotFound, "%s has no domain %q", app, clip(host)).WithHint("towline domains -a %s", app)
+			return noDomain(app, host)
 		}
 		if err != nil {
 			return err
@@ -72,22 +85,64 @@ func (d *Daemon) RemoveDomain(ctx context.Context, app, member, host string) err
 	})
 }
 
-func (d *Daemon) changeDomains(ctx context.Context, app string, edit func(Tx) error) error {
-	unlock, err := d.lockApp(ctx, app, nil)
-	if err != nil {
+// RedirectDomain sends the visitors of one of an app's hosts, which is added if it is
+// not there, to another; to none, and the host serves the app again.
+func (d *Daemon) RedirectDomain(ctx context.Context, app, member, host, to string) error {
+	host, to = strings.ToLower(strings.TrimSuffix(host, ".")), strings.ToLower(strings.TrimSuffix(to, "."))
+	if strings.HasPrefix(host, "*.") {
+		return Errorf(Invalid, "a wildcard can't be redirected").WithHint("redirect each host that is to be")
+	}
+	if host == app+"."+d.Domain {
+		return Errorf(Invalid, "%s is the app's own name, which always serves it", host)
+	}
+	if err := CheckHost(host); err != nil {
 		return err
 	}
-	defer unlock()
-	err = d.Store.Update(ctx, func(tx Tx) error {
-		if _, err := findApp(tx, app); err != nil {
+	return d.changeRoute(ctx, app, func(tx Tx) error {
+		domains, err := tx.Domains(app)
+		if err == nil && to != "" && !slices.ContainsFunc(domains, func(dom Domain) bool { return dom.Host == host }) {
+			if err = d.insertDomain(tx, app, member, host); err == nil {
+				domains, err = tx.Domains(app)
+			}
+		}
+		if err != nil {
 			return err
 		}
-		return edit(tx)
+		find := func(host string) *Domain {
+			if i := slices.IndexFunc(domains, func(dom Domain) bool { return dom.Host == host }); i >= 0 {
+				return &domains[i]
+			}
+			return nil
+		}
+		from, target := find(host), find(to)
+		switch {
+		case from == nil:
+			return noDomain(app, host)
+		case to == "" || to == app+"."+d.Domain:
+		case target == nil:
+			return noDomain(app, to)
+		case strings.HasPrefix(to, "*."):
+			return Errorf(Invalid, "%s is no address that visitors could be sent to", to)
+		case target.Redirect != "" || to == host:
+			return Errorf(Invalid, "%s leads nowhere: it is redirected itself", to)
+		}
+		for _, dom := range domains {
+			if dom.Redirect == host && to != "" {
+				return Errorf(Conflict, "%s is redirected to %s, which has to serve the app", dom.Host, host).
+					WithHint("towline domains:redirect %s -a %s first", dom.Host, app)
+			}
+		}
+		from.Redirect = to
+		text := "redirected " + host + " to " + to
+		if to == "" {
+			text = "no longer redirects " + host
+		}
+		return errors.Join(tx.UpdateDomain(*from), tx.RecordActivity(Activity{Time: now(), Member: member, App: app, Text: text}))
 	})
-	if err != nil {
-		return err
-	}
-	return d.syncRoute(ctx, app)
+}
+
+func noDomain(app, host string) error {
+	return Errorf(NotFound, "%s has no domain %q", app, clip(host)).WithHint("towline domains -a %s", app)
 }
 
 // hosts are all the names that lead to an app.
@@ -98,43 +153,4 @@ func (d *Daemon) hosts(ctx context.Context, app string) ([]string, error) {
 		hosts = append(hosts, dom.Host)
 	}
 	return hosts, err
-}
-
-// syncRoute gives the proxy an app's present hosts and switches, with the targets
-// that it has. One that nothing was deployed to has a route without targets, so that
-// its address says so.
-func (d *Daemon) syncRoute(ctx context.Context, app string) error {
-	r, err := d.routeOf(ctx, app)
-	if err != nil {
-		return err
-	}
-	a, err := d.App(ctx, app)
-	if err != nil {
-		return err
-	}
-	if r == nil {
-		rel, err := d.Release(ctx, app, 0)
-		if err != nil {
-			return err
-		}
-		if rel.Image != "" {
-			return nil // it is being started, which makes its route
-		}
-		r = &Route{App: app, Undeployed: true}
-	}
-	r.Maintenance = a.Maintenance
-	if r.Hosts, err = d.hosts(ctx, app); err != nil {
-		return err
-	}
-	return d.Router.Deploy(ctx, *r)
-}
-
-// Certificates lists the certificates of an app's hosts.
-func (d *Daemon) Certificates(ctx context.Context, app string) ([]Certificate, error) {
-	hosts, err := d.hosts(ctx, app)
-	if err != nil {
-		return nil, err
-	}
-	all, err := d.Router.Certificates(ctx)
-	return slices.DeleteFunc(all, func(c Certificate) bool { return !slices.Contains(hosts, c.Host) }), err
 }

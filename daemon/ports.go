@@ -272,20 +272,25 @@ type Router interface {
 	Resume(ctx context.Context, app string) error
 	Routes(ctx context.Context) ([]Route, error)
 	Certificates(ctx context.Context) ([]Certificate, error)
+	// SetCertificate serves a certificate of the user's own (PEM, leaf first) for a
+	// host from now on. Invalid tells what is wrong with it.
+	SetCertificate(ctx context.Context, host string, chain, key []byte) error
+	// DeleteCertificate goes back to an automatic one.
+	DeleteCertificate(ctx context.Context, host string) error
 }
 
 // Route is what the proxy serves for one app, or for an add-on's page.
 type Route struct {
 	App         string // or what pageName gives
 	Hosts       []string
+	Redirects   map[string]string // host -> host
 	Targets     []Target
 	Health      Health
 	Maintenance bool
-	Undeployed  bool              // nothing to serve yet, which visitors are told
-	Auth        map[string]string // user -> bcrypt hash; empty: everyone may
-	AuthUntil   time.Time         // zero: no end
-	Prefix      string            // of the paths served, but for WebSockets; empty: all
-	IdleTimeout time.Duration     // of a stream; zero: the proxy's default
+	Undeployed  bool      // nothing to serve yet, which visitors are told
+	AuthUntil   time.Time // of Auth; zero: no end
+	Prefix      string    // of the paths served, but for WebSockets; empty: all
+	Rules
 }
 
 // Target is one web process. ID is its container's name.
@@ -360,7 +365,11 @@ type Tx interface {
 
 	Domains(app string) ([]Domain, error)
 	InsertDomain(Domain) error
+	UpdateDomain(Domain) error
 	DeleteDomain(app, host string) error
+
+	Rules(app string) (Rules, error) // none set: the zero value
+	PutRules(app string, r Rules) error
 
 	Addons() ([]Addon, error)
 	Addon(name string) (Addon, error)

@@ -354,14 +354,9 @@ func (d *Daemon) routeBack(ctx context.Context, app string, before *Route) error
 
 // route is what the proxy should serve for the rollout.
 func (d *Daemon) route(ctx context.Context, r *rollout) (Route, error) {
-	app, err := d.App(ctx, r.release.App)
-	if err != nil {
-		return Route{}, err
-	}
-	hosts, err := d.hosts(ctx, app.Name)
-	return Route{
-		App: app.Name, Hosts: hosts, Targets: r.web, Health: r.release.Health, Maintenance: app.Maintenance,
-	}, err
+	route, err := d.routeSettings(ctx, r.release.App)
+	route.Targets, route.Health = r.web, r.release.Health
+	return route, err
 }
 
 // retire stops and removes all of stop: web processes once they are drained, others at

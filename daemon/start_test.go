@@ -209,6 +209,7 @@ func TestSuspectsComeLast(t *testing.T) {
 	for _, app := range []string{"a", "b", "c"} {
 		deployed(t, d, n, app, daemon.Formation{"web": 1}, "web")
 	}
+	n.calls = nil // the routes of apps that nothing was deployed to
 	if err := os.WriteFile(filepath.Join(dir, "starting.json"), []byte(`{"app:a":1}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

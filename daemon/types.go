@@ -69,6 +69,8 @@ type Domain struct {
 	App     string    `json:"app"`
 	Host    string    `json:"host"`
 	Created time.Time `json:"created"`
+	// Redirect is another host of the app, to which visitors of this one are sent.
+	Redirect string `json:"redirect,omitempty"`
 }
 
 // AddonStatus is where an add-on is in its life.

@@ -29,6 +29,10 @@ type Options struct {
 	// header, version 1 or 2. Empty: nobody may.
 	ProxyProtocol []netip.Prefix
 
+	// TrustForwarded lists the proxies in front whose X-Forwarded headers are
+	// believed, for every service. Empty: nobody's.
+	TrustForwarded []netip.Prefix
+
 	TLS TLS
 
 	// HeaderTimeout bounds how long a client may take to send a request head

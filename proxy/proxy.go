@@ -163,7 +163,7 @@ func (p *Proxy) entry(name string) *entry {
 	defer p.mu.Unlock()
 	e := p.services[name]
 	if e == nil {
-		e = &entry{turn: make(chan struct{}, 1), shared: &shared{}}
+		e = &entry{turn: make(chan struct{}, 1), shared: &shared{trust: p.options.TrustForwarded}}
 		if dir := p.options.AccessLog; dir != "" {
 			e.shared.log = newAccessLog(dir, name, p.options.AccessLogSize, p.options.Log)
 		}

@@ -40,6 +40,7 @@ type service struct {
 
 // shared is what a service keeps across deploys.
 type shared struct {
+	trust   []netip.Prefix // Options.TrustForwarded
 	gate    gate
 	guesses guesses
 	log     *accessLog
@@ -48,6 +49,7 @@ type shared struct {
 
 func (s *service) share(with *shared) {
 	s.shared = with
+	s.trust = append(s.trust, with.trust...)
 	if s.auth != nil {
 		s.auth.guesses = &with.guesses
 	}

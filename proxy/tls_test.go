@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -99,6 +100,28 @@ func TestWildcardHasOneCertificate(t *testing.T) {
 	s.deploy(service("top", a, "*.localhost"))
 	if leaf := s.leaf("a.localhost"); leaf.DNSNames[0] != "a.localhost" {
 		t.Errorf("below a top-level name: %v", leaf.DNSNames)
+	}
+}
+
+// Proxies in front are believed for every service, others for none.
+func TestTrustOfTheHost(t *testing.T) {
+	for _, trusted := range []string{"127.0.0.0/8", "192.0.2.0/24"} {
+		s := start(t, func(o *proxy.Options) { o.TrustForwarded = []netip.Prefix{netip.MustParsePrefix(trusted)} })
+		spec := shop(addr(app(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Header.Get("X-Forwarded-For")) })))
+		s.deploy(spec)
+		r := request(t, "GET", shopURL, nil)
+		r.Header.Set("X-Forwarded-For", "198.51.100.7")
+		want := map[bool]string{true: "198.51.100.7, 127.0.0.1", false: "127.0.0.1"}[trusted == "127.0.0.0/8"]
+		if got := s.do(r); got.body != want {
+			t.Errorf("%s: the app is told %q, want %q", trusted, got.body, want)
+		}
+		spec.Options.AllowFrom = []string{"198.51.100.0/24"}
+		s.deploy(spec)
+		r = request(t, "GET", shopURL, nil)
+		r.Header.Set("X-Forwarded-For", "198.51.100.7")
+		if got := s.do(r); (got.StatusCode == 200) != (trusted == "127.0.0.0/8") {
+			t.Errorf("%s: %d", trusted, got.StatusCode)
+		}
 	}
 }
 

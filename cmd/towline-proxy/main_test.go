@@ -367,6 +367,7 @@ func TestCommandLine(t *testing.T) {
 		"[proxy]\nhttp = \"nowhere:http:1\"\n":     "proxy.http",
 		"[proxy]\nhttp = \"\"\nhttps = \"\"\n":     "nothing to serve",
 		"[proxy]\nproxy_protocol = [\"x\"]\n":      "proxy.proxy_protocol",
+		"[proxy]\ntrust_forwarded = [\"x\"]\n":     "proxy.trust_forwarded",
 		"[tls]\neab_key = \"x\"\n":                 "tls.eab_key_id",
 		"[tls]\ndns_provider = \"carrier pigeon\"": "tls.dns_provider",
 		"[proxy]\nnonsense = 1\n":                  ":2: unknown key",

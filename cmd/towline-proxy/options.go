@@ -33,17 +33,27 @@ func proxyOptions(f config.File, log *slog.Logger) (proxy.Options, error) {
 	if o.HTTP == "" && o.HTTPS == "" {
 		return o, fmt.Errorf("proxy.http and proxy.https are both empty: there is nothing to serve")
 	}
-	for _, text := range f.Proxy.ProxyProtocol {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			return o, fmt.Errorf("proxy.proxy_protocol: %q is not a CIDR range such as \"10.0.0.0/8\"", text)
-		}
-		o.ProxyProtocol = append(o.ProxyProtocol, p.Masked())
+	var err error
+	if o.ProxyProtocol, err = ranges("proxy.proxy_protocol", f.Proxy.ProxyProtocol); err != nil {
+		return o, err
+	}
+	if o.TrustForwarded, err = ranges("proxy.trust_forwarded", f.Proxy.TrustForwarded); err != nil {
+		return o, err
 	}
 	if (o.TLS.EABKeyID == "") != (o.TLS.EABKey == "") {
 		return o, fmt.Errorf("tls.eab_key_id and tls.eab_key belong together")
 	}
-	var err error
 	o.TLS.DNSProvider, err = dnsProvider(f.TLS.DNSProvider, f.TLS.DNS)
 	return o, err
+}
+
+func ranges(key string, list []string) (out []netip.Prefix, err error) {
+	for _, text := range list {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q is not a CIDR range such as \"10.0.0.0/8\"", key, text)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
 }

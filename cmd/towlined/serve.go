@@ -63,6 +63,7 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	}
 	go keepOn(ctx, func(ctx context.Context) { supervise(ctx, d, log) })
 	go keepOn(ctx, d.PruneLogs)
+	go keepOn(ctx, d.WatchCertificates)
 	go keepOn(ctx, d.RunSchedules)
 	go keepOn(ctx, d.RunOffsite)
 	go keepOn(ctx, d.RunPages)

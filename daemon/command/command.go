@@ -97,7 +97,7 @@ func New(d *daemon.Daemon) *Table {
 	t := &Table{daemon: d, commands: map[string]*Command{}, quiet: quietFor}
 	families := [][]*Command{
 		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(),
-		releaseCommands(), domainCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), gitCommands(),
+		releaseCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), gitCommands(),
 	}
 	for _, family := range families {
 		for _, c := range family {

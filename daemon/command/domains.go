@@ -8,6 +8,9 @@ import (
 	"towline/daemon"
 )
 
+// maxCertificate bounds what certs:add reads, in bytes.
+const maxCertificate = 256 << 10
+
 func domainCommands() []*Command {
 	return []*Command{
 		{Name: "domains", Summary: "list an app's host names", On: on(theApp(daemon.View)),
@@ -16,11 +19,21 @@ func domainCommands() []*Command {
 				if err != nil {
 					return err
 				}
+				route, err := call.Daemon.RouteInfo(ctx, call.App)
+				if err != nil {
+					return err
+				}
 				return call.result(info.Domains, func(w io.Writer) {
 					fmt.Fprintf(w, "=== %s Domains\n", call.App)
-					for _, h := range info.Domains {
-						fmt.Fprintln(w, h)
-					}
+					table(w, func(row func(...any)) {
+						for _, h := range info.Domains {
+							if to := route.Redirects[h]; to != "" {
+								row(h, "leads to "+to)
+							} else {
+								row(h)
+							}
+						}
+					})
 				})
 			}},
 		{Name: "domains:add", Args: "HOST", Summary: "lead a host name to an app", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
@@ -37,6 +50,48 @@ func domainCommands() []*Command {
 					return err
 				}
 				return call.did(object{"app": call.App, "domain": call.Args[0], "removed": true}, "%s no longer leads to %s", call.Args[0], call.App)
+			}},
+		{Name: "domains:redirect", Args: "HOST [TO]", Summary: "send a host's visitors to another host of the app", Min: 1, Max: 2, On: on(theApp(daemon.Operate)),
+			Help: "The host is added if the app has it not. Without TO it serves the app again.\n\n  towline domains:redirect www.example.com example.com -a shop",
+			Run: func(ctx context.Context, call *Call) error {
+				to := ""
+				if len(call.Args) == 2 {
+					if to = call.Args[1]; to == "" {
+						return daemon.Errorf(daemon.Invalid, "TO is empty").WithHint("leave it out to serve the app at %s again", clip(call.Args[0]))
+					}
+				}
+				if err := call.Daemon.RedirectDomain(ctx, call.App, call.Member, call.Args[0], to); err != nil {
+					return err
+				}
+				did := object{"app": call.App, "domain": call.Args[0], "redirect": to}
+				if to == "" {
+					return call.did(did, "%s serves %s again", call.Args[0], call.App)
+				}
+				return call.did(did, "%s leads to %s", call.Args[0], to)
+			}},
+		{Name: "certs:add", Args: "HOST", Summary: "serve a certificate of your own, from standard input", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
+			Help: "Standard input holds the private key and the certificates, PEM, the host's own before those that signed it. They are\n" +
+				"checked against each other, the host and the date before they are taken. You renew it yourself: the app's log\n" +
+				"and certs say when, 30 days ahead.\n\n  cat chain.pem key.pem | towline certs:add www.example.com -a shop",
+			Run: func(ctx context.Context, call *Call) error {
+				text, err := io.ReadAll(io.LimitReader(call.input("a private key and certificates, PEM"), maxCertificate+1))
+				if err != nil {
+					return daemon.Errorf(daemon.Invalid, "can't read the certificate: %w", err).WithHint("nothing was changed")
+				}
+				if len(text) > maxCertificate {
+					return daemon.Errorf(daemon.Invalid, "standard input is longer than %s", size(maxCertificate)).WithHint("nothing was changed")
+				}
+				if err := call.Daemon.AddCertificate(ctx, call.App, call.Member, call.Args[0], text); err != nil {
+					return err
+				}
+				return call.did(object{"app": call.App, "domain": call.Args[0], "added": true}, "%s has a certificate of your own", call.Args[0])
+			}},
+		{Name: "certs:remove", Args: "HOST", Summary: "go back to an automatic certificate", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
+			Run: func(ctx context.Context, call *Call) error {
+				if err := call.Daemon.RemoveCertificate(ctx, call.App, call.Member, call.Args[0]); err != nil {
+					return err
+				}
+				return call.did(object{"app": call.App, "domain": call.Args[0], "removed": true}, "%s has an automatic certificate again", call.Args[0])
 			}},
 		{Name: "certs", Summary: "show the certificates of an app's host names", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {

@@ -42,7 +42,7 @@ var topics = []struct {
 	name, about string
 	families    []string
 }{
-	{"apps", "create apps, name their hosts, see to their certificates", []string{"apps", "domains", "certs", "maintenance"}},
+	{"apps", "create apps, name their hosts, see to their routes and certificates", []string{"apps", "domains", "router", "certs", "maintenance"}},
 	{"deploy", "releases, and going back", []string{"deploy", "releases"}},
 	{"processes", "scale, restart, one-off commands, logs", []string{"ps", "run", "logs"}},
 	{"config", "config vars, .env files", []string{"config"}},

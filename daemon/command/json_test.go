@@ -51,6 +51,7 @@ func filledBench(t *testing.T) *bench {
 // change something without a container.
 var (
 	readers = []string{
+		"router -a shop",
 		"help", "commands", "version", "apps", "apps:info -a shop", "apps:open -a shop /cart", "config -a shop", "config:get -a shop REDISCLOUD_URL", "config:export -a shop",
 		"ps -a shop", "ps:scale -a shop", "logs -a shop", "releases -a shop", "releases:info -a shop v2", "releases:output -a shop v2", "domains -a shop", "certs -a shop",
 		"addons", "addons -a shop", "addons:services", "addons:plans redis", "addons:info redis-shop", "addons:logs redis-shop",
@@ -59,11 +60,11 @@ var (
 	doers = []string{
 		"apps:create blog", "addons:transfer redis-shop -a blog", "apps:deploy-branch -a shop trunk", "maintenance:on -a shop", "maintenance:off -a shop", "config:set -a shop KEY=1", "config:unset -a shop KEY",
 		"backups:on-release on -a shop", "backups:schedule redis-shop 0 3 * * *", "backups:unschedule redis-shop", "domains:add -a shop a.example.org",
-		"domains:remove -a shop a.example.org", "access:add alice -a shop", "access:remove alice -a shop", "backups:delete redis-shop.1 --confirm redis-shop.1",
+		"domains:redirect -a shop b.example.org a.example.org", "domains:remove -a shop b.example.org", "domains:remove -a shop a.example.org", "router:set -a shop body=1M allow=10.0.0.0/8", "router:unset -a shop body", "maintenance:page -a shop --default", "access:add alice -a shop", "access:remove alice -a shop", "backups:delete redis-shop.1 --confirm redis-shop.1",
 	}
 	// What starts containers, feeds standard input or is git's is tested in e2e.
 	elsewhereTested = regexp.MustCompile(`^(git:.*|run.*|config:import|deploy:.*|apps:destroy|ps:restart|releases:rollback|releases:retry|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
-		`backups:(capture|restore|download|verify)|plugins:(install|remove|check)|members:(add|remove)|complete|keys.*|whoami)$`)
+		`backups:(capture|restore|download|verify)|plugins:(install|remove|check)|members:(add|remove)|certs:(add|remove)|complete|keys.*|whoami)$`)
 )
 
 var snake = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)

@@ -26,7 +26,7 @@ type bench struct {
 	d *daemon.Daemon
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, change ...func(*daemon.Options)) *bench {
 	t.Helper()
 	dir := t.TempDir()
 	key, err := store.LoadKey(filepath.Join(dir, "key"))
@@ -45,13 +45,17 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := daemon.New(daemon.Options{
+	o := daemon.Options{
 		Name: "test", Dir: dir, Domain: "example.test", Remote: "ssh://towline@example.test/",
 		Store: db, Engine: stillEngine{}, Router: stillRouter{}, Repositories: noRepositories{},
 		Unpacker: git.NewUnpacker(git.Limits{}), Keys: git.NewKeys(filepath.Join(dir, "authorized_keys"), "towline-shell"),
 		Logs: logs.New(logs.Options{Dir: filepath.Join(dir, "logs")}), Vault: backups, Catalog: catalog,
 		Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	d := daemon.New(o)
 	t.Cleanup(func() {
 		d.Close()
 		if err := db.Close(); err != nil {

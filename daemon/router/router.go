@@ -112,6 +112,21 @@ func (r *Router) Certificates(ctx context.Context) ([]daemon.Certificate, error)
 	return certs, nil
 }
 
+// SetCertificate implements daemon.Router.
+func (r *Router) SetCertificate(ctx context.Context, host string, chain, key []byte) error {
+	err := r.proxy.SetCertificate(ctx, host, chain, key)
+	var invalid *control.Invalid
+	if errors.As(err, &invalid) {
+		return daemon.Errorf(daemon.Invalid, "%s", invalid.Reason).WithHint("nothing was changed")
+	}
+	return translate(err)
+}
+
+// DeleteCertificate implements daemon.Router.
+func (r *Router) DeleteCertificate(ctx context.Context, host string) error {
+	return translate(r.proxy.DeleteCertificate(ctx, host))
+}
+
 func service(r daemon.Route) control.Service {
 	s := control.Service{
 		Name:    r.App,
@@ -119,7 +134,10 @@ func service(r daemon.Route) control.Service {
 		Targets: make([]control.Target, len(r.Targets)),
 		Health:  control.Health{Path: r.Health.Path, Status: slices.Clone(r.Health.Status), Timeout: r.Health.Timeout, Deadline: r.Health.Deadline},
 		Options: control.Options{
-			Maintenance: r.Maintenance, Undeployed: r.Undeployed, Auth: maps.Clone(r.Auth), AuthUntil: r.AuthUntil, Prefix: r.Prefix, IdleTimeout: r.IdleTimeout,
+			Maintenance: r.Maintenance, MaintenancePage: r.MaintenancePage, Undeployed: r.Undeployed,
+			PlainHTTP: r.PlainHTTP, HSTS: r.HSTS, Redirects: maps.Clone(r.Redirects),
+			MaxBody: r.MaxBody, MaxHeader: r.MaxHeader, ResponseTimeout: r.ResponseTimeout, IdleTimeout: r.IdleTimeout,
+			Auth: maps.Clone(r.Auth), AuthUntil: r.AuthUntil, Prefix: r.Prefix, AllowFrom: slices.Clone(r.AllowFrom),
 		},
 	}
 	for i, t := range r.Targets {
@@ -129,17 +147,21 @@ func service(r daemon.Route) control.Service {
 }
 
 func route(s control.Service) daemon.Route {
+	o := s.Options
 	r := daemon.Route{
 		App:         s.Name,
 		Hosts:       slices.Clone(s.Hosts),
+		Redirects:   maps.Clone(o.Redirects),
 		Targets:     make([]daemon.Target, len(s.Targets)),
 		Health:      daemon.Health{Path: s.Health.Path, Status: slices.Clone(s.Health.Status), Timeout: s.Health.Timeout, Deadline: s.Health.Deadline},
-		Maintenance: s.Options.Maintenance,
-		Undeployed:  s.Options.Undeployed,
-		Auth:        maps.Clone(s.Options.Auth),
-		AuthUntil:   s.Options.AuthUntil,
-		Prefix:      s.Options.Prefix,
-		IdleTimeout: s.Options.IdleTimeout,
+		Maintenance: o.Maintenance,
+		Undeployed:  o.Undeployed,
+		AuthUntil:   o.AuthUntil,
+		Prefix:      o.Prefix,
+		Rules: daemon.Rules{
+			ResponseTimeout: o.ResponseTimeout, IdleTimeout: o.IdleTimeout, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader,
+			AllowFrom: slices.Clone(o.AllowFrom), Auth: maps.Clone(o.Auth), PlainHTTP: o.PlainHTTP, HSTS: o.HSTS, MaintenancePage: o.MaintenancePage,
+		},
 	}
 	for i, t := range s.Targets {
 		r.Targets[i] = daemon.Target{ID: t.ID, Address: t.Address, WebSocket: t.WebSocket}

@@ -77,7 +77,11 @@ func TestRoutes(t *testing.T) {
 		Targets:     []daemon.Target{{ID: "web.1", Address: "10.0.0.2:5000"}, {ID: "web.2", Address: "10.0.0.3:5000", WebSocket: true}},
 		Health:      daemon.Health{Path: "/up", Status: []int{200, 204}, Timeout: time.Second, Deadline: time.Minute},
 		Maintenance: true, Undeployed: true,
-		Auth: map[string]string{"towline": "hash"}, AuthUntil: time.Unix(9, 0).UTC(), IdleTimeout: time.Hour,
+		Redirects: map[string]string{"www.example.com": "shop.example.com"}, AuthUntil: time.Unix(9, 0).UTC(), Prefix: "/x",
+		Rules: daemon.Rules{
+			ResponseTimeout: time.Second, IdleTimeout: time.Hour, MaxBody: 1, MaxHeader: 2, AllowFrom: []string{"10.0.0.0/8"},
+			Auth: map[string]string{"towline": "hash"}, PlainHTTP: true, HSTS: time.Hour, MaintenancePage: "<p>",
+		},
 	}
 	if err := r.Deploy(t.Context(), want); err != nil {
 		t.Fatal(err)

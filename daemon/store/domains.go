@@ -3,13 +3,13 @@ package store
 import "towline/daemon"
 
 func readDomain(_ *tx, scan scanner) (d daemon.Domain, err error) {
-	err = scan(&d.App, &d.Host, at(&d.Created))
+	err = scan(&d.App, &d.Host, at(&d.Created), &d.Redirect)
 	return d, err
 }
 
 // Domains come by host.
 func (t *tx) Domains(app string) ([]daemon.Domain, error) {
-	return list(t, readDomain, "SELECT app, host, created FROM domains WHERE app = ? ORDER BY host", app)
+	return list(t, readDomain, "SELECT app, host, created, redirect FROM domains WHERE app = ? ORDER BY host", app)
 }
 
 // InsertDomain fails for a host that any app has, without naming that app: it may
@@ -20,10 +20,19 @@ func (t *tx) InsertDomain(d daemon.Domain) error {
 	}
 	return t.insert(daemon.Errorf(daemon.Exists, "domain %q already leads to an app", d.Host).
 		WithHint("remove it there first, with towline domains:remove %s", d.Host),
-		"INSERT INTO domains (app, host, created) VALUES (?, ?, ?)", d.App, d.Host, at(&d.Created))
+		"INSERT INTO domains (app, host, created, redirect) VALUES (?, ?, ?, ?)", d.App, d.Host, at(&d.Created), d.Redirect)
+}
+
+func (t *tx) UpdateDomain(d daemon.Domain) error {
+	return t.change(noDomain(d.App, d.Host), "UPDATE domains SET created = ?, redirect = ? WHERE app = ? AND host = ?",
+		at(&d.Created), d.Redirect, d.App, d.Host)
+}
+
+func noDomain(app, host string) error {
+	return daemon.Errorf(daemon.NotFound, "app %q has no domain %q", app, host).WithHint("towline domains -a %s lists them", app)
 }
 
 func (t *tx) DeleteDomain(app, host string) error {
-	return t.change(daemon.Errorf(daemon.NotFound, "app %q has no domain %q", app, host).WithHint("towline domains -a %s lists them", app),
+	return t.change(noDomain(app, host),
 		"DELETE FROM domains WHERE app = ? AND host = ?", app, host)
 }

@@ -95,7 +95,30 @@ func TestDomains(t *testing.T) {
 		return tx.DeleteDomain("shop", "example.com")
 	})
 	equal(t, "domains after", of("shop"), []daemon.Domain{www})
+	www.Redirect = "shop.example.com"
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.UpdateDomain(daemon.Domain{App: "blog", Host: www.Host}), daemon.ErrNotFound, `app "blog" has no domain`)
+		return tx.UpdateDomain(www)
+	})
+	equal(t, "redirected", of("shop"), []daemon.Domain{www})
 	equal(t, "of the other app", of("blog"), []daemon.Domain{})
+}
+
+func TestRules(t *testing.T) {
+	s := open(t, t.TempDir())
+	set := filled[daemon.Rules](1)
+	of := func(app string) daemon.Rules {
+		return view(t, s, func(tx daemon.Tx) (daemon.Rules, error) { return tx.Rules(app) })
+	}
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.PutRules("nope", set), daemon.ErrNotFound, `app "nope"`)
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.PutRules("shop", filled[daemon.Rules](2)), tx.PutRules("shop", set))
+	})
+	equal(t, "rules", of("shop"), set)
+	equal(t, "of nobody", of("blog"), daemon.Rules{})
+	// The next app of the name begins without.
+	update(t, s, func(tx daemon.Tx) error { return all(tx.DeleteApp("shop"), tx.InsertApp(daemon.App{Name: "shop"})) })
+	equal(t, "rules of the next", of("shop"), daemon.Rules{})
 }
 
 func TestAddons(t *testing.T) {

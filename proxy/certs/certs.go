@@ -61,6 +61,7 @@ type CA struct {
 // Certs holds the certificates of all names.
 type Certs struct {
 	names   Names
+	log     *slog.Logger
 	local   *localCA
 	uploads *uploads
 	acme    *acmeCA // nil: the local CA signs every name
@@ -80,7 +81,7 @@ func Open(o Options) (*Certs, error) {
 	for _, err := range problems {
 		o.Log.Error("an uploaded certificate cannot be read", "error", err)
 	}
-	c := &Certs{names: o.Names, local: local, uploads: up}
+	c := &Certs{names: o.Names, log: o.Log, local: local, uploads: up}
 	if o.CA.ACME != "" {
 		if c.acme, err = newACME(&o); err != nil {
 			return nil, err
@@ -128,6 +129,10 @@ func public(host string) bool {
 	return true
 }
 
+// renewalNotice is how long before its end an uploaded certificate's State asks for
+// its successor. Nobody but its owner can renew it.
+const renewalNotice = 30 * 24 * time.Hour
+
 // Get is a tls.Config's GetCertificate.
 func (c *Certs) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(hello.ServerName)
@@ -170,13 +175,18 @@ func (c *Certs) Manage(hosts []string) {
 	}
 }
 
-// Forget stops looking after those of hosts that are routed no more.
+// Forget stops looking after those of hosts that are routed no more, and deletes
+// what was uploaded for them: whoever has the name next must not serve with the key
+// of whoever had it before.
 func (c *Certs) Forget(hosts []string) {
 	for _, h := range hosts {
 		if c.names.Routed(h) {
 			continue
 		}
 		c.local.forget(h)
+		if err := c.uploads.delete(h); err != nil {
+			c.log.Error("an uploaded certificate cannot be deleted", "host", h, "error", err)
+		}
 		if c.acme != nil {
 			c.acme.forget(h)
 		}
@@ -196,8 +206,11 @@ func (c *Certs) Challenge(method, host, target string) (answer string, ok bool) 
 func (c *Certs) State(host string) control.Certificate {
 	if u := c.uploads.find(host); u != nil {
 		s := control.Certificate{Host: host, Kind: "uploaded", State: "valid", Issuer: u.Leaf.Issuer.CommonName, NotAfter: u.Leaf.NotAfter}
-		if time.Now().After(u.Leaf.NotAfter) {
-			s.State, s.Error = "failing", "it has expired; upload a new one"
+		switch left := time.Until(u.Leaf.NotAfter); {
+		case left <= 0:
+			s.State, s.Error = "failing", "it has expired; add its successor"
+		case left < renewalNotice:
+			s.Error = "it expires on " + u.Leaf.NotAfter.UTC().Format(time.DateOnly) + "; add its successor"
 		}
 		return s
 	}

@@ -110,7 +110,7 @@ type Certificate struct {
 	State    string    `json:"state"` // "valid", "pending" or "failing"
 	Issuer   string    `json:"issuer,omitempty"`
 	NotAfter time.Time `json:"not_after,omitzero"`
-	Error    string    `json:"error,omitempty"`     // last failure
+	Error    string    `json:"error,omitempty"`     // last failure; or, of a valid one, what is to be done
 	Retry    time.Time `json:"next_retry,omitzero"` // when it is tried again
 }
 

@@ -97,6 +97,9 @@ type Proxy struct {
 	// ProxyProtocol lists the load balancers (CIDR) whose connections begin with
 	// a PROXY protocol header.
 	ProxyProtocol []string `toml:"proxy_protocol"`
+	// TrustForwarded lists the proxies in front (CIDR) whose X-Forwarded headers
+	// are believed.
+	TrustForwarded []string `toml:"trust_forwarded"`
 }
 
 // TLS configures certificates.
