@@ -28,10 +28,12 @@ type accessLog struct {
 
 	mu     sync.Mutex // held for moments only: every request needs it
 	buf    []byte
-	spare  []byte // the buffer that was written last
-	asked  bool   // for a flush before its time
-	lost   int    // lines dropped since the last flush
-	second int64  // that stamp was made for
+	timer  *time.Timer // flushes what buf holds; armed by its first line, so that a quiet log costs nothing
+	spare  []byte      // the buffer that was written last
+	asked  bool        // for a flush before its time
+	closed bool        // what comes now is too late
+	lost   int         // lines dropped since the last flush
+	second int64       // that stamp was made for
 	stamp  [20]byte
 
 	disk   sync.Mutex // held while writing; guards what follows
@@ -47,6 +49,7 @@ func newAccessLog(dir, service string, limit int64, log *slog.Logger) *accessLog
 // record counts the exchange and writes its line.
 func (x *exchange) record() {
 	took := time.Since(x.start)
+	x.p.stir()
 	s := x.service
 	if s == nil {
 		x.p.unrouted.Add(1)
@@ -62,9 +65,15 @@ func (l *accessLog) add(x *exchange, took time.Duration) {
 	end := x.start.Add(took)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
 	if len(l.buf) >= logQueue {
 		l.lost++
 		return
+	}
+	if len(l.buf) == 0 {
+		l.arm()
 	}
 	b := l.appendTime(l.buf, end)
 	if x.fault == "" {
@@ -102,6 +111,15 @@ func (l *accessLog) add(x *exchange, took time.Duration) {
 		l.asked = true
 		go l.flush()
 	}
+}
+
+// arm has what comes written after flushEvery.
+func (l *accessLog) arm() {
+	if l.timer == nil {
+		l.timer = time.AfterFunc(flushEvery, l.flush)
+		return
+	}
+	l.timer.Reset(flushEvery)
 }
 
 // appendTime writes RFC 3339 in UTC with nanoseconds. The part down to the
@@ -191,7 +209,14 @@ func (l *accessLog) write(batch []byte) error {
 	return err
 }
 
+// close writes what was gathered. Nothing is written after it.
 func (l *accessLog) close() {
+	l.mu.Lock()
+	l.closed = true
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.mu.Unlock()
 	l.flush()
 	l.disk.Lock()
 	defer l.disk.Unlock()

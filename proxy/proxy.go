@@ -53,6 +53,9 @@ type Proxy struct {
 	unrouted atomic.Int64
 	panics   atomic.Int64
 	done     chan struct{}
+
+	busy    atomic.Bool   // there was a request in this round of housekeeping
+	stirred chan struct{} // wakes housekeeping; holds one token
 }
 
 // entry is all that is known by a service's name.
@@ -73,6 +76,7 @@ func Start(o Options) (*Proxy, error) {
 		table:    newTable(),
 		services: map[string]*entry{},
 		done:     make(chan struct{}),
+		stirred:  make(chan struct{}, 1),
 	}
 	if err := p.start(); err != nil {
 		_ = p.Close()
@@ -186,34 +190,48 @@ func (p *Proxy) list() []*service {
 	return out
 }
 
-// housekeeping writes out the access logs and closes idle target connections.
+// housekeeping closes connections to targets that are idle, once a second, and
+// sleeps when there were no requests for so long that there can be none.
 func (p *Proxy) housekeeping() {
-	tick := time.NewTicker(flushEvery)
+	const round = time.Second
+	tick := time.NewTicker(round)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	for quiet := time.Duration(0); ; quiet += round {
+		if p.busy.Swap(false) {
+			quiet = 0
+		}
+		if quiet > idleLimit+round {
+			tick.Stop()
+			select {
+			case <-p.done:
+				return
+			case <-p.stirred:
+			}
+			tick.Reset(round)
+			quiet = 0
+		}
 		select {
 		case <-p.done:
 			return
 		case now := <-tick.C:
-			p.mu.Lock()
-			entries := make([]*entry, 0, len(p.services))
-			services := make([]*service, 0, len(p.services))
-			for _, e := range p.services {
-				entries, services = append(entries, e), append(services, e.current)
-			}
-			p.mu.Unlock()
-			for i, e := range entries {
-				if e.shared.log != nil {
-					e.shared.log.flush()
-				}
-				if n%10 != 0 || services[i] == nil {
-					continue
-				}
-				for _, t := range services[i].targets {
+			for _, s := range p.list() {
+				for _, t := range s.targets {
 					t.prune(now)
 				}
 			}
 		}
+	}
+}
+
+// stir keeps housekeeping awake. Every request calls it.
+func (p *Proxy) stir() {
+	if p.busy.Load() {
+		return
+	}
+	p.busy.Store(true)
+	select {
+	case p.stirred <- struct{}{}:
+	default:
 	}
 }
 
