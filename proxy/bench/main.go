@@ -46,6 +46,7 @@ func main() {
 	length := flag.Duration("length", 2*time.Second, "length of a round")
 	cases := flag.String("cases", "", "run only scenarios whose name contains this")
 	idle := flag.Int("idle", 10000, "idle connections to hold open for the memory figure; 0: skip")
+	shakes := flag.Int("handshakes", 3000, "handshakes of a round, of each kind; 0: skip")
 	profile := flag.String("profile", "", "write a CPU profile of towline-proxy to `file`, and nothing else")
 	serve := flag.String("upstream", "", "internal: serve the upstream at this address")
 	flag.Parse()
@@ -57,7 +58,7 @@ func main() {
 		log.Fatal(err)
 	}
 	b := &bench{dir: dir, programs: map[string]string{"towline": *towline, "nginx": "nginx", "haproxy": "haproxy", "caddy": *caddy},
-		names: strings.Split(*only, ","), rounds: *rounds, length: *length, cases: *cases, idle: *idle}
+		names: strings.Split(*only, ","), rounds: *rounds, length: *length, cases: *cases, idle: *idle, shakes: *shakes}
 	work := b.run
 	if *profile != "" {
 		work = func() error { return b.profile(*profile) }
@@ -88,6 +89,7 @@ type bench struct {
 	length   time.Duration
 	cases    string
 	idle     int
+	shakes   int
 	mu       sync.Mutex
 	running  []*process
 	address  string // of the upstream
@@ -120,6 +122,11 @@ func (b *bench) run() error {
 			if err := b.scenario(s, proxies[s.logging]); err != nil {
 				return err
 			}
+		}
+	}
+	if b.shakes > 0 {
+		if err := b.handshakes(proxies[false]); err != nil {
+			return err
 		}
 	}
 	if b.idle > 0 {
