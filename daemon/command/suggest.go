@@ -39,6 +39,18 @@ var foreignWords = map[string]string{
 	"plugin:list": "plugins", "plugin:install": "plugins:install", "status": "ps", "update": "version", "login": "whoami", "auth:whoami": "whoami", "auth:login": "whoami",
 }
 
+// otherWays are for words whose work is done here in another way.
+var otherWays = map[string]string{
+	"apps:rename":    renameWay,
+	"rename":         renameWay,
+	"buildpacks":     "a Dockerfile is used if there is one, else the buildpacks that fit the source",
+	"buildpacks:set": "a Dockerfile is used if there is one, else the buildpacks that fit the source",
+	"git:remote":     "it is the towline program's own: install it, or git remote add towline ssh://towline@HOST/APP",
+	"completion":     "it is the towline program's own: install it on your machine",
+}
+
+const renameWay = "an app keeps its name: towline apps:create NEW and push to it, then hand over what holds data by towline addons:transfer ADDON -a NEW"
+
 // mistyped tells whether the second word was to be the end of the command's name: the
 // command takes no argument, and others begin as it does.
 func (t *Table) mistyped(c *Command, words []string) bool {
@@ -83,6 +95,9 @@ func (t *Table) suggest(words []string) string {
 
 // foreign says what another program's word is here.
 func (t *Table) foreign(word string) string {
+	if way := otherWays[word]; way != "" {
+		return way
+	}
 	here := foreignWords[word]
 	if name, _, _ := strings.Cut(here, " "); here == "" || name != "git" && t.commands[name] == nil {
 		return ""

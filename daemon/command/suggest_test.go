@@ -26,6 +26,9 @@ func TestSuggestions(t *testing.T) {
 		"domains:report":     "towline domains here",
 		"run:detached ls":    "towline run here",
 		"xyzzy":              "towline help lists them all",
+		"rename shop store":  "an app keeps its name: towline apps:create NEW",
+		"apps rename":        "towline addons:transfer ADDON -a NEW",
+		"git:remote -a shop": "the towline program's own",
 	} {
 		r := b.run(2, strings.Fields(line)...)
 		want(t, r.errors, "there is no command", hint)
@@ -37,6 +40,11 @@ func TestAliasesAndForeignWordsLeadSomewhere(t *testing.T) {
 	for alias, name := range aliases {
 		if b.commands[name] == nil || b.commands[alias] != nil {
 			t.Errorf("%s stands for %s", alias, name)
+		}
+	}
+	for word := range otherWays {
+		if b.commands[word] != nil || aliases[word] != "" || foreignWords[word] != "" {
+			t.Errorf("%s is known twice", word)
 		}
 	}
 	for word, here := range foreignWords {
