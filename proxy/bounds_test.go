@@ -71,7 +71,11 @@ func (d *drips) Read(p []byte) (int, error) {
 }
 
 func TestUploadsThatComeTooSlowly(t *testing.T) {
-	for _, h2 := range []bool{false, true} {
+	for _, kind := range []struct {
+		h2     bool
+		length int64 // -1: chunked
+	}{{false, 1000}, {false, -1}, {true, 1000}} {
+		h2 := kind.h2
 		s := start(t, func(o *proxy.Options) { o.UploadGrace = 60 * time.Millisecond })
 		var whole atomic.Bool
 		ended := make(chan bool, 1)
@@ -83,14 +87,14 @@ func TestUploadsThatComeTooSlowly(t *testing.T) {
 			}
 		}))))
 		r := request(t, "POST", shopURL, &drips{left: 1000})
-		r.ContentLength = 1000
+		r.ContentLength = kind.length
 		began := time.Now()
 		res, err := s.newClient(h2).Do(r)
 		if err == nil {
 			io.Copy(io.Discard, res.Body)
 			res.Body.Close()
 			if res.StatusCode != 408 {
-				t.Errorf("h2 %v: %d", h2, res.StatusCode)
+				t.Errorf("%+v: %d", kind, res.StatusCode)
 			}
 		}
 		select {
@@ -98,7 +102,7 @@ func TestUploadsThatComeTooSlowly(t *testing.T) {
 		case <-time.After(10 * time.Second): // cut off before the app saw any of it
 		}
 		if took := time.Since(began); whole.Load() || took > 18*time.Second {
-			t.Errorf("h2 %v: taken whole: %v, after %v", h2, whole.Load(), took)
+			t.Errorf("%+v: taken whole: %v, after %v", kind, whole.Load(), took)
 		}
 	}
 }

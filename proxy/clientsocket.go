@@ -21,17 +21,17 @@ type clientSocket struct {
 	err  error
 }
 
-// newClientSocket returns c itself if it is no socket.
-func newClientSocket(c net.Conn) net.Conn {
-	t, ok := c.(*net.TCPConn)
+// newClientSocket returns w itself if it is no socket.
+func newClientSocket(w *wire) net.Conn {
+	t, ok := w.Conn.(*net.TCPConn)
 	if !ok {
-		return c
+		return w
 	}
 	raw, err := t.SyscallConn()
 	if err != nil {
-		return c
+		return w
 	}
-	s := &clientSocket{Conn: c, raw: raw}
+	s := &clientSocket{Conn: w, raw: raw}
 	s.read = func(fd uintptr) bool {
 		for {
 			s.n, s.err = syscall.Read(int(fd), s.p)

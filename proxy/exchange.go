@@ -33,8 +33,10 @@ type exchange struct {
 	status  int
 	bytes   int64
 
-	own   bool   // the answer is the proxy's own
-	fault string // why it failed, for the log; static text
+	own     bool   // the answer is the proxy's own
+	early   bool   // the answer began before the request's body was read
+	watched bool   // an eye is kept on the client while the target is waited for
+	fault   string // why it failed, for the log; static text
 
 	res message.Head
 	out sendBuffer
@@ -79,7 +81,7 @@ func (x *exchange) reset() {
 	x.body, x.client, x.req = nil, nil, nil
 	x.protocol, x.peer, x.port, x.tls = "", netip.Addr{}, 0, false
 	x.start, x.idText, x.service, x.target, x.inside = time.Time{}, "", nil, nil, nil
-	x.connect, x.status, x.bytes, x.fault, x.own = 0, 0, 0, "", false
+	x.connect, x.status, x.bytes, x.fault, x.own, x.early = 0, 0, 0, "", false, false
 	x.out.b = x.out.b[:0]
 	x.res.Reset()
 }

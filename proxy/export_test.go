@@ -33,7 +33,7 @@ func UploadThatPanics(address string) (panics int64, err error) {
 	p := &Proxy{options: Options{}}
 	p.options.defaults()
 	t := newTarget(control.Target{ID: "web.1", Address: address}, control.Health{})
-	c, _, err := t.conn(true, false, time.Now())
+	c, _, err := t.conn(true, time.Now())
 	if err != nil {
 		return 0, err
 	}

@@ -44,7 +44,8 @@ func (x *exchange) forward(name string) error {
 			return err
 		}
 		if x.cut.gone() {
-			x.fault = "client-gone"
+			// As nginx has it; nobody is sent this.
+			x.fault, x.status = "client-gone", 499
 			return errClient
 		}
 		// Nothing was answered yet, else attempt had seen to it.
@@ -118,7 +119,7 @@ func (x *exchange) attempt(t *target) error {
 	repeatable := whole && x.req.Idempotent()
 	for fresh := false; ; fresh = true {
 		began := time.Now()
-		c, reused, err := t.conn(fresh, !repeatable, began)
+		c, reused, err := t.conn(fresh, began)
 		if err != nil {
 			return errRefused
 		}
@@ -158,8 +159,8 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 	}()
 	x.cut.set(c)
 	x.out.b = x.appendRequest(x.out.b[:0], c.target, whole, body)
-	c.write.arm(c.SetWriteDeadline, now, s.idleTimeout)
-	if _, err := c.Write(x.out.b); err != nil {
+	c.idle = s.idleTimeout
+	if _, err := c.writeAt(now, x.out.b); err != nil {
 		x.cut.set(nil)
 		c.target.discard(c)
 		returned = true
@@ -167,11 +168,12 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 	}
 	var up *upload
 	if whole {
-		c.read.arm(c.SetReadDeadline, now, s.responseTimeout)
+		c.read.arm(c.SetReadDeadline, now, x.firstWait(s.responseTimeout))
 	} else {
 		up = x.startUpload(c)
 	}
-	err := x.answer(c, up)
+	err := x.answer(c, up, now)
+	x.unwatch()
 	if up != nil {
 		if finished, upErr := up.stop(); err != nil && err != errClient {
 			// What the client did wrong explains why the target did not answer.
@@ -179,14 +181,11 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 			case message.ErrBadFraming, errTooBig:
 				err = upErr
 			case errClient:
-				x.fault, err = "client-gone", errClient
+				x.fault, x.status, err = "client-gone", 499, errClient
 			}
 		} else if !finished {
 			x.fault = or(x.fault, "early-answer")
 			c.body.Done = false
-			if err == nil {
-				err = errClient
-			}
 		}
 	}
 	x.cut.set(nil)
@@ -205,11 +204,14 @@ func (c *upstream) reusable(h *message.Head) bool {
 }
 
 // answer reads the answer and hands it to the client as it comes.
-func (x *exchange) answer(c *upstream, up *upload) error {
+func (x *exchange) answer(c *upstream, up *upload, began time.Time) error {
 	h := &x.res
 	for {
 		data, err := c.rd.Head(maxAnswerHead)
 		if err != nil {
+			if x.overdue(c, up, err, up.waiting(began), x.service.responseTimeout) {
+				continue
+			}
 			return x.readError(err)
 		}
 		if err := h.ParseResponse(data); err != nil {
@@ -230,7 +232,7 @@ func (x *exchange) answer(c *upstream, up *upload) error {
 		}
 		h.Reset()
 	}
-	up.answering()
+	x.early = up.answering()
 	bodyless := x.req.Method == "HEAD" || h.Status == 204 || h.Status == 304
 	length := h.Length
 	switch {
@@ -249,7 +251,7 @@ func (x *exchange) answer(c *upstream, up *upload) error {
 		x.fault = "client-gone"
 		return errClient
 	}
-	return x.stream(c)
+	return x.stream(c, up)
 }
 
 // maxAnswerHead bounds a target's response head, in bytes.
@@ -267,15 +269,18 @@ func (x *exchange) readError(err error) error {
 
 // stream copies the body, flushing whenever the target has no more to say for
 // now. After the first byte a failure can only break the answer off.
-func (x *exchange) stream(c *upstream) error {
+func (x *exchange) stream(c *upstream, up *upload) error {
 	b := &c.body
+	var since time.Time
+	idle := x.service.idleTimeout
 	for !b.Done {
 		if !b.Ready() {
 			if err := x.client.flush(); err != nil {
 				x.fault = "client-gone"
 				return errClient
 			}
-			c.read.arm(c.SetReadDeadline, time.Now(), x.service.idleTimeout)
+			since = time.Now()
+			c.read.arm(c.SetReadDeadline, since, x.firstWait(idle))
 		}
 		space, err := x.client.space()
 		if err != nil {
@@ -283,6 +288,9 @@ func (x *exchange) stream(c *upstream) error {
 			return errClient
 		}
 		n, err := b.Read(space)
+		for n == 0 && err != nil && x.overdue(c, up, err, since, idle) {
+			n, err = b.Read(space)
+		}
 		x.bytes += int64(n)
 		if n > 0 {
 			if err := x.client.wrote(n); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 	"towline/proxy/message"
@@ -16,7 +17,7 @@ import (
 // http1 serves HTTP/1.1 on one client connection, one request after the other.
 type http1 struct {
 	p    *Proxy
-	raw  net.Conn // TCP
+	raw  *wire    // TCP
 	c    net.Conn // raw, or TLS on it
 	rd   message.Reader
 	req  message.Head
@@ -27,7 +28,6 @@ type http1 struct {
 	served bool        // it has been
 	idle   atomic.Bool // waiting for a next request, so that a shutdown may close it
 	read   deadline
-	write  deadline
 	first  [1]byte // a wait for the next request needs no buffer
 
 	// The answer on its way.
@@ -37,7 +37,10 @@ type http1 struct {
 	bodyless bool
 	closing  bool // the connection ends after this answer
 	broken   bool // the answer was broken off
-	tunneled bool
+
+	watching chan struct{} // closed when the watch for the client's end has ended; nil: there is none
+	speak    sync.Mutex    // held while writing beside the goroutine that answers
+	final    bool          // the final answer has begun; guarded by speak
 }
 
 // http1Body is the request body as the exchange sees it.
@@ -47,11 +50,13 @@ type http1Body struct {
 	expect   bool // the client waits for 100 Continue
 	pace     pace
 	canceled atomic.Bool
+	answered atomic.Bool // the app answers while the body comes
 }
 
-func newHTTP1(p *Proxy, raw, c net.Conn, peer netip.Addr, port uint16, secure bool) *http1 {
+func newHTTP1(p *Proxy, raw *wire, c net.Conn, peer netip.Addr, port uint16, secure bool) *http1 {
 	h := &http1{p: p, raw: raw, c: c}
 	h.rd.Src = c
+	raw.idle = defaultIdleTimeout
 	h.x.p, h.x.peer, h.x.port, h.x.tls = p, peer, port, secure
 	h.body.conn = h
 	return h
@@ -93,6 +98,7 @@ func (h *http1) one() error {
 		x.body = &h.body
 	}
 	h.closing = h.req.Close || h.req.Minor == 0 && !h.req.KeepAlive
+	h.final, h.raw.idle = false, defaultIdleTimeout
 	return x.serve()
 }
 
@@ -185,17 +191,20 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
+// lingering is how long a client has to read the last answer.
+const lingering = 500 * time.Millisecond
+
 // linger ends the connection so that the client can still read the answer: a
 // close with unread input would reset it away.
 func (h *http1) linger() {
 	if t, ok := h.c.(*tls.Conn); ok {
 		_ = t.CloseWrite()
 	}
-	half, ok := h.raw.(interface{ CloseWrite() error })
+	half, ok := h.raw.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = h.raw.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	_ = h.raw.SetReadDeadline(time.Now().Add(lingering))
 	_, _ = io.CopyN(io.Discard, h.raw, 1<<20)
 }
 
@@ -203,6 +212,7 @@ func (h *http1) startBody() {
 	b := &h.body
 	b.expect, b.pace = h.req.Expect, pace{}
 	b.canceled.Store(false)
+	b.answered.Store(false)
 	switch {
 	case h.req.Chunked:
 		b.Start(&h.rd, message.ByChunks, 0)
@@ -213,31 +223,30 @@ func (h *http1) startBody() {
 	}
 }
 
-// Slow uploads of known length must keep up this many bytes a second, after a
-// time of grace: else a few clients could hold every connection to a target.
-const slowestUpload = 240
-
 // Read reads the body, first telling a client that waits to go on.
 func (b *http1Body) Read(p []byte) (int, error) {
 	h := b.conn
 	if b.expect {
-		b.expect = false
-		if _, err := h.c.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
+		// A 100 behind the final answer would be taken for the next one.
+		if err := h.proceed(); err != nil {
 			return 0, err
 		}
+		b.expect = false
 	}
 	var began time.Time
 	if !b.Ready() {
 		now := time.Now()
 		began = now
-		if b.Framing == message.ByLength && b.pace.tooSlow(h.p.options.UploadGrace) {
+		// Once the app answers, a body without a known end is a conversation.
+		paced := b.Framing == message.ByLength || !b.answered.Load()
+		if paced && b.pace.tooSlow(h.p.options.UploadGrace) {
 			return 0, errSlow
 		}
 		wait := defaultIdleTimeout
 		if s := h.x.service; s != nil {
 			wait = s.idleTimeout
 		}
-		if b.Framing == message.ByLength {
+		if paced {
 			wait = min(wait, h.p.options.UploadGrace)
 		}
 		h.read = deadline{}
@@ -262,7 +271,7 @@ type pace struct {
 }
 
 func (p *pace) tooSlow(grace time.Duration) bool {
-	return p.waited > grace+time.Duration(p.got)*time.Second/slowestUpload
+	return p.waited > grace+time.Duration(p.got)*time.Second/slowest
 }
 
 var errSlow = errors.New("the body comes too slowly")
@@ -314,7 +323,8 @@ func (h *http1) inform(res *message.Head) error {
 		b = append(b, res.Upgrade...)
 		b = append(b, '\r', '\n')
 	}
-	h.write.arm(h.c.SetWriteDeadline, time.Now(), defaultIdleTimeout)
+	h.speak.Lock()
+	defer h.speak.Unlock()
 	_, err := h.c.Write(append(b, '\r', '\n'))
 	return err
 }
@@ -340,10 +350,21 @@ func appendStatus(b []byte, res *message.Head) []byte {
 
 func (h *http1) begin(x *exchange, res *message.Head, length int64, bodyless bool) error {
 	h.grab()
-	if h.p.stopping.Load() || x.own && !h.body.Done {
+	if h.req.Expect || h.watching != nil {
+		h.speak.Lock()
+		h.final = true
+		h.speak.Unlock()
+	}
+	if s := x.service; s != nil {
+		h.raw.idle = s.idleTimeout
+	}
+	if h.p.stopping.Load() || x.early || x.own && !h.body.Done {
 		// What is left of the body is not worth reading, so the client must
 		// not send its next request here.
 		h.closing = true
+	}
+	if x.early {
+		h.body.answered.Store(true)
 	}
 	h.chunked, h.bodyless = false, bodyless
 	var framing string
@@ -419,11 +440,6 @@ func (h *http1) flush() error {
 	if h.n == 0 {
 		return nil
 	}
-	idle := defaultIdleTimeout
-	if s := h.x.service; s != nil {
-		idle = s.idleTimeout
-	}
-	h.write.arm(h.c.SetWriteDeadline, time.Now(), idle)
 	_, err := h.c.Write(h.out[:h.n])
 	h.n = 0
 	return err
@@ -451,15 +467,17 @@ func (h *http1) end(trailers []message.Field) error {
 func (h *http1) abort() {
 	h.broken = true
 	_ = h.flush()
-	if t, ok := h.raw.(*net.TCPConn); ok {
+	if t, ok := h.raw.Conn.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}
 	h.raw.Close()
 }
 
 func (h *http1) tunnel() (io.ReadWriteCloser, []byte, bool) {
-	h.broken, h.tunneled = true, true
-	_ = h.c.SetWriteDeadline(time.Time{})
+	h.broken = true
+	if s := h.x.service; s != nil {
+		h.raw.idle = s.idleTimeout
+	}
 	early := append([]byte(nil), h.rd.Buffered()...)
 	h.rd.R = h.rd.W
 	return h.c, early, true

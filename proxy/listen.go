@@ -194,30 +194,30 @@ func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
 			port = int(dst.Port())
 		}
 	}
+	w := &wire{Conn: raw}
 	if !secure {
-		h := newHTTP1(p, raw, raw, peer, uint16(port), false)
+		h := newHTTP1(p, w, w, peer, uint16(port), false)
 		h.settle = func() { p.settle(cc) }
 		p.conns.onWake(cc, h.wake)
 		h.serve()
 		return
 	}
-	sock := newClientSocket(raw)
-	t := tls.Server(sock, p.tls)
+	t := tls.Server(newClientSocket(w), p.tls)
 	_ = raw.SetDeadline(time.Now().Add(p.options.HeaderTimeout))
 	if t.Handshake() != nil {
 		return
 	}
 	_ = raw.SetDeadline(time.Time{})
-	p.serveTLS(cc, raw, t, peer, uint16(port))
+	p.serveTLS(cc, w, t, peer, uint16(port))
 	// Tells the client that this is the end and not an attack.
 	_ = t.Close()
 }
 
-func (p *Proxy) serveTLS(cc *clientConn, raw net.Conn, t *tls.Conn, peer netip.Addr, port uint16) {
+func (p *Proxy) serveTLS(cc *clientConn, w *wire, t *tls.Conn, peer netip.Addr, port uint16) {
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
 		// GOAWAY tells an HTTP/2 client to go elsewhere with its first request.
 		p.settle(cc)
-		h := newHTTP2(p, raw, t, peer, port)
+		h := newHTTP2(p, w.Conn, t, peer, port)
 		if c, ok := t.NetConn().(*clientSocket); ok {
 			c.dry, h.gathers = h.dry, true
 		}
@@ -225,7 +225,7 @@ func (p *Proxy) serveTLS(cc *clientConn, raw net.Conn, t *tls.Conn, peer netip.A
 		h.serve()
 		return
 	}
-	h := newHTTP1(p, raw, t, peer, port, true)
+	h := newHTTP1(p, w, t, peer, port, true)
 	h.settle = func() { p.settle(cc) }
 	p.conns.onWake(cc, h.wake)
 	h.serve()

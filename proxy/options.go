@@ -41,7 +41,7 @@ type Options struct {
 	// KeepAlive is how long an idle client connection is kept. 0: 75 s.
 	KeepAlive time.Duration
 
-	// UploadGrace is how long a client may send an upload of known length at any
+	// UploadGrace is how long a client may send an upload at any
 	// pace; after that 240 bytes a second are asked of it. 0: 10 s.
 	UploadGrace time.Duration
 

@@ -3,12 +3,15 @@ package proxy
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
+
 	"towline/proxy/control"
 	"towline/proxy/message"
 )
@@ -48,32 +51,51 @@ func newTarget(spec control.Target, health control.Health) *target {
 
 // upstream is one connection to a target.
 type upstream struct {
-	net.Conn
+	wire
 	target *target
 	rd     message.Reader
 	body   message.Body
 	since  time.Time // when it became idle
 	read   deadline
-	write  deadline
+	sys    syscall.RawConn
+	peek   func(fd uintptr) // sets quiet; kept, so that a look allocates nothing
+	quiet  bool
+	byte   [1]byte
+	client io.Closer // of a tunnel: its other side; guarded by target.mu
 }
 
-// conn returns an unused connection, or a new one. fresh asks for a new one;
-// with check, a kept connection that the target has closed is passed over, for
-// requests that cannot be sent twice.
-func (t *target) conn(fresh, check bool, now time.Time) (c *upstream, reused bool, err error) {
+func newUpstream(t *target, raw net.Conn) *upstream {
+	c := &upstream{wire: wire{Conn: raw}, target: t}
+	c.rd.Src = raw
+	c.peek = func(fd uintptr) {
+		// It does not wait, so the scheduler need not know; syscall.Recvfrom allocates.
+		_, _, err := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&c.byte)), 1, syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+		c.quiet = err == syscall.EAGAIN
+	}
+	if sys, ok := raw.(syscall.Conn); ok {
+		c.sys, _ = sys.SyscallConn() // of a TCP connection it never fails
+	}
+	return c
+}
+
+// conn returns an unused connection, or a new one; fresh asks for a new one. A kept
+// connection that the target has closed, or on which it said something that nobody
+// asked for, is passed over: those bytes would become the answer to the next request
+// (RFC 9112 9.2).
+func (t *target) conn(fresh bool, now time.Time) (c *upstream, reused bool, err error) {
 	t.mu.Lock()
 	for n := len(t.idle); n > 0 && !fresh; n = len(t.idle) {
 		c := t.idle[n-1]
 		t.idle[n-1] = nil
 		t.idle = t.idle[:n-1]
 		if now.Sub(c.since) < idleLimit {
-			if check && !c.alive() {
-				delete(t.open, c)
-				c.Conn.Close()
-				continue
-			}
 			t.mu.Unlock()
-			return c, true, nil
+			if c.alive() {
+				return c, true, nil
+			}
+			t.abandon(c)
+			t.mu.Lock()
+			continue
 		}
 		// The rest is older still.
 		t.closeIdleLocked()
@@ -85,8 +107,7 @@ func (t *target) conn(fresh, check bool, now time.Time) (c *upstream, reused boo
 	if err != nil {
 		return nil, false, err
 	}
-	c = &upstream{Conn: raw, target: t}
-	c.rd.Src = raw
+	c = newUpstream(t, raw)
 	t.mu.Lock()
 	t.open[c] = ""
 	t.mu.Unlock()
@@ -96,22 +117,8 @@ func (t *target) conn(fresh, check bool, now time.Time) (c *upstream, reused boo
 // alive looks, without waiting, whether the target has closed c or said
 // something that nobody asked for.
 func (c *upstream) alive() bool {
-	sys, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := sys.SyscallConn()
-	if err != nil {
-		return false
-	}
-	quiet := false
-	err = raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = err == syscall.EAGAIN
-		return true
-	})
-	return err == nil && quiet
+	c.quiet = false
+	return c.sys != nil && c.sys.Control(c.peek) == nil && c.quiet
 }
 
 // dialer reaches what is on a network of this machine's alone (SO_DONTROUTE, see
@@ -181,11 +188,39 @@ func (t *target) prune(now time.Time) {
 	}
 }
 
-// tunnelled notes that c now carries a WebSocket.
-func (t *target) tunnelled(c *upstream) {
+// tunnelled notes that c now carries a WebSocket to client.
+func (t *target) tunnelled(c *upstream, client io.Closer) {
 	t.mu.Lock()
-	t.open[c] = "tunnel"
+	t.open[c], c.client = "tunnel", client
 	t.mu.Unlock()
+}
+
+// goodbye is how long a client has to take what its tunnel still holds for it.
+const goodbye = time.Second
+
+// endTunnel ends c, which carries a WebSocket to client, one that does not read as well.
+func endTunnel(c *upstream, client io.Closer) {
+	c.Conn.Close()
+	time.AfterFunc(goodbye, func() { client.Close() })
+}
+
+// endTunnels ends the WebSockets one by one within that time, at random, so that their
+// clients do not all come back at once. stop keeps those open that are.
+func (t *target) endTunnels(within time.Duration) (stop func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var timers []*time.Timer
+	for c, what := range t.open {
+		if what == "tunnel" && within > 0 {
+			client := c.client
+			timers = append(timers, time.AfterFunc(rand.N(within), func() { endTunnel(c, client) }))
+		}
+	}
+	return func() {
+		for _, timer := range timers {
+			timer.Stop()
+		}
+	}
 }
 
 // retire keeps new requests out. Those that were just choosing this target
@@ -198,19 +233,11 @@ func (t *target) retire() {
 }
 
 // drain waits until nothing is in flight, or for budget; then it cuts what is
-// left. WebSockets are closed one by one over the budget, at random, so that
-// their clients do not all come back at once.
+// left. WebSockets are closed over the budget.
 func (t *target) drain(ctx context.Context, budget time.Duration) error {
 	ctx2, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	t.mu.Lock()
-	for c, what := range t.open {
-		if what == "tunnel" && budget > 0 {
-			timer := time.AfterFunc(rand.N(budget), func() { c.Conn.Close() })
-			defer timer.Stop()
-		}
-	}
-	t.mu.Unlock()
+	defer t.endTunnels(budget)()
 	err := t.running.wait(ctx2)
 	if ctx.Err() != nil && err != nil {
 		return ctx.Err()
@@ -228,6 +255,9 @@ func (t *target) close() {
 	t.idle = nil
 	for c := range t.open {
 		c.Conn.Close()
+		if c.client != nil {
+			endTunnel(c, c.client)
+		}
 	}
 	clear(t.open)
 	if t.h2 != nil {

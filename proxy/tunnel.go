@@ -19,6 +19,7 @@ func (x *exchange) upgraded(c *upstream) error {
 	if x.req.Upgrade == "" || !message.SameToken(h.Upgrade, x.req.Upgrade) {
 		return message.ErrBadAnswer
 	}
+	x.unwatch() // the tunnel reads
 	x.status = 101
 	if err := x.client.inform(h); err != nil {
 		x.fault = "client-gone"
@@ -29,20 +30,22 @@ func (x *exchange) upgraded(c *upstream) error {
 		return message.ErrBadAnswer
 	}
 	x.leaveGate()
-	c.target.tunnelled(c)
+	c.target.tunnelled(c, client)
 	x.bytes += x.pipe(client, early, c)
 	return errClient
 }
 
 // pipe copies both ways until both have ended, nothing moved for the idle
-// timeout, or a drain closed the target's side. It returns the bytes sent to
-// the client.
+// timeout, one of them did not read for as long, or a drain ended it. It returns the
+// bytes sent to the client.
 func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) int64 {
 	idle := x.service.idleTimeout
 	var active atomic.Int64
 	active.Store(time.Now().UnixNano())
-	c.read, c.write = deadline{}, deadline{}
-	_ = c.SetWriteDeadline(time.Time{})
+	c.read, c.active = deadline{}, &active
+	if h, ok := x.client.(*http1); ok {
+		h.raw.active = &active
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -14,7 +14,9 @@ import (
 type upload struct {
 	x      *exchange
 	c      *upstream
-	begun  atomic.Bool // the answer has begun
+	begun  atomic.Bool  // the answer has begun
+	read   atomic.Bool  // all of the body has come from the client
+	sent   atomic.Int64 // when all was sent to the target, Unix time in nanoseconds; 0: not yet
 	result chan error
 }
 
@@ -32,9 +34,11 @@ func (x *exchange) startUpload(c *upstream) *upload {
 		})
 		err := u.copy()
 		if err == nil && !u.begun.Load() {
-			_ = c.SetReadDeadline(time.Now().Add(x.service.responseTimeout))
+			now := time.Now()
+			u.sent.Store(now.UnixNano())
+			_ = c.SetReadDeadline(now.Add(min(patience, x.service.responseTimeout)))
 		}
-		if err != nil && err != errDied {
+		if err != nil && err != errDied && err != errFinal {
 			// The target must not take what it got for the whole.
 			c.Conn.Close()
 		}
@@ -43,11 +47,25 @@ func (x *exchange) startUpload(c *upstream) *upload {
 	return u
 }
 
-// answering says that the answer has begun.
-func (u *upload) answering() {
-	if u != nil {
-		u.begun.Store(true)
+// answering says that the answer has begun, and returns whether that was before all of
+// the body was read: whether it will be nobody knows.
+func (u *upload) answering() (early bool) {
+	if u == nil {
+		return false
 	}
+	u.begun.Store(true)
+	return !u.read.Load()
+}
+
+// waiting is since when the target is waited for alone.
+func (u *upload) waiting(began time.Time) time.Time {
+	if u == nil {
+		return began
+	}
+	if sent := u.sent.Load(); sent != 0 {
+		return time.Unix(0, sent)
+	}
+	return time.Now()
 }
 
 // stop waits for the copying to end, cutting it short if need be. finished
@@ -66,8 +84,8 @@ func (u *upload) stop() (finished bool, err error) {
 	return err == nil, err
 }
 
-// copy returns nil, errDied (the target takes no more), errClient, errTooBig
-// or errBadFraming.
+// copy returns nil, errDied (the target takes no more), errClient, errTooBig,
+// ErrBadFraming or errFinal (the answer came before the client was told to send).
 func (u *upload) copy() error {
 	x, c := u.x, u.c
 	pooled := bodyBuffers.Get().(*[bodySize]byte)
@@ -82,12 +100,14 @@ func (u *upload) copy() error {
 		if limit > 0 && total > limit {
 			return errTooBig
 		}
+		if err == io.EOF {
+			u.read.Store(true)
+		}
 		if n > 0 {
 			part := buf[message.ChunkBefore : message.ChunkBefore+n]
 			if chunked {
 				part = message.FrameChunk(buf, message.ChunkBefore, n)
 			}
-			c.write.arm(c.SetWriteDeadline, time.Now(), x.service.idleTimeout)
 			if _, err := c.Write(part); err != nil {
 				return errDied
 			}
@@ -98,6 +118,9 @@ func (u *upload) copy() error {
 		case err != io.EOF:
 			if errors.Is(err, message.ErrBadFraming) {
 				return message.ErrBadFraming
+			}
+			if err == errFinal {
+				return errFinal
 			}
 			return errClient
 		case !chunked:
