@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"context"
 	"net"
 	"sync"
+	"time"
 )
 
 // clientConn is a connection that Close and Shutdown know of.
@@ -45,6 +47,19 @@ func (s *clientConns) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)
+}
+
+// wait returns when none is open, or ctx ends.
+func (s *clientConns) wait(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.count() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // onWake sets what ends the connection's wait for a next request.

@@ -45,3 +45,6 @@ func UploadThatPanics(address string) (panics int64, err error) {
 type spoiltBody struct{ requestBody }
 
 func (spoiltBody) Read([]byte) (int, error) { panic("a body that cannot be read") }
+
+// Stopping tells whether a stop has begun.
+func (p *Proxy) Stopping() bool { return p.stopping.Load() }

@@ -119,11 +119,14 @@ func (h *http1) next() bool {
 		// client cannot know, and may not be able to repeat it.
 		h.idle.Store(h.served)
 		if h.served && h.p.stopping.Load() {
-			return false
+			h.wake()
 		}
 		n, err := h.c.Read(h.first[:])
 		h.idle.Store(false)
 		if n == 0 || err != nil {
+			if isTimeout(err) && h.p.stopping.Load() {
+				h.linger() // a close would answer what comes just now with a reset
+			}
 			return false
 		}
 		h.rd.Release()

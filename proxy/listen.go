@@ -231,10 +231,10 @@ func (p *Proxy) serveTLS(cc *clientConn, w *wire, t *tls.Conn, peer netip.Addr, 
 	h.serve()
 }
 
-// wake ends the wait for a next request.
+// wake shortens the wait for a next request.
 func (h *http1) wake() {
 	if h.idle.Load() {
-		_ = h.raw.SetReadDeadline(time.Unix(1, 0))
+		_ = h.raw.SetReadDeadline(time.Now().Add(freshWait))
 	}
 }
 

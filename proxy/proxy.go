@@ -245,12 +245,17 @@ func (p *Proxy) MetricsAddr() string { return p.addrs.metrics }
 // RootCertificate is the local CA's root, PEM.
 func (p *Proxy) RootCertificate() []byte { return encodeCertificate(p.certs.Root()) }
 
-// freshWait is how long a stop waits for the first request of connections that
-// are just being made.
-const freshWait = time.Second
+const (
+	// freshWait is how long a stop waits for the first request of connections that are
+	// just being made, and for one more on those that are kept: only with an answer can a
+	// client of HTTP/1.1 be told to send no more, without losing what it just sends.
+	freshWait = time.Second
+	// stopTunnels is the time over which a stop closes WebSockets.
+	stopTunnels = 10 * time.Second
+)
 
 // Shutdown stops accepting, lets what is in flight finish until ctx ends, and
-// closes. Idle connections are closed at once.
+// closes. Idle connections are closed within a second, WebSockets within ten.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.closeListeners()
 	p.stopping.Store(true)
@@ -259,12 +264,43 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	// for as long as a request is.
 	soon, cancel := context.WithTimeout(ctx, freshWait)
 	_ = p.fresh.wait(soon)
+	p.conns.wait(soon)
 	cancel()
+	defer p.endTunnels(ctx)()
 	err := p.running.wait(ctx)
+	// Those that were told that their connection ends may still have to read it.
+	soon, cancel = context.WithTimeout(ctx, lingering)
+	p.conns.wait(soon)
+	cancel()
 	if err != nil {
 		err = fmt.Errorf("%d requests were cut off: %w", p.running.count(), err)
 	}
 	return errors.Join(err, p.Close())
+}
+
+// endTunnels closes the WebSockets, over half of the time that is left at most.
+func (p *Proxy) endTunnels(ctx context.Context) (stop func()) {
+	within := stopTunnels
+	if end, ok := ctx.Deadline(); ok {
+		within = min(within, time.Until(end)/2)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var stops []func()
+	for _, e := range p.services {
+		targets := e.draining
+		if e.current != nil {
+			targets = append(slices.Clone(targets), e.current.targets...)
+		}
+		for _, t := range targets {
+			stops = append(stops, t.endTunnels(within))
+		}
+	}
+	return func() {
+		for _, f := range stops {
+			f()
+		}
+	}
 }
 
 // Close stops at once. The state on disk is always whole.

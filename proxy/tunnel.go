@@ -31,6 +31,9 @@ func (x *exchange) upgraded(c *upstream) error {
 	}
 	x.leaveGate()
 	c.target.tunnelled(c, client)
+	if x.p.stopping.Load() {
+		defer c.target.endTunnels(stopTunnels)()
+	}
 	x.bytes += x.pipe(client, early, c)
 	return errClient
 }

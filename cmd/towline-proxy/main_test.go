@@ -191,6 +191,71 @@ func (s *stand) waitForRequests(n int) {
 	}
 }
 
+// handOvers is how many are made one after another: 8, or what TOWLINE_HANDOVERS says.
+func handOvers() int {
+	if n, err := strconv.Atoi(os.Getenv("TOWLINE_HANDOVERS")); err == nil {
+		return n
+	}
+	return 8
+}
+
+// keep sends requests until stop, with n clients that keep their connection as long as
+// the proxy lets them. They send nothing twice, and nothing once the connection's end
+// was announced or has come.
+func (s *stand) keep(n int) (stop func() (ok, failed, connections int64)) {
+	var good, bad, opened atomic.Int64
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	config := s.client.Transport.(*http.Transport).TLSClientConfig.Clone()
+	config.ServerName = "shop.localhost"
+	for i := range n {
+		pause := time.Duration(i) * 20 * time.Millisecond // from busy to mostly idle
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				c, err := tls.Dial("tcp", s.https.Addr().String(), config)
+				if err != nil {
+					bad.Add(1)
+					s.t.Logf("cannot connect: %v", err)
+					return
+				}
+				opened.Add(1)
+				r := bufio.NewReader(c)
+				for last := false; !last && ctx.Err() == nil; time.Sleep(pause) {
+					if last, err = askOnce(c, r); err != nil {
+						bad.Add(1)
+						s.t.Logf("failed on a kept connection: %v", err)
+						break
+					}
+					good.Add(1)
+				}
+				c.Close()
+			}
+		})
+	}
+	return func() (int64, int64, int64) {
+		cancel()
+		wg.Wait()
+		return good.Load(), bad.Load(), opened.Load()
+	}
+}
+
+// askOnce sends one request; last tells that the connection ends with its answer.
+func askOnce(c net.Conn, r *bufio.Reader) (last bool, err error) {
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 5\r\n\r\nhello"); err != nil {
+		return false, err
+	}
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return false, err
+	}
+	body, err := io.ReadAll(res.Body)
+	if err == nil && string(body) != "ok" {
+		err = fmt.Errorf("%d %q", res.StatusCode, body)
+	}
+	return res.Close, err
+}
+
 // Hand-overs, one after another, drop nothing at all.
 func TestHandOverUnderLoadFailsNoRequest(t *testing.T) {
 	s := newStand(t)
@@ -200,10 +265,10 @@ func TestHandOverUnderLoadFailsNoRequest(t *testing.T) {
 	s.http.Close()
 	s.https.Close()
 	t.Cleanup(s.stopAll)
-	stop := s.load(4)
+	stop, stopKept := s.load(4), s.keep(4)
 	s.waitForRequests(10)
 	pid := first.Process.Pid
-	for range 8 {
+	for range handOvers() {
 		if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
 			t.Fatal(err)
 		}
@@ -218,6 +283,11 @@ func TestHandOverUnderLoadFailsNoRequest(t *testing.T) {
 	t.Logf("%d requests, %d failed", good, bad)
 	if bad > 0 {
 		t.Errorf("%d of %d requests failed", bad, good)
+	}
+	good, bad, connections := stopKept()
+	t.Logf("%d requests on %d kept connections, %d failed", good, connections, bad)
+	if bad > 0 || connections > good/2 {
+		t.Errorf("of %d requests on %d kept connections %d failed", good, connections, bad)
 	}
 	// The last one answers on the control socket, too.
 	c := control.NewClient(s.dir + "/control.sock")
