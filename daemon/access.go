@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -38,12 +39,22 @@ func (d *Daemon) AllowedHost(ctx context.Context, member string) error {
 	return err
 }
 
-// AllowedMember fails unless the member is the other, or an administrator.
+// IsAdmin tells whether the member is an administrator, as the operator on the host is.
+func (d *Daemon) IsAdmin(ctx context.Context, member string) bool {
+	return d.AllowedHost(ctx, member) == nil
+}
+
+// AllowedMember fails unless the member is the other, or an administrator and the other is
+// there.
 func (d *Daemon) AllowedMember(ctx context.Context, member, other string) error {
 	if member == other {
 		return nil
 	}
-	return d.AllowedHost(ctx, member)
+	if d.IsAdmin(ctx, member) {
+		_, err := read(ctx, d, func(tx Tx) (Member, error) { return findMember(tx, other) })
+		return err
+	}
+	return Errorf(Forbidden, "only administrators may do this for others").WithHint("ask one: towline members")
 }
 
 // AllowedAddon fails unless the member may do p with the app that owns the add-on.
@@ -142,30 +153,30 @@ func allowed(tx Tx, member, app string, p Permission) (bool, error) {
 }
 
 // Grant gives a member permissions on an app, in place of those they had; none
-// takes all away.
-func (d *Daemon) Grant(ctx context.Context, app, member string, permissions []Permission) error {
+// takes all away, and ends what they may not have open any more. by is who gives them.
+func (d *Daemon) Grant(ctx context.Context, app, member string, permissions []Permission, by string) error {
 	for _, p := range permissions {
 		if !slices.Contains([]Permission{View, Deploy, Operate, Manage}, p) {
 			return Errorf(Invalid, "there is no permission %q", clip(string(p))).WithHint("use view, deploy, operate, manage")
 		}
 	}
+	defer d.rightsChanged(ctx)
 	return d.Store.Update(ctx, func(tx Tx) error {
 		if _, err := findApp(tx, app); err != nil {
 			return err
 		}
-		if _, err := tx.Member(member); err != nil {
-			if isKind(err, NotFound) {
-				return Errorf(NotFound, "there is no member %q", clip(member)).WithHint("towline members:add %s < key.pub", clip(member))
-			}
+		if _, err := findMember(tx, member); err != nil {
 			return err
 		}
 		if len(permissions) == 0 {
-			return tx.DeleteAccess(app, member)
+			return errors.Join(tx.DeleteAccess(app, member),
+				tx.RecordActivity(Activity{Time: now(), Member: by, App: app, Text: "took the access of " + member + " away"}))
 		}
 		if !slices.Contains(permissions, View) {
 			permissions = append([]Permission{View}, permissions...)
 		}
-		return tx.PutAccess(Access{App: app, Member: member, Permissions: permissions})
+		return errors.Join(tx.PutAccess(Access{App: app, Member: member, Permissions: permissions}),
+			tx.RecordActivity(Activity{Time: now(), Member: by, App: app, Text: "gave " + member + " the permissions " + joinPermissions(permissions)}))
 	})
 }
 

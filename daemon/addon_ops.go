@@ -57,6 +57,7 @@ func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (A
 		return addon, Errorf(Exists, "%s belongs to %s already", name, app)
 	}
 	addon.App = app
+	defer d.rightsChanged(ctx)
 	return addon, d.Store.Update(ctx, func(tx Tx) error {
 		if _, err := findApp(tx, app); err != nil {
 			return err

@@ -161,6 +161,7 @@ func (d *Daemon) removeApp(ctx context.Context, op *operation) error {
 	if err != nil {
 		return err
 	}
+	defer d.rightsChanged(ctx) // nobody's session goes on with a later app of this name
 	return op.finish(ctx, func(tx Tx) error {
 		if err := tx.DeleteApp(name); err != nil && !isKind(err, NotFound) {
 			return err

@@ -50,6 +50,7 @@ type Daemon struct {
 	supervisor supervisor
 	scheduler  scheduler
 	tunnels    tunnels
+	sessions   sessions
 	offsite    chan struct{} // wakes RunOffsite
 	pages      chan struct{} // wakes RunPages
 	started    chan struct{} // closed once all that should run has been started, or tried

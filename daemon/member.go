@@ -2,21 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"slices"
 )
-
-// Known tells whether the member exists; one who was removed may have a connection
-// open still.
-func (d *Daemon) Known(ctx context.Context, member string) error {
-	if member == "" {
-		return nil
-	}
-	_, err := read(ctx, d, func(tx Tx) (Member, error) { return tx.Member(member) })
-	if isKind(err, NotFound) {
-		return Errorf(Forbidden, "you are no member here any more")
-	}
-	return err
-}
 
 // Members lists everybody with their keys.
 func (d *Daemon) Members(ctx context.Context) ([]Member, []MemberKey, error) {
@@ -31,29 +19,19 @@ func (d *Daemon) Members(ctx context.Context) ([]Member, []MemberKey, error) {
 }
 
 // AddMember adds a key to a member, who is made if absent. The first member of an
-// installation is its administrator.
-func (d *Daemon) AddMember(ctx context.Context, name, keyLine string, admin bool) (MemberKey, error) {
+// installation is its administrator. by is who adds it.
+func (d *Daemon) AddMember(ctx context.Context, name, keyLine string, admin bool, by string) (MemberKey, error) {
 	if err := CheckMemberName(name); err != nil {
 		return MemberKey{}, err
 	}
-	key, fingerprint, err := d.Keys.Parse(keyLine)
+	key, err := d.parseKey(name, keyLine)
 	if err != nil {
 		return MemberKey{}, err
 	}
-	mk := MemberKey{Member: name, Key: key, Fingerprint: fingerprint, Created: now()}
-	return mk, d.changeKeys(ctx, func(tx Tx) error {
+	return key, d.changeKeys(ctx, func(tx Tx) error {
 		members, err := tx.Members()
 		if err != nil {
 			return err
-		}
-		keys, err := tx.Keys()
-		if err != nil {
-			return err
-		}
-		for _, k := range keys {
-			if k.Fingerprint == fingerprint {
-				return Errorf(Exists, "this key is %s's already", k.Member).WithHint("a key says who someone is: give each member their own")
-			}
 		}
 		i := slices.IndexFunc(members, func(m Member) bool { return m.Name == name })
 		switch {
@@ -66,18 +44,16 @@ func (d *Daemon) AddMember(ctx context.Context, name, keyLine string, admin bool
 		if err != nil {
 			return err
 		}
-		return tx.InsertKey(mk)
+		return insertKey(tx, key, by)
 	})
 }
 
-// RemoveMember removes a member with all keys. Someone must stay who may manage
-// the installation.
-func (d *Daemon) RemoveMember(ctx context.Context, name string) error {
-	return d.changeKeys(ctx, func(tx Tx) error {
-		m, err := tx.Member(name)
-		if isKind(err, NotFound) {
-			return Errorf(NotFound, "there is no member %q", clip(name)).WithHint("towline members")
-		}
+// RemoveMember removes a member with all keys and access, and ends what they have open.
+// Someone must stay who may manage the installation. It returns the apps that are left with
+// nobody who may manage them but administrators.
+func (d *Daemon) RemoveMember(ctx context.Context, name, by string) (left []string, err error) {
+	err = d.changeKeys(ctx, func(tx Tx) error {
+		m, err := findMember(tx, name)
 		if err != nil {
 			return err
 		}
@@ -87,10 +63,42 @@ func (d *Daemon) RemoveMember(ctx context.Context, name string) error {
 		}
 		others := slices.ContainsFunc(members, func(o Member) bool { return o.Admin && o.Name != name })
 		if m.Admin && !others {
-			return Errorf(Conflict, "%s is the only administrator", name).WithHint("make another one first: towline members:add NAME --admin < key.pub")
+			return Errorf(Conflict, "%s is the only administrator", name).
+				WithHint("make another one first: towline members:add NAME --admin < key.pub; a lost key is replaced by towline keys:add and keys:remove")
+		}
+		if left, err = soleManager(tx, name); err != nil {
+			return err
+		}
+		if err := tx.RecordActivity(Activity{Time: now(), Member: by, Text: "removed the member " + name}); err != nil {
+			return err
 		}
 		return tx.DeleteMember(name)
 	})
+	return left, err
+}
+
+// SoleManager lists the apps that nobody but the member and administrators may manage.
+func (d *Daemon) SoleManager(ctx context.Context, member string) ([]string, error) {
+	return read(ctx, d, func(tx Tx) ([]string, error) { return soleManager(tx, member) })
+}
+
+func soleManager(tx Tx, member string) (names []string, err error) {
+	apps, err := tx.Apps()
+	for _, a := range apps {
+		access, aerr := tx.Access(a.Name)
+		err = errors.Join(err, aerr)
+		mine, others := false, false
+		for _, x := range access {
+			if slices.Contains(x.Permissions, Manage) {
+				mine = mine || x.Member == member
+				others = others || x.Member != member
+			}
+		}
+		if mine && !others {
+			names = append(names, a.Name)
+		}
+	}
+	return names, err
 }
 
 // changeKeys edits members and then has sshd accept what the store now says. A crash
@@ -104,7 +112,9 @@ func (d *Daemon) changeKeys(ctx context.Context, edit func(Tx) error) error {
 	if err := d.Store.Update(ctx, edit); err != nil {
 		return err
 	}
-	return d.syncKeys(ctx)
+	err = d.syncKeys(ctx)
+	d.rightsChanged(ctx)
+	return err
 }
 
 func (d *Daemon) syncKeys(ctx context.Context) error {

@@ -401,6 +401,7 @@ type Tx interface {
 	UpdateMember(Member) error
 	DeleteMember(name string) error // with keys and access
 	Keys() ([]MemberKey, error)
+	Key(fingerprint string) (MemberKey, error)
 	InsertKey(MemberKey) error
 	DeleteKey(fingerprint string) error
 	Access(app string) ([]Access, error)

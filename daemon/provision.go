@@ -264,6 +264,7 @@ func (d *Daemon) removeAddon(ctx context.Context, op *operation, name string) er
 	if err := d.removeService(ctx, name); err != nil {
 		return err
 	}
+	defer d.rightsChanged(ctx) // nobody's session goes on with a later add-on of this name
 	return op.finish(ctx, func(tx Tx) error {
 		if err := tx.DeleteAddon(name); err != nil && !isKind(err, NotFound) {
 			return err

@@ -145,7 +145,7 @@ var badLines = []badLine{
 	{"members:add alice", "-----BEGIN OPENSSH PRIVATE KEY-----\n", invalid, "private key"},
 	{"members:add 'a\" command=\"x'", "", invalid, "is not allowed"},
 	{"members:remove nosuch", "", notFound, "no member"},
-	{"members:remove admin", "", conflict, "only administrator"},
+	{"members:remove admin --confirm admin", "", conflict, "only administrator"},
 	{"access:add nosuch -a good", "", notFound, "no member"},
 	{"access:add admin -a good -p fly", "", invalid, "no permission"},
 	// source on standard input

@@ -70,7 +70,7 @@ func TestIdentity(t *testing.T) {
 		if r := ivan("apps"); r.Code != 0 {
 			t.Fatal(r)
 		}
-		admin(t, s, "members:remove ivan")
+		admin(t, s, "members:remove ivan --confirm ivan")
 		if r := ivan("apps"); r.Code != 255 || !strings.Contains(r.Stderr, "Permission denied") {
 			t.Errorf("a removed member: %s", r)
 		}

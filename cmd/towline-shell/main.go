@@ -3,7 +3,7 @@
 // starts a shell. Called as pre-receive it is the hook that hands a push to the
 // daemon.
 //
-// The member's name comes from the forced command of their key; what they asked
+// The member's name and the key's fingerprint come from the forced command of the key; what they asked
 // comes from sshd in SSH_ORIGINAL_COMMAND. As the login shell of the account it
 // is given the forced command after -c; someone whose key had none would reach
 // nothing but the help.
@@ -26,6 +26,7 @@ const exitInvalid = 2
 // options are the forced command's.
 type options struct {
 	member       string
+	key          string // fingerprint of theirs that sshd has let in
 	socket       string // of the daemon
 	repositories string // directory that holds every repository
 	hooks        string // directory that holds pre-receive, a link to this program
@@ -80,7 +81,7 @@ func parse(args []string) (options, error) {
 	}
 	maxMemory := "2g"
 	flags := map[string]*string{
-		"member": &o.member, "socket": &o.socket, "repositories": &o.repositories, "hooks": &o.hooks, "max-push": &o.maxPush,
+		"member": &o.member, "key": &o.key, "socket": &o.socket, "repositories": &o.repositories, "hooks": &o.hooks, "max-push": &o.maxPush,
 		"max-memory": &maxMemory,
 	}
 	for len(args) > 0 {
@@ -108,6 +109,9 @@ func parse(args []string) (options, error) {
 	if !memberName(o.member) {
 		return o, fmt.Errorf("member name %q is not allowed", o.member)
 	}
+	if o.key != "" && !fingerprint(o.key) {
+		return o, fmt.Errorf("key fingerprint %q is not allowed", o.key)
+	}
 	return o, nil
 }
 
@@ -115,7 +119,7 @@ func parse(args []string) (options, error) {
 // that is meant when the command names none, and TOWLINE_WIDTH=COLUMNS and TOWLINE_COLOUR=1,
 // which tell of the terminal that the caller's ssh writes to.
 func (o options) run(words []string) int {
-	req := wire.Request{Member: o.member}
+	req := wire.Request{Member: o.member, Key: o.key}
 	for len(words) > 0 {
 		name, value, _ := strings.Cut(words[0], "=")
 		switch name {
@@ -149,6 +153,13 @@ func (o options) run(words []string) int {
 // and environments here.
 func memberName(s string) bool {
 	return s != "" && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789._-") == "" && s[0] >= 'a'
+}
+
+// fingerprint tells whether s looks like one of ssh-keygen's, which reach environments here.
+func fingerprint(s string) bool {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
+	digits, ok := strings.CutPrefix(s, "SHA256:")
+	return ok && digits != "" && len(digits) <= 64 && strings.Trim(digits, plain) == ""
 }
 
 func appName(s string) bool {

@@ -8,7 +8,7 @@ import (
 func TestParse(t *testing.T) {
 	for _, args := range [][]string{
 		{"--member", "alice", "--socket=/s"},
-		{"-c", "towline-shell --member alice --socket /s"},
+		{"-c", "towline-shell --member alice --key SHA256:a+/9 --socket /s"},
 		{"-c", "exec /usr/bin/towline-shell --member 'alice' --socket=/s"},
 	} {
 		o, err := parse(args)
@@ -32,6 +32,10 @@ func TestParse(t *testing.T) {
 		{"--member", "alice\n"},
 		{"--member", strings.Repeat("a", 41)},
 		{"--member", "alice", "--nosuch", "x"},
+		{"--member", "alice", "--key", "SHA256:"},
+		{"--member", "alice", "--key", "MD5:aa:bb"},
+		{"--member", "alice", "--key", "SHA256:a\nb"},
+		{"--member", "alice", "--key", "SHA256:" + strings.Repeat("a", 65)},
 		{"--member", "alice", "ps"},
 	} {
 		if o, err := parse(args); err == nil {

@@ -111,7 +111,7 @@ func (h *host) sshd() {
 	public, err := os.ReadFile(h.dir + "/alice.pub")
 	check(h.t, err)
 	line := fmt.Sprintf("restrict,pty,command=%q %s",
-		fmt.Sprintf("exec %s/towline-shell --member alice --socket %[1]s/towlined.sock --repositories %[1]s/git --hooks %[1]s/hooks --max-memory %[2]s", h.dir, testMemory), public)
+		fmt.Sprintf("exec %s/towline-shell --member alice --key "+testKey+" --socket %[1]s/towlined.sock --repositories %[1]s/git --hooks %[1]s/hooks --max-memory %[2]s", h.dir, testMemory), public)
 	plain, err := os.ReadFile(h.dir + "/plain.pub") // of no member: what plain ssh costs
 	check(h.t, err)
 	check(h.t, os.WriteFile(h.dir+"/authorized_keys", []byte(line+string(plain)), 0o644))
@@ -166,7 +166,13 @@ PrintLastLog no
 }
 
 // handle stands in for the daemon's verbs.
+// testKey is the fingerprint in the forced command.
+const testKey = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
+
 func (h *host) handle(ctx context.Context, c *socket.Call) int {
+	if c.Member != "" && c.Key != testKey {
+		h.t.Errorf("%q is asked by the key %q", c.Args, c.Key)
+	}
 	rec := call{Request: c.Request}
 	defer func() { h.mu.Lock(); h.calls = append(h.calls, rec); h.mu.Unlock() }()
 	switch c.Args[0] {

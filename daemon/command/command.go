@@ -47,6 +47,7 @@ type Command struct {
 type Call struct {
 	Daemon   *daemon.Daemon
 	Member   string // empty: the operator on the host
+	Key      string // fingerprint of the member's key that opened the connection
 	App      string
 	Args     []string
 	Flags    *pflag.FlagSet
@@ -68,6 +69,7 @@ type Call struct {
 // Request is what arrives from a user.
 type Request struct {
 	Member   string
+	Key      string // by which the member has connected
 	App      string // of the checkout they stand in; a default only
 	Internal bool   // a program of Towline's asks in the member's name
 	Args     []string
@@ -79,6 +81,7 @@ type Request struct {
 	Size     daemon.Size
 	Resize   <-chan daemon.Size
 	Raw      func()
+	End      func(cause error) // ends the caller's streams; may be nil
 	// Width is how many columns the output is shown in; 0: nobody looks at it. Colour: they
 	// like it in colour.
 	Width  int
@@ -97,7 +100,7 @@ func New(d *daemon.Daemon) *Table {
 	t := &Table{daemon: d, commands: map[string]*Command{}, quiet: quietFor}
 	families := [][]*Command{
 		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(),
-		releaseCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), gitCommands(),
+		releaseCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), keyCommands(), gitCommands(),
 	}
 	for _, family := range families {
 		for _, c := range family {
@@ -119,9 +122,6 @@ func (t *Table) Run(ctx context.Context, r Request) int {
 // run turns a panic of this one command into its error.
 func (t *Table) run(ctx context.Context, r Request) (err error) {
 	defer daemon.Contain("a command", &err)
-	if err := t.daemon.Known(ctx, r.Member); err != nil {
-		return err
-	}
 	words := r.Args
 	if len(words) == 0 {
 		words = []string{"help"}
@@ -136,7 +136,7 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	v, stdout, stderr := watch(r.Stdout, r.Stderr, t.quiet)
 	defer v.end()
 	call := &Call{
-		Daemon: t.daemon, Member: r.Member, App: r.App, Stdin: r.Stdin, Stdout: stdout, Stderr: stderr, vitals: v, request: r,
+		Daemon: t.daemon, Member: r.Member, Key: r.Key, App: r.App, Stdin: r.Stdin, Stdout: stdout, Stderr: stderr, vitals: v, request: r,
 		Terminal: r.Terminal, Term: r.Term, Size: r.Size, Resize: r.Resize, Raw: r.Raw, table: t,
 	}
 	if !c.Stream {
@@ -151,9 +151,11 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 		printHelp(call.Stdout, c)
 		return nil
 	}
-	if err := call.authorize(ctx, c); err != nil {
+	ctx, closed, err := call.open(ctx, c, r.End)
+	if err != nil {
 		return err
 	}
+	defer closed()
 	if err := call.confirm(ctx, c); err != nil {
 		return err
 	}
@@ -164,7 +166,11 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	} else {
 		defer v.onInterrupt(ctx, call.App)()
 	}
-	return c.Run(daemon.TellWaits(ctx, call.Stderr), call)
+	err = c.Run(daemon.TellWaits(ctx, call.Stderr), call)
+	if why := ended(ctx); why != nil && err != nil {
+		return why
+	}
+	return err
 }
 
 // wantsJSON tells whether words ask for JSON, even if they are wrong otherwise.

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"towline/daemon"
 )
 
 func TestCompletion(t *testing.T) {
@@ -53,7 +51,7 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 	// Who may not see a thing is not told of it.
-	b.write(func(tx daemon.Tx) error { return tx.InsertMember(daemon.Member{Name: "mallory"}) })
+	b.member("mallory")
 	for _, line := range []string{"ps -a ", "addons:info ", "config:get ", "releases:rollback ", "domains:remove "} {
 		if got := complete("mallory", line); len(got) > 0 {
 			t.Errorf("mallory sees %v by %q", got, line)

@@ -74,7 +74,7 @@ func TestBackupsByLatestAndPrefix(t *testing.T) {
 	want(t, b.run(0, "backups:info", "redis-shop.latest").out, "=== redis-shop.20260102")
 
 	// What one may not view does not count.
-	b.write(func(tx daemon.Tx) error { return tx.InsertMember(daemon.Member{Name: "mallory"}) })
+	b.member("mallory")
 	if r := b.ask(Request{Member: "mallory", Args: []string{"backups:info", "redis-shop.2026"}}); r.code != 3 {
 		t.Errorf("%d: %s", r.code, r.errors)
 	}

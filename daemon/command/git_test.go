@@ -18,7 +18,9 @@ func TestInternalCommands(t *testing.T) {
 			for _, internal := range []bool{false, true} {
 				*reached = ""
 				var said bytes.Buffer
-				code := table.Run(t.Context(), Request{Member: member, Args: strings.Fields(line), Internal: internal, Stdout: &said, Stderr: &said})
+				r := request(member, strings.Fields(line), &said)
+				r.Internal = internal
+				code := table.Run(t.Context(), r)
 				if !internal && (code != 2 || *reached != "" || !strings.Contains(said.String(), "not for people")) {
 					t.Errorf("%q typed by %q: %d, reached %q: %s", line, member, code, *reached, &said)
 				}

@@ -23,18 +23,32 @@ func memberCommands() []*Command {
 					return err
 				}
 				admin, _ := call.Flags.GetBool("admin")
-				key, err := call.Daemon.AddMember(ctx, call.Args[0], string(line), admin)
+				key, err := call.Daemon.AddMember(ctx, call.Args[0], string(line), admin, call.Member)
 				if err != nil {
 					return err
 				}
 				return call.result(key, func(w io.Writer) { fmt.Fprintf(w, "Added %s to %s\n", key.Fingerprint, key.Member) })
 			}},
-		{Name: "members:remove", Args: "NAME", Summary: "remove a member with all keys", Min: 1, Max: 1, On: on(theHost()),
+		{Name: "members:remove", Args: "NAME", Summary: "remove a member with all keys and access", Min: 1, Max: 1, On: on(theHost(), theMember(0)),
+			Help:    "What the member has open ends. Their apps stay. One key alone: towline keys:remove.",
+			Confirm: func(call *Call) string { return call.Args[0] },
+			Effect: func(call *Call) string {
+				effect := "this removes " + call.Args[0] + " with all keys and access"
+				if left, err := call.Daemon.SoleManager(context.Background(), call.Args[0]); err == nil && len(left) > 0 {
+					effect += "; nobody but administrators may manage " + strings.Join(left, ", ") + " then"
+				}
+				return effect
+			},
 			Run: func(ctx context.Context, call *Call) error {
-				if err := call.Daemon.RemoveMember(ctx, call.Args[0]); err != nil {
+				left, err := call.Daemon.RemoveMember(ctx, call.Args[0], call.Member)
+				if err != nil {
 					return err
 				}
-				return call.did(object{"member": call.Args[0], "removed": true}, "Removed %s", call.Args[0])
+				err = call.did(object{"member": call.Args[0], "removed": true, "unmanaged_apps": append([]string{}, left...)}, "Removed %s", call.Args[0])
+				for _, app := range left {
+					fmt.Fprintf(call.Stderr, " !     nobody but administrators may manage %s now: towline access:add MEMBER -a %s -p deploy,operate,manage\n", app, app)
+				}
+				return err
 			}},
 		{Name: "access", Summary: "list who may do what with an app", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {
@@ -61,14 +75,14 @@ func memberCommands() []*Command {
 				for _, word := range strings.Split(text, ",") {
 					ps = append(ps, daemon.Permission(strings.TrimSpace(word)))
 				}
-				if err := call.Daemon.Grant(ctx, call.App, call.Args[0], ps); err != nil {
+				if err := call.Daemon.Grant(ctx, call.App, call.Args[0], ps, call.Member); err != nil {
 					return err
 				}
 				return call.did(object{"member": call.Args[0], "app": call.App, "permissions": ps}, "%s may now %s %s", call.Args[0], text, call.App)
 			}},
 		{Name: "access:remove", Args: "MEMBER", Summary: "take a member's access to an app away", Min: 1, Max: 1, On: on(theApp(daemon.Manage)),
 			Run: func(ctx context.Context, call *Call) error {
-				if err := call.Daemon.Grant(ctx, call.App, call.Args[0], nil); err != nil {
+				if err := call.Daemon.Grant(ctx, call.App, call.Args[0], nil, call.Member); err != nil {
 					return err
 				}
 				return call.did(object{"member": call.Args[0], "app": call.App, "permissions": []daemon.Permission{}}, "%s has no access to %s any more", call.Args[0], call.App)

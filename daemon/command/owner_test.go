@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ func TestSharedAddon(t *testing.T) {
 	err := table.daemon.Store.Update(t.Context(), func(tx daemon.Tx) error {
 		return errors.Join(
 			tx.InsertMember(daemon.Member{Name: "guest", Created: now}),
+			tx.InsertKey(daemon.MemberKey{Member: "guest", Key: newKey(t), Fingerprint: "SHA256:guest", Created: now}),
 			tx.InsertApp(daemon.App{Name: "reports", Created: now, Owner: "guest"}),
 			tx.PutAccess(daemon.Access{App: "reports", Member: "guest", Permissions: all}),
 			tx.InsertAttachment(daemon.AddonAttachment{Addon: "redis-shop", App: "reports", Vars: []string{"CACHE_URL"}}),
@@ -56,7 +58,7 @@ func TestSharedAddon(t *testing.T) {
 	} {
 		var said bytes.Buffer
 		*reached = ""
-		got := table.Run(t.Context(), Request{Member: "guest", Args: strings.Fields(c.line), Stdin: strings.NewReader(""), Stdout: &said, Stderr: &said})
+		got := table.Run(t.Context(), request("guest", strings.Fields(c.line), &said))
 		if got != code[c.refused] || (*reached != "") != (c.refused == "") {
 			t.Errorf("%q: exit code %d, reached %q: %s", c.line, got, *reached, &said)
 		}
@@ -84,7 +86,7 @@ func TestSharedAddon(t *testing.T) {
 		t.Fatal(addon, err)
 	}
 	for member, want := range map[string]int{"guest": 0, "manage": 4} {
-		if got := table.Run(t.Context(), Request{Member: member, Args: strings.Fields("addons:rotate redis-shop"), Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}}); got != want {
+		if got := table.Run(t.Context(), request(member, strings.Fields("addons:rotate redis-shop"), io.Discard)); got != want {
 			t.Errorf("after the transfer, %s has exit code %d", member, got)
 		}
 	}

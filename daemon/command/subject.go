@@ -84,6 +84,16 @@ func addonsOfApp(p daemon.Permission) Subject {
 	}}
 }
 
+// theMember is the member that the argument at i names; else it is who asks.
+func theMember(i int) Subject {
+	return Subject{Of: Member, names: func(_ context.Context, call *Call) ([]string, error) {
+		if len(call.Args) <= i {
+			return nil, nil
+		}
+		return call.Args[i : i+1], nil
+	}}
+}
+
 // theBackup is the backup that the first argument names, if there is one: by its ID, the
 // beginning of it, or as latest. It is in Call.Backup then.
 func theBackup(p daemon.Permission) Subject {

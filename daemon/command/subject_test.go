@@ -3,6 +3,8 @@ package command
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
@@ -12,14 +14,17 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"towline/daemon"
+	"towline/daemon/git"
 	"towline/daemon/store"
 	"towline/plugins"
 )
 
 // rights is every command, as it is typed, with the least that a member needs for it:
-// none, a permission on the app shop, or admin. The permissions do not include each other,
-// but each includes view.
+// none, a permission on the app shop, admin, or self: to be the member view, who is named.
+// The permissions do not include each other, but each includes view.
 var rights = []struct{ line, least string }{
 	{"help", "none"},
 	{"commands", "none"},
@@ -101,7 +106,14 @@ var rights = []struct{ line, least string }{
 	{"backups:check redis-shop", "view"},
 	{"members", "none"},
 	{"members:add new", "admin"},
-	{"members:remove view", "admin"},
+	{"members:remove view --confirm view", "admin"},
+	{"whoami", "none"},
+	{"keys", "none"},
+	{"keys view", "self"},
+	{"keys:add", "none"},
+	{"keys:add view", "self"},
+	{"keys:remove SHA256:x", "none"},
+	{"keys:remove SHA256:x view", "self"},
 	{"access -a shop", "view"},
 	{"access:add none -a shop", "manage"},
 	{"access:remove view -a shop", "manage"},
@@ -128,7 +140,8 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	d := daemon.New(daemon.Options{Name: "test", Domain: "example.net", Store: db, Engine: stillEngine{}, Catalog: &plugins.Catalog{}, Log: slog.New(slog.DiscardHandler)})
+	d := daemon.New(daemon.Options{Name: "test", Dir: dir, Domain: "example.net", Store: db, Engine: stillEngine{}, Catalog: &plugins.Catalog{},
+		Keys: git.NewKeys(filepath.Join(dir, "authorized_keys"), "towline-shell"), Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)
 	all := []daemon.Permission{daemon.View, daemon.Deploy, daemon.Operate, daemon.Manage}
 	err = db.Update(t.Context(), func(tx daemon.Tx) (err error) {
@@ -140,7 +153,8 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 			tx.InsertMember(daemon.Member{Name: "owner", Created: now}),
 			tx.PutAccess(daemon.Access{App: "shop", Member: "owner", Permissions: all}))
 		for _, kind := range memberKinds {
-			err = errors.Join(err, tx.InsertMember(daemon.Member{Name: kind, Admin: kind == "admin", Created: now}))
+			err = errors.Join(err, tx.InsertMember(daemon.Member{Name: kind, Admin: kind == "admin", Created: now}),
+				tx.InsertKey(daemon.MemberKey{Member: kind, Key: newKey(t), Fingerprint: "SHA256:" + kind, Created: now}))
 			if kind != "none" && kind != "admin" {
 				err = errors.Join(err, tx.PutAccess(daemon.Access{App: "shop", Member: kind, Permissions: []daemon.Permission{daemon.View, daemon.Permission(kind)}}))
 			}
@@ -155,6 +169,30 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 		c.Run = func(context.Context, *Call) error { *reached = name; return nil }
 	}
 	return table, reached
+}
+
+// request is what arrives from a member who has connected by their first key. Both outputs
+// go to out.
+func request(member string, words []string, out io.Writer) Request {
+	r := Request{Member: member, Internal: true, Args: words, Stdin: strings.NewReader(""), Stdout: out, Stderr: out}
+	if member != "" {
+		r.Key = "SHA256:" + member
+	}
+	return r
+}
+
+// newKey is the line of a public key that nobody has.
+func newKey(t testing.TB) string {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
 
 func TestEveryCommandDeclaresItsSubjects(t *testing.T) {
@@ -193,14 +231,15 @@ func TestRights(t *testing.T) {
 		for _, member := range append([]string{""}, memberKinds...) {
 			var out bytes.Buffer
 			*reached = ""
-			code := table.Run(t.Context(), Request{Member: member, Args: words, Internal: true, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &out})
-			may := member == "" || member == "admin" || r.least == "none" || r.least == member || r.least == "view" && member != "none"
+			code := table.Run(t.Context(), request(member, words, &out))
+			may := member == "" || member == "admin" || r.least == "none" || r.least == member || r.least == "view" && member != "none" ||
+				r.least == "self" && member == "view"
 			switch {
 			case may && (code != 0 || *reached != c.Name):
 				t.Errorf("%q is refused to %q: %d %s", r.line, member, code, &out)
 			case !may && *reached != "":
 				t.Errorf("%q is let through for %q", r.line, member)
-			case !may && member == "none" && r.least != "admin" && code != exitCodes[daemon.NotFound]:
+			case !may && member == "none" && r.least != "admin" && r.least != "self" && code != exitCodes[daemon.NotFound]:
 				t.Errorf("%q tells %q that something is there: %d %s", r.line, member, code, &out)
 			}
 		}

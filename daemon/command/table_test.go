@@ -71,9 +71,21 @@ type result struct {
 	out, errors string
 }
 
-// ask runs a request of the operator's.
+// member makes a member with a key.
+func (b *bench) member(name string) {
+	b.t.Helper()
+	b.write(func(tx daemon.Tx) error { return tx.InsertMember(daemon.Member{Name: name}) },
+		func(tx daemon.Tx) error {
+			return tx.InsertKey(daemon.MemberKey{Member: name, Key: newKey(b.t), Fingerprint: "SHA256:" + name})
+		})
+}
+
+// ask runs a request of the operator's, or of a member that was made by member.
 func (b *bench) ask(r Request) result {
 	b.t.Helper()
+	if r.Member != "" {
+		r.Key = "SHA256:" + r.Member
+	}
 	var out, errors bytes.Buffer
 	r.Stdout, r.Stderr = &out, &errors
 	if r.Stdin == nil {

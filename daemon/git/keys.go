@@ -16,7 +16,7 @@ import (
 )
 
 // Keys is a daemon.Keys: an authorized_keys file in which every key is bound to
-// towline-shell with its member's name.
+// towline-shell with its member's name and the key's own fingerprint.
 type Keys struct {
 	path  string
 	shell []string
@@ -35,7 +35,7 @@ func NewKeys(path string, shell ...string) *Keys {
 // runs the daemon owns it, written by no one else.
 func (k *Keys) Replace(_ context.Context, keys []daemon.MemberKey) error {
 	var text strings.Builder
-	text.WriteString("# Written by towlined; towline members:add and members:remove change it.\n")
+	text.WriteString("# Written by towlined; towline members:add, keys:add and keys:remove change it.\n")
 	for _, key := range keys {
 		line, err := k.line(key)
 		if err != nil {
@@ -55,11 +55,11 @@ func (k *Keys) line(key daemon.MemberKey) (string, error) {
 	if err := daemon.CheckMemberName(key.Member); err != nil {
 		return "", err
 	}
-	canonical, _, err := k.Parse(key.Key) // whatever the caller made of it since
+	canonical, fingerprint, err := k.Parse(key.Key) // whatever the caller made of it since
 	if err != nil {
 		return "", err
 	}
-	words := slices.Concat(k.shell, []string{"--member", key.Member})
+	words := slices.Concat(k.shell, []string{"--member", key.Member, "--key", fingerprint})
 	for i, word := range words {
 		if words[i], err = quote(word); err != nil {
 			return "", err

@@ -27,6 +27,12 @@ func keygen(t *testing.T, args ...string) (public, path string) {
 	return strings.TrimSpace(string(text)), path
 }
 
+// fingerprint is what ssh-keygen says of a key.
+func fingerprint(t *testing.T, path string) string {
+	t.Helper()
+	return strings.Fields(command(t, "/", "ssh-keygen", "-lf", path))[1]
+}
+
 func TestParse(t *testing.T) {
 	keys := git.NewKeys("/nonexistent", "/usr/bin/towline-shell")
 	for _, args := range [][]string{{"-t", "ed25519"}, {"-t", "ecdsa"}, {"-t", "ecdsa", "-b", "521"}, {"-t", "rsa", "-b", "2048"}} {
@@ -103,14 +109,15 @@ func TestReplace(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "authorized_keys")
 	keys := git.NewKeys(path, "/usr/lib/towline shell/towline-shell", "--socket", "/run/towline/api.sock")
-	alice, _ := keygen(t, "-t", "ed25519")
-	bob, _ := keygen(t, "-t", "ecdsa")
+	alice, aliceFile := keygen(t, "-t", "ed25519")
+	bob, bobFile := keygen(t, "-t", "ecdsa")
+	alicePrint, bobPrint := fingerprint(t, aliceFile), fingerprint(t, bobFile)
 	list := []daemon.MemberKey{{Member: "alice", Key: alice}, {Member: "bob", Key: bob}}
 	if err := keys.Replace(t.Context(), list); err != nil {
 		t.Fatal(err)
 	}
 	forced := `command="'/usr/lib/towline shell/towline-shell' --socket /run/towline/api.sock --member `
-	want := forced + `alice",restrict,pty ` + alice + "\n" + forced + `bob",restrict,pty ` + bob + "\n"
+	want := forced + "alice --key " + alicePrint + `",restrict,pty ` + alice + "\n" + forced + "bob --key " + bobPrint + `",restrict,pty ` + bob + "\n"
 	check := func() {
 		t.Helper()
 		text, err := os.ReadFile(path)
@@ -149,6 +156,6 @@ func TestReplace(t *testing.T) {
 	if err := keys.Replace(t.Context(), list[:1]); err != nil {
 		t.Fatal(err)
 	}
-	want = forced + `alice",restrict,pty ` + alice + "\n"
+	want = forced + "alice --key " + alicePrint + `",restrict,pty ` + alice + "\n"
 	check()
 }

@@ -55,12 +55,16 @@ type Call struct {
 	Resize <-chan daemon.Size
 
 	conn *wire.Conn
+	end  context.CancelCauseFunc
 }
 
 // Raw hands the caller's terminal to a program at this end: from now on every key
 // is sent as it is pressed, and output is shown as it is. Call it before the
 // program starts, only if c.Terminal.
 func (c *Call) Raw() { _ = c.conn.Send(wire.TypeRaw, nil) }
+
+// End ends the call's context and input with a cause.
+func (c *Call) End(cause error) { c.end(cause) }
 
 // Serve takes calls from l until ctx ends, then closes l, ends the calls' contexts
 // and returns once every handler has. Processes of a user for whom allow is false
@@ -136,7 +140,7 @@ func serve(ctx context.Context, nc net.Conn, allow func(uid uint32) bool, h Hand
 	}()
 
 	code := handle(ctx, h, &Call{
-		Request: req, Uid: uid, Stdin: s.stdin, Resize: resize, conn: conn,
+		Request: req, Uid: uid, Stdin: s.stdin, Resize: resize, conn: conn, end: cancel,
 		Stdout: &output{s, wire.TypeStdout}, Stderr: &output{s, wire.TypeStderr},
 	})
 

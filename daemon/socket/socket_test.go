@@ -77,14 +77,14 @@ func soon[T any](t *testing.T, ch <-chan T, what string) T {
 func TestCall(t *testing.T) {
 	path := start(t, everyone, func(_ context.Context, c *Call) int {
 		in, err := io.ReadAll(c.Stdin)
-		fmt.Fprintf(c.Stdout, "%s %s %q %d %v %d %v", c.Member, c.App, c.Args, c.Uid, c.Terminal, len(in), err)
+		fmt.Fprintf(c.Stdout, "%s %s %s %q %d %v %d %v", c.Member, c.Key, c.App, c.Args, c.Uid, c.Terminal, len(in), err)
 		fmt.Fprint(c.Stderr, "careful")
 		return 42
 	})
-	req := Request{Member: "alice", App: "shop", Args: []string{"a b", "", "é\n\x00<&>"}}
+	req := Request{Member: "alice", Key: "SHA256:x", App: "shop", Args: []string{"a b", "", "é\n\x00<&>"}}
 	for _, n := range []int{0, 1, wire.MaxPayload, window, window + 1, 5 << 20} {
 		out, errs, exit := run(t, path, req, strings.NewReader(strings.Repeat("x", n)))
-		want := fmt.Sprintf("alice shop %q %d false %d <nil>", req.Args, os.Getuid(), n)
+		want := fmt.Sprintf("alice SHA256:x shop %q %d false %d <nil>", req.Args, os.Getuid(), n)
 		if out != want || errs != "careful" || exit != 42 {
 			t.Errorf("got %q, %q, %d; want %q", out, errs, exit, want)
 		}
@@ -237,6 +237,23 @@ func TestInterrupt(t *testing.T) {
 		wire.Streams{Stdin: stdin, Stdout: &out, Stderr: io.Discard, Interrupt: interrupt})
 	if exit != 130 || err != nil || out.String() != "interrupted, interrupted" {
 		t.Errorf("exit %d, %v, %q", exit, err, out.String())
+	}
+}
+
+// TestEnd: the server may end a call though its client stays.
+func TestEnd(t *testing.T) {
+	why := errors.New("you may not any more")
+	path := start(t, everyone, func(ctx context.Context, c *Call) int {
+		go c.End(why)
+		<-ctx.Done()
+		_, err := io.ReadAll(c.Stdin)
+		fmt.Fprintf(c.Stderr, "%v: %v", context.Cause(ctx), err)
+		return 4
+	})
+	waits, stay := io.Pipe()
+	defer stay.Close()
+	if _, errs, exit := run(t, path, Request{Args: []string{"wait"}}, waits); exit != 4 || errs != "you may not any more: you may not any more" {
+		t.Errorf("exit %d, %q", exit, errs)
 	}
 }
 

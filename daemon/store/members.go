@@ -47,6 +47,14 @@ func (t *tx) Keys() ([]daemon.MemberKey, error) {
 	return list(t, readKeyRow, "SELECT member, key, fingerprint, created FROM keys ORDER BY member, rowid")
 }
 
+func (t *tx) Key(fingerprint string) (daemon.MemberKey, error) {
+	return one(t, noKey(fingerprint), readKeyRow, "SELECT member, key, fingerprint, created FROM keys WHERE fingerprint = ?", fingerprint)
+}
+
+func noKey(fingerprint string) *daemon.Error {
+	return daemon.Errorf(daemon.NotFound, "key %q does not exist", fingerprint).WithHint("towline members lists them")
+}
+
 // InsertKey fails for a key that any member has: it would not tell who is calling.
 func (t *tx) InsertKey(k daemon.MemberKey) error {
 	if err := t.memberExists(k.Member); err != nil {
@@ -58,6 +66,5 @@ func (t *tx) InsertKey(k daemon.MemberKey) error {
 }
 
 func (t *tx) DeleteKey(fingerprint string) error {
-	return t.change(daemon.Errorf(daemon.NotFound, "key %q does not exist", fingerprint).WithHint("towline members lists them"),
-		"DELETE FROM keys WHERE fingerprint = ?", fingerprint)
+	return t.change(noKey(fingerprint), "DELETE FROM keys WHERE fingerprint = ?", fingerprint)
 }

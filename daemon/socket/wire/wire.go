@@ -57,8 +57,10 @@ type Size struct{ Rows, Cols uint16 }
 // Request is one command line and who asks.
 type Request struct {
 	// Member is who asks. Empty from root is the machine's own operator.
-	Member string   `json:"member,omitempty"`
-	Args   []string `json:"args"`
+	Member string `json:"member,omitempty"`
+	// Key is the fingerprint of the member's key that sshd has let in.
+	Key  string   `json:"key,omitempty"`
+	Args []string `json:"args"`
 	// App is meant when Args name none: that of the caller's git remote.
 	App string `json:"app,omitempty"`
 	// Internal says that the words are the program's own and nobody typed them.
@@ -141,7 +143,7 @@ func limit(t Type) int {
 // SendRequest writes r. What JSON cannot carry unchanged is refused: a command
 // must not reach the daemon as another than was typed.
 func (c *Conn) SendRequest(r Request) error {
-	for _, s := range append([]string{r.Member, r.App, r.Term}, r.Args...) {
+	for _, s := range append([]string{r.Member, r.Key, r.App, r.Term}, r.Args...) {
 		if !utf8.ValidString(s) {
 			return fmt.Errorf("%q is not UTF-8", s)
 		}

@@ -1,0 +1,160 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"towline/daemon"
+)
+
+// safe is a buffer for two goroutines.
+type safe struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safe) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safe) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// TestChangedRightsEndSessions: what a member has open ends as soon as they may not have it
+// any more, and goes on as long as they may.
+func TestChangedRightsEndSessions(t *testing.T) {
+	for _, c := range []struct {
+		name, member, line, say string
+		change                  func(*testing.T, *Table) error
+	}{
+		{"member removed", "operate", "run -a shop sh", "you are no member here any more", func(t *testing.T, table *Table) error {
+			_, err := table.daemon.RemoveMember(t.Context(), "operate", "admin")
+			return err
+		}},
+		{"key removed", "operate", "run -a shop sh", "is not operate's any more", func(t *testing.T, table *Table) error {
+			_, _, err := table.daemon.RemoveKey(t.Context(), "operate", "SHA256:operate", "admin")
+			return err
+		}},
+		{"permission taken", "operate", "run -a shop sh", "you may not operate shop", func(t *testing.T, table *Table) error {
+			return table.daemon.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.View}, "manage")
+		}},
+		{"access taken", "view", "logs -t -a shop", `no app "shop"`, func(t *testing.T, table *Table) error {
+			return table.daemon.Grant(t.Context(), "shop", "view", nil, "manage")
+		}},
+		{"access to the add-on's owner taken", "manage", "addons:console redis-shop", `no add-on "redis-shop"`, func(t *testing.T, table *Table) error {
+			return table.daemon.Grant(t.Context(), "shop", "manage", nil, "admin")
+		}},
+		{"add-on handed over", "operate", "addons:forward redis-shop --stdio", "belongs to another app", func(t *testing.T, table *Table) error {
+			now := time.Now().UTC()
+			err := table.daemon.Store.Update(t.Context(), func(tx daemon.Tx) error { return tx.InsertApp(daemon.App{Name: "other", Created: now}) })
+			if err == nil {
+				_, err = table.daemon.TransferAddon(t.Context(), "redis-shop", "other", "admin")
+			}
+			return err
+		}},
+		{"nothing that matters", "operate", "run -a shop sh", "", func(t *testing.T, table *Table) error {
+			return errors.Join(
+				table.daemon.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.Operate, daemon.Deploy}, "manage"),
+				table.daemon.Grant(t.Context(), "shop", "view", nil, "manage"))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			table, _ := newTable(t)
+			words := strings.Fields(c.line)
+			command, _, err := table.find(words)
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun, finish := make(chan struct{}), make(chan struct{})
+			command.Run = func(ctx context.Context, _ *Call) error {
+				close(begun)
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-finish:
+					return nil
+				}
+			}
+			var out safe
+			var streams error
+			code := make(chan int, 1)
+			r := request(c.member, words, &out)
+			r.End = func(cause error) { streams = cause }
+			go func() { code <- table.Run(t.Context(), r) }()
+			select {
+			case <-begun:
+			case n := <-code:
+				t.Fatalf("refused: %d %s", n, &out)
+			}
+			if err := c.change(t, table); err != nil {
+				t.Fatal(err)
+			}
+			if c.say == "" {
+				close(finish)
+				if n := <-code; n != 0 || out.String() != "" {
+					t.Errorf("ended: %d %s", n, &out)
+				}
+				return
+			}
+			select {
+			case n := <-code:
+				if n != exitCodes[daemon.Forbidden] || !strings.Contains(out.String(), "this was ended: ") || !strings.Contains(out.String(), c.say) {
+					t.Errorf("%d %s", n, &out)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("it goes on")
+			}
+			if streams == nil {
+				t.Error("the caller's input was not ended")
+			}
+		})
+	}
+}
+
+// TestOldConnection: sshd gives every command on a connection the name and the key that it
+// began with. Neither a new member of that name nor a new owner of the key is meant.
+func TestOldConnection(t *testing.T) {
+	table, reached := newTable(t)
+	d := table.daemon
+	says := func(want string) {
+		t.Helper()
+		var out bytes.Buffer
+		*reached = ""
+		if code := table.Run(t.Context(), request("view", []string{"apps"}, &out)); code != exitCodes[daemon.Forbidden] || !strings.Contains(out.String(), want) || *reached != "" {
+			t.Errorf("exit code %d, reached %q: %s", code, *reached, &out)
+		}
+	}
+	if _, err := d.RemoveMember(t.Context(), "view", "admin"); err != nil {
+		t.Fatal(err)
+	}
+	says("no member here any more")
+	if _, err := d.AddMember(t.Context(), "view", newKey(t), false, "admin"); err != nil {
+		t.Fatal(err)
+	}
+	says("not view's any more")
+	err := d.Store.Update(t.Context(), func(tx daemon.Tx) error {
+		return tx.InsertKey(daemon.MemberKey{Member: "none", Key: newKey(t), Fingerprint: "SHA256:view"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	says("not view's any more")
+	for _, r := range []Request{{Member: "view"}, {Member: "view", Key: "SHA256:operate"}, {Key: "SHA256:view"}} {
+		r.Args, r.Stdout, r.Stderr = []string{"apps"}, io.Discard, io.Discard
+		if code := table.Run(t.Context(), r); code != exitCodes[daemon.Forbidden] {
+			t.Errorf("as %q by the key %q: exit code %d", r.Member, r.Key, code)
+		}
+	}
+}
