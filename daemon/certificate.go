@@ -47,7 +47,10 @@ func (d *Daemon) RemoveCertificate(ctx context.Context, app, member, host string
 }
 
 func (d *Daemon) changeCertificate(ctx context.Context, app, member, host, what string, change func(host string) error) error {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	host, err := canonicalHost(host)
+	if err != nil {
+		return err
+	}
 	unlock, err := d.lockApp(ctx, app, nil)
 	if err != nil {
 		return err

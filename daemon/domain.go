@@ -18,39 +18,20 @@ func (d *Daemon) Domains(ctx context.Context, app string) ([]Domain, error) {
 	})
 }
 
-// AddDomain routes a host name to an app. A name leads to one app only.
-func (d *Daemon) AddDomain(ctx context.Context, app, member, host string) error {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if err := CheckHost(host); err != nil {
-		return err
+// AddDomain routes a host name to an app, and returns it as it is shown from now on. A name
+// leads to one app only; one within or over another app's domain needs rights on that app.
+func (d *Daemon) AddDomain(ctx context.Context, app, member, host string) (string, error) {
+	host, err := canonicalHost(host)
+	if err != nil {
+		return "", err
 	}
-	return d.changeRoute(ctx, app, func(tx Tx) error { return d.insertDomain(tx, app, member, host) })
+	return host, d.changeRoute(ctx, app, func(tx Tx) error { return d.insertDomain(tx, app, member, host) })
 }
 
 // insertDomain adds a host that is free to an app.
 func (d *Daemon) insertDomain(tx Tx, app, member, host string) error {
-	if name, ok := strings.CutSuffix(host, "."+d.Domain); ok && !strings.Contains(name, ".") {
-		if name == "*" || name != app {
-			return Errorf(Conflict, "%s is kept for the app of that name", host).WithHint("add a name outside %s", d.Domain)
-		}
-		return Errorf(Exists, "%s leads to %s already", host, app)
-	}
-	apps, err := tx.Apps()
-	if err != nil {
+	if err := d.checkHostFree(tx, app, member, host); err != nil {
 		return err
-	}
-	for _, a := range apps {
-		taken, err := tx.Domains(a.Name)
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(taken, func(t Domain) bool { return t.Host == host }) {
-			// Whose it is, is not everyone's to know.
-			if a.Name != app {
-				return Errorf(Exists, "%s leads to another app already", host)
-			}
-			return Errorf(Exists, "%s leads to %s already", host, app)
-		}
 	}
 	if err := tx.RecordActivity(Activity{Time: now(), Member: member, App: app, Text: "added the domain " + host}); err != nil {
 		return err
@@ -58,10 +39,13 @@ func (d *Daemon) insertDomain(tx Tx, app, member, host string) error {
 	return tx.InsertDomain(Domain{App: app, Host: host, Created: now()})
 }
 
-// RemoveDomain stops routing a host name to an app.
-func (d *Daemon) RemoveDomain(ctx context.Context, app, member, host string) error {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return d.changeRoute(ctx, app, func(tx Tx) error {
+// RemoveDomain stops routing a host name to an app, and returns it as it was shown.
+func (d *Daemon) RemoveDomain(ctx context.Context, app, member, host string) (string, error) {
+	host, err := canonicalHost(host)
+	if err != nil {
+		return "", err
+	}
+	return host, d.changeRoute(ctx, app, func(tx Tx) error {
 		if host == app+"."+d.Domain {
 			return Errorf(Conflict, "%s is the app's own name and always leads to it", host).WithHint("towline maintenance:on -a %s keeps visitors out", app)
 		}
@@ -88,15 +72,18 @@ func (d *Daemon) RemoveDomain(ctx context.Context, app, member, host string) err
 // RedirectDomain sends the visitors of one of an app's hosts, which is added if it is
 // not there, to another; to none, and the host serves the app again.
 func (d *Daemon) RedirectDomain(ctx context.Context, app, member, host, to string) error {
-	host, to = strings.ToLower(strings.TrimSuffix(host, ".")), strings.ToLower(strings.TrimSuffix(to, "."))
+	host, err := canonicalHost(host)
+	if err == nil && to != "" {
+		to, err = canonicalHost(to)
+	}
+	if err != nil {
+		return err
+	}
 	if strings.HasPrefix(host, "*.") {
 		return Errorf(Invalid, "a wildcard can't be redirected").WithHint("redirect each host that is to be")
 	}
 	if host == app+"."+d.Domain {
 		return Errorf(Invalid, "%s is the app's own name, which always serves it", host)
-	}
-	if err := CheckHost(host); err != nil {
-		return err
 	}
 	return d.changeRoute(ctx, app, func(tx Tx) error {
 		domains, err := tx.Domains(app)

@@ -25,7 +25,7 @@ func TestRouteOfAnAppWithoutADeploy(t *testing.T) {
 	if _, err := d.CreateApp(t.Context(), "shop", ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.AddDomain(t.Context(), "shop", "", "www.shop.test"); err != nil {
+	if _, err := d.AddDomain(t.Context(), "shop", "", "www.shop.test"); err != nil {
 		t.Fatal(err)
 	}
 	r, ok := n.route("shop")

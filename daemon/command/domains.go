@@ -37,19 +37,22 @@ func domainCommands() []*Command {
 				})
 			}},
 		{Name: "domains:add", Args: "HOST", Summary: "lead a host name to an app", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
-			Help: "Point the name's DNS at this machine; its certificate is obtained at once. *.example.com takes any one label.",
+			Help: "Point the name's DNS at this machine; its certificate is obtained at once. *.example.com takes any one label.\n" +
+				"A name within or over another app's domain needs the permission operate on that app too.",
 			Run: func(ctx context.Context, call *Call) error {
-				if err := call.Daemon.AddDomain(ctx, call.App, call.Member, call.Args[0]); err != nil {
+				host, err := call.Daemon.AddDomain(ctx, call.App, call.Member, call.Args[0])
+				if err != nil {
 					return err
 				}
-				return call.did(object{"app": call.App, "domain": call.Args[0], "added": true}, "%s leads to %s", call.Args[0], call.App)
+				return call.did(object{"app": call.App, "domain": host, "added": true}, "%s leads to %s", host, call.App)
 			}},
 		{Name: "domains:remove", Args: "HOST", Summary: "stop leading a host name to an app", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
 			Run: func(ctx context.Context, call *Call) error {
-				if err := call.Daemon.RemoveDomain(ctx, call.App, call.Member, call.Args[0]); err != nil {
+				host, err := call.Daemon.RemoveDomain(ctx, call.App, call.Member, call.Args[0])
+				if err != nil {
 					return err
 				}
-				return call.did(object{"app": call.App, "domain": call.Args[0], "removed": true}, "%s no longer leads to %s", call.Args[0], call.App)
+				return call.did(object{"app": call.App, "domain": host, "removed": true}, "%s no longer leads to %s", host, call.App)
 			}},
 		{Name: "domains:redirect", Args: "HOST [TO]", Summary: "send a host's visitors to another host of the app", Min: 1, Max: 2, On: on(theApp(daemon.Operate)),
 			Help: "The host is added if the app has it not. Without TO it serves the app again.\n\n  towline domains:redirect www.example.com example.com -a shop",
