@@ -145,6 +145,7 @@ type ContainerSpec struct {
 	AllowNewPrivileges bool
 	LogPath            string // on the host, in Podman's k8s-file format; empty: the default place
 	LogSize            int64  // bytes, after which the file starts anew
+	NoLog              bool   // what it writes is kept nowhere: whoever is attached alone sees it
 	StopGrace          time.Duration
 }
 

@@ -16,7 +16,8 @@ type RunRequest struct {
 }
 
 // Run starts a one-off, connects it to the user and returns its exit code. It ends
-// with the user's connection.
+// with the user's connection. The app's log says who began it and how it ended, and nothing
+// of what it shows.
 func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 	if err := checkCommand(strings.Join(req.Command, " ")); err != nil {
 		return 0, Errorf(Invalid, "%w", err).WithHint("towline run rake db:migrate -a %s", req.App)
@@ -47,13 +48,27 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 		spec.Env[k] = v
 	}
 	spec.Terminal, spec.Stdin = req.Streams.Terminal, req.Streams.Stdin != nil
+	// What it shows may be secrets, as the config vars are, and what its user types too; the
+	// app's log is for everyone who may view the app.
+	spec.NoLog, spec.LogPath = true, ""
 	defer d.removeRun(context.WithoutCancel(ctx), op, spec.Name)
 	if err := d.createProcess(ctx, spec); err != nil {
 		return 0, err
 	}
-	d.Logs.Write(req.App, "system", spec.Labels[labelProcess]+"."+spec.Labels[labelIndex],
-		fmt.Sprintf("Starting one-off for %s: %s", who(req.Member), command))
-	return d.Engine.RunAttached(ctx, spec.Name, req.Streams)
+	log := func(format string, args ...any) {
+		d.Logs.Write(req.App, "system", spec.Labels[labelProcess]+"."+spec.Labels[labelIndex], fmt.Sprintf(format, args...))
+	}
+	log("Starting one-off for %s: %s", who(req.Member), command)
+	code, err := d.Engine.RunAttached(ctx, spec.Name, req.Streams)
+	switch {
+	case err == nil:
+		log("One-off ended with exit code %d", code)
+	case ctx.Err() != nil:
+		log("One-off was ended: %v", context.Cause(ctx))
+	default:
+		log("One-off was ended: %v", err)
+	}
+	return code, err
 }
 
 // removeRun removes a one-off. While Podman is away it goes on trying, but not with the

@@ -2,6 +2,9 @@ package podman_test
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -49,3 +52,25 @@ func TestRunAttachedKeepsOutputWhileInputComes(t *testing.T) {
 type typing struct{}
 
 func (typing) Read(b []byte) (int, error) { return copy(b, "y\n"), nil }
+
+// TestRunAttachedWithoutLog: what is shown reaches whoever is attached, whole, and is kept
+// nowhere.
+func TestRunAttachedWithoutLog(t *testing.T) {
+	e := newEngine(t)
+	for _, terminal := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "log")
+		c := create(t, e, daemon.ContainerSpec{NoLog: true, LogPath: path, Terminal: terminal, Init: true}, "out", strings.Repeat("secret ", 10_000), "exit", "3")
+		var out bytes.Buffer
+		code, err := e.RunAttached(t.Context(), c, daemon.Streams{Stdout: &out, Terminal: terminal})
+		if err != nil || code != 3 || strings.Count(out.String(), "secret ") != 10_000 {
+			t.Errorf("terminal %v: code %d, %d bytes, %v", terminal, code, out.Len(), err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("terminal %v: there is a log: %v", terminal, err)
+		}
+		var kept bytes.Buffer
+		if err := e.ContainerLog(t.Context(), c, false, &kept, &kept); err == nil && kept.Len() > 0 {
+			t.Errorf("terminal %v: Podman keeps %d bytes", terminal, kept.Len())
+		}
+	}
+}

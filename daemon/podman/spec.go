@@ -42,6 +42,9 @@ func (e *Engine) generate(spec daemon.ContainerSpec) *specgen.SpecGenerator {
 		s.StopTimeout = new(seconds(spec.StopGrace))
 	}
 	s.LogConfiguration = &specgen.LogConfig{Driver: define.KubernetesLogging, Path: spec.LogPath, Size: spec.LogSize}
+	if spec.NoLog {
+		s.LogConfiguration = &specgen.LogConfig{Driver: define.NoLogging}
+	}
 	setSecurity(s, spec)
 	setNetworks(s, spec)
 	setMounts(s, spec)

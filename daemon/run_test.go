@@ -1,0 +1,97 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"towline/daemon"
+)
+
+// shower is an engine whose one-offs show their environment and end with a code or an error.
+type shower struct {
+	*neighbours
+	spec daemon.ContainerSpec
+	code int
+	err  error
+}
+
+func (s *shower) CreateContainer(ctx context.Context, spec daemon.ContainerSpec) error {
+	s.spec = spec
+	return s.neighbours.CreateContainer(ctx, spec)
+}
+
+func (s *shower) RunAttached(_ context.Context, _ string, streams daemon.Streams) (int, error) {
+	for key, value := range s.spec.Env {
+		if _, err := io.WriteString(streams.Stdout, key+"="+value+"\n"); err != nil {
+			return 0, err
+		}
+	}
+	return s.code, s.err
+}
+
+// TestOneOffIsNotLogged: the app's log says that a one-off ran, by whom and how it ended, and
+// nothing of what it showed.
+func TestOneOffIsNotLogged(t *testing.T) {
+	for _, c := range []struct {
+		code int
+		err  error
+		says string
+	}{
+		{0, nil, "One-off ended with exit code 0"},
+		{42, nil, "One-off ended with exit code 42"},
+		{0, errors.New("the stream broke"), "One-off was ended: the stream broke"},
+	} {
+		n := newNeighbours()
+		s := &shower{neighbours: n, code: c.code, err: c.err}
+		d := newDaemon(t, n, func(o *daemon.Options) { o.Engine = s })
+		deployed(t, d, n, "shop", daemon.Formation{})
+		var shown strings.Builder
+		code, err := d.Run(t.Context(), daemon.RunRequest{
+			App: "shop", Member: "ann", Command: []string{"env"}, Env: map[string]string{"SECRET": "hush"}, Streams: daemon.Streams{Stdout: &shown},
+		})
+		if code != c.code || !errors.Is(err, c.err) || !strings.Contains(shown.String(), "SECRET=hush\n") {
+			t.Errorf("%d, %v: %s", code, err, &shown)
+		}
+		if !s.spec.NoLog || s.spec.LogPath != "" {
+			t.Errorf("the engine keeps a log at %q", s.spec.LogPath)
+		}
+		if !n.said("Starting one-off for ann: env") || !n.said(c.says) || n.said("hush") {
+			t.Errorf("the log says %q", n.lines)
+		}
+	}
+}
+
+// TestReservedConfig: what every process is given by Towline is not to be set, by config:set
+// or for a one-off; what was set before that was refused can be removed.
+func TestReservedConfig(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{})
+	for _, key := range []string{"PORT", "DYNO", "SOURCE_VERSION", "TOWLINE_APP", "TOWLINE_ANYTHING"} {
+		_, err := d.SetConfig(t.Context(), daemon.ConfigChange{App: "shop", Set: map[string]string{key: "x"}, NoRestart: true}, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), key+" is set by Towline itself") {
+			t.Errorf("%s was set: %v", key, err)
+		}
+		_, err = d.Run(t.Context(), daemon.RunRequest{App: "shop", Command: []string{"true"}, Env: map[string]string{key: "x"}})
+		if err == nil || !strings.Contains(err.Error(), key+" is set by Towline itself") {
+			t.Errorf("%s was set for a one-off: %v", key, err)
+		}
+	}
+	err := d.Store.Update(t.Context(), func(tx daemon.Tx) error {
+		app, err := tx.App("shop")
+		if err != nil {
+			return err
+		}
+		app.Config = map[string]string{"DYNO": "old"}
+		return tx.UpdateApp(app)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.SetConfig(t.Context(), daemon.ConfigChange{App: "shop", Unset: []string{"DYNO"}, NoRestart: true}, io.Discard); err != nil {
+		t.Error(err)
+	}
+}
