@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"towline/e2e/stack"
 )
@@ -70,7 +71,7 @@ func TestIdentity(t *testing.T) {
 		if r := ivan("apps"); r.Code != 0 {
 			t.Fatal(r)
 		}
-		admin(t, s, "members:remove ivan --confirm ivan")
+		sessionsEnd(t, s, ida, ivan)
 		if r := ivan("apps"); r.Code != 255 || !strings.Contains(r.Stderr, "Permission denied") {
 			t.Errorf("a removed member: %s", r)
 		}
@@ -109,6 +110,75 @@ func permissions(t *testing.T, ida, ivan func(string) stack.Result) {
 	}
 	if r := ivan("releases -a idas"); r.Code != notFound {
 		t.Errorf("after access:remove: %s", r)
+	}
+}
+
+// sessionsEnd removes ivan while he has sessions open, and gives a new key his name: what he
+// has open ends, and his old connection is nobody's.
+func sessionsEnd(t *testing.T, s *stack.Stack, ida, ivan func(string) stack.Result) {
+	dir := t.TempDir()
+	old := func(words ...string) stack.Result {
+		argv := s.SSHCommand("ivan", append([]string{"-o", "ControlMaster=auto", "-o", "ControlPersist=600", "-o", "ControlPath=" + filepath.Join(dir, "s"), stack.Destination}, words...)...)
+		return stack.Run(exec.CommandContext(t.Context(), argv[0], argv[1:]...), nil)
+	}
+	defer func() {
+		argv := s.SSHCommand("ivan", "-o", "ControlPath="+filepath.Join(dir, "s"), "-O", "exit", stack.Destination)
+		stack.Run(exec.Command(argv[0], argv[1:]...), nil)
+	}()
+	if r := old("whoami"); r.Code != 0 || r.Stdout != "ivan\n" {
+		t.Fatal(r)
+	}
+	if r := ida("access:add ivan -a idas -p operate"); r.Code != 0 {
+		t.Fatal(r)
+	}
+	open := []string{"logs -t -a idas", "run -a idas sleep 100000"}
+	ends := make(chan stack.Result, len(open))
+	for _, line := range open {
+		go func() { ends <- ivan(line) }()
+	}
+	eventually(t, func() string {
+		if r := ida("ps -a idas"); !strings.Contains(r.Stdout, "run.") {
+			return r.String()
+		}
+		return ""
+	})
+	admin(t, s, "members:remove ivan --confirm ivan")
+	for range open {
+		select {
+		case r := <-ends:
+			if r.Code != forbidden || !strings.Contains(r.Stderr, "no member here any more") {
+				t.Errorf("an open session: %s", r)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("a session goes on without its member")
+		}
+	}
+	eventually(t, func() string {
+		if r := ida("ps -a idas"); strings.Contains(r.Stdout, "run.") {
+			return r.String()
+		}
+		return ""
+	})
+	if r := ida("logs -a idas -n 1000"); !strings.Contains(r.Stdout, "Starting one-off for ivan: sleep 100000") || !strings.Contains(r.Stdout, "One-off was ended") {
+		t.Errorf("the log: %s", r)
+	}
+
+	if err := s.Key("ivans-namesake"); err != nil {
+		t.Fatal(err)
+	}
+	public, err := os.Open(s.KeyFile("ivans-namesake") + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer public.Close()
+	if r := s.Host(t.Context(), public, "members:add", "ivan"); r.Code != 0 {
+		t.Fatal(r)
+	}
+	if r := old("whoami"); r.Code != forbidden || !strings.Contains(r.Stderr, "not ivan's any more") {
+		t.Errorf("an old connection: %s", r)
+	}
+	if r := s.SSH(t.Context(), "ivans-namesake", nil, "whoami"); r.Code != 0 || r.Stdout != "ivan\n" {
+		t.Errorf("the new member: %s", r)
 	}
 }
 
