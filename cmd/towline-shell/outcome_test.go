@@ -71,7 +71,7 @@ func TestPushOverRestart(t *testing.T) {
 		r := newRelay(h)
 		dir := h.checkout()
 		if kept {
-			h.served = h.out(dir, nil, "rev-parse", "HEAD")
+			h.tell(&h.served, h.out(dir, nil, "rev-parse", "HEAD"))
 		}
 		push := h.gitCommand(dir, "push", h.url("shop"), "main:slow")
 		stderr, err := push.StderrPipe()

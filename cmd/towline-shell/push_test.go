@@ -166,7 +166,7 @@ func TestPushManyTags(t *testing.T) {
 func TestCloneMaster(t *testing.T) {
 	h := newHost(t)
 	dir := h.checkout()
-	h.branch = "refs/heads/master"
+	h.tell(&h.branch, "refs/heads/master")
 	if out, err := h.git(dir, "push", h.url("shop"), "main:master"); err != nil {
 		t.Fatal(out)
 	}

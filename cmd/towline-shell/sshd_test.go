@@ -191,7 +191,7 @@ func (h *host) handle(ctx context.Context, c *socket.Call) int {
 		}
 		return h.push(c, &rec)
 	case "git:served":
-		if h.served != c.Args[4] {
+		if h.told(&h.served) != c.Args[4] {
 			fmt.Fprintln(c.Stderr, "error: the deploy was undone")
 			return 1
 		}
@@ -251,9 +251,22 @@ func (h *host) handle(ctx context.Context, c *socket.Call) int {
 	return 0
 }
 
+// tell sets what the stand-in for the daemon goes by, and told reads it.
+func (h *host) tell(what *string, value string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	*what = value
+}
+
+func (h *host) told(what *string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return *what
+}
+
 func (h *host) push(c *socket.Call, rec *call) int {
 	ref := c.Args[4]
-	if ref != cmp.Or(h.branch, "refs/heads/main") && ref != "refs/heads/slow" {
+	if ref != cmp.Or(h.told(&h.branch), "refs/heads/main") && ref != "refs/heads/slow" {
 		fmt.Fprintf(c.Stderr, "error: %s does not deploy\n", ref)
 		return 2
 	}
