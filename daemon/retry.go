@@ -84,13 +84,21 @@ func retryOf(target Release) func(Tx, *Release) error {
 		rel.Description = fmt.Sprintf("Retry v%d: %s", target.Version, strings.TrimSuffix(target.Description, "."))
 		if target.bringsSource() {
 			rel.Config = maps.Clone(present)
-			rel.Description = strings.TrimSuffix(target.Description, againMark) + againMark
+			rel.Description = again(target.Description)
 		}
 		return nil
 	}
 }
 
-const againMark = " again"
+// again marks a description like "Deploy 1a2b3c4d: what it is about", once.
+func again(description string) string {
+	what, about, found := strings.Cut(description, ": ")
+	what = strings.TrimSuffix(what, " again") + " again"
+	if found {
+		what += ": " + about
+	}
+	return what
+}
 
 // LeftBehind is the newest release that brought source, if the current one has other
 // source: a push of the same commit would deploy nothing. Otherwise its Version is 0.

@@ -48,3 +48,17 @@ func TestRetryTarget(t *testing.T) {
 		}
 	}
 }
+
+func TestAgain(t *testing.T) {
+	for description, want := range map[string]string{
+		"Deploy 11111111":                  "Deploy 11111111 again",
+		"Deploy 11111111: mend: the thing": "Deploy 11111111 again: mend: the thing",
+		"Deploy 11111111 again":            "Deploy 11111111 again",
+		"Deploy 11111111 again: x":         "Deploy 11111111 again: x",
+		"Deploy archive":                   "Deploy archive again",
+	} {
+		if got := again(description); got != want {
+			t.Errorf("%q becomes %q, want %q", description, got, want)
+		}
+	}
+}
