@@ -115,7 +115,7 @@ func (e *Engine) connect(ctx context.Context) error {
 }
 
 func (e *Engine) dial(ctx context.Context) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "unix", e.socket)
+	return (&net.Dialer{Timeout: connectLimit}).DialContext(ctx, "unix", e.socket)
 }
 
 // Ping implements daemon.Containers.

@@ -113,13 +113,16 @@ func wantUnknown(t *testing.T, err error) {
 func TestOutputsClosedBeforeTheEnd(t *testing.T) {
 	e := newEngine(t)
 	c := started(t, e, daemon.ContainerSpec{Init: true}, "sleep")
-	code, err := e.Exec(t.Context(), c, daemon.ExecSpec{Command: []string{"/probe", "hush", "nap", "1s", "exit", "4"}}, daemon.Streams{})
-	if code != 4 || err != nil {
-		t.Errorf("exec: code %d, %v", code, err)
-	}
-	c = create(t, e, daemon.ContainerSpec{Init: true}, "hush", "nap", "1s", "exit", "5")
-	if code, err = e.RunAttached(t.Context(), c, daemon.Streams{}); code != 5 || err != nil {
-		t.Errorf("run: code %d, %v", code, err)
+	for _, terminal := range []bool{false, true} {
+		streams := daemon.Streams{Terminal: terminal}
+		code, err := e.Exec(t.Context(), c, daemon.ExecSpec{Command: []string{"/probe", "hush", "nap", "1s", "exit", "4"}}, streams)
+		if code != 4 || err != nil {
+			t.Errorf("exec, terminal %v: code %d, %v", terminal, code, err)
+		}
+		attached := create(t, e, daemon.ContainerSpec{Init: true, Terminal: terminal}, "hush", "nap", "1s", "exit", "5")
+		if code, err = e.RunAttached(t.Context(), attached, streams); code != 5 || err != nil {
+			t.Errorf("run, terminal %v: code %d, %v", terminal, code, err)
+		}
 	}
 }
 

@@ -25,37 +25,45 @@ const (
 var errLate = daemon.Errorf(daemon.Unavailable, "podman took too long to answer").
 	WithHint("see: systemctl status podman; does its disk answer?")
 
-// limitOf is how long a call may take, answer included; 0: as long as its caller wants,
-// for it waits for a process or follows what comes.
-func limitOf(r *http.Request) time.Duration {
+// limitOf is how long a call may take; 0: as long as its caller wants, for it waits for a
+// process. Of one that follows what comes that is the time to the head of the answer, and
+// whole is false.
+func limitOf(r *http.Request) (limit time.Duration, whole bool) {
 	switch name := path.Base(r.URL.Path); {
 	case r.Method == http.MethodDelete, name == "stop", name == "kill":
-		return workLimit
-	case name == "wait", name == "events", name == "logs" && r.URL.Query().Get("follow") == "true":
-		return 0
+		return workLimit, true
+	case name == "wait":
+		return 0, true
+	case name == "events", name == "logs" && r.URL.Query().Get("follow") == "true":
+		return callLimit, false
 	case name == "pull", name == "load", name == "export", name == "import", name == "get":
-		return dataLimit
+		return dataLimit, true
 	}
-	return callLimit
+	return callLimit, true
 }
 
 // bounded ends every call after its limit. The bindings make three attempts.
 type bounded struct {
 	http.RoundTripper
-	limit func(*http.Request) time.Duration
+	limit func(*http.Request) (limit time.Duration, whole bool)
 }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	limit := b.limit(r)
+	limit, whole := b.limit(r)
 	if limit == 0 {
 		return b.RoundTripper.RoundTrip(r)
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), limit, errLate)
+	ctx, end := context.WithCancelCause(r.Context())
+	timer := time.AfterFunc(limit, func() { end(errLate) })
+	cancel := func() { timer.Stop(); end(nil) }
 	response, err := b.RoundTripper.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		err = late(ctx, err)
 		cancel()
 		return nil, err
+	}
+	if !whole {
+		timer.Stop()
 	}
 	response.Body = &boundedBody{response.Body, ctx, cancel}
 	return response, nil
@@ -72,7 +80,7 @@ func late(ctx context.Context, err error) error {
 type boundedBody struct {
 	io.ReadCloser
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel func()
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {

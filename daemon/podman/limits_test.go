@@ -15,8 +15,8 @@ func TestLimits(t *testing.T) {
 	for call, want := range map[string]time.Duration{
 		"GET /v5.0.0/libpod/containers/wait/json":             callLimit,
 		"POST /v5.0.0/libpod/containers/x/wait":               0,
-		"GET /v4.0.0/libpod/events?stream=true":               0,
-		"GET /v4.0.0/libpod/containers/x/logs?follow=true":    0,
+		"GET /v4.0.0/libpod/events?stream=true":               -callLimit, // to the head
+		"GET /v4.0.0/libpod/containers/x/logs?follow=true":    -callLimit,
 		"GET /v4.0.0/libpod/containers/x/logs?follow=false":   callLimit,
 		"POST /v5.0.0/libpod/images/load":                     dataLimit,
 		"DELETE /v5.0.0/libpod/containers/wait?force=true":    workLimit,
@@ -33,7 +33,11 @@ func TestLimits(t *testing.T) {
 				method, target = call[:i], call[i+1:]
 			}
 		}
-		if got := limitOf(httptest.NewRequest(method, target, nil)); got != want {
+		got, whole := limitOf(httptest.NewRequest(method, target, nil))
+		if !whole {
+			got = -got
+		}
+		if got != want {
 			t.Errorf("%s: %s, want %s", call, got, want)
 		}
 	}
@@ -42,17 +46,23 @@ func TestLimits(t *testing.T) {
 // TestPodmanHangs: one that takes calls and does not answer, or stops in the middle of an
 // answer, is away.
 func TestPodmanHangs(t *testing.T) {
-	release := make(chan struct{})
+	release, follow := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/half" {
+		if r.URL.Path != "/" {
 			_, _ = w.Write([]byte("half"))
 			w.(http.Flusher).Flush()
+		}
+		if r.URL.Path == "/follow" {
+			<-follow
+			_, _ = w.Write([]byte("more"))
+			return
 		}
 		<-release
 	}))
 	defer server.Close()
 	defer close(release)
-	client := http.Client{Transport: bounded{http.DefaultTransport, func(*http.Request) time.Duration { return 50 * time.Millisecond }}}
+	short := func(r *http.Request) (time.Duration, bool) { return 50 * time.Millisecond, r.URL.Path != "/follow" }
+	client := http.Client{Transport: bounded{http.DefaultTransport, short}}
 	for _, path := range []string{"/", "/half"} {
 		response, err := client.Get(server.URL + path)
 		if err == nil {
@@ -63,5 +73,15 @@ func TestPodmanHangs(t *testing.T) {
 		if !errors.As(wrap(err, "look"), &e) || e.Kind != daemon.Unavailable || e.Message != errLate.Message {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+	// What follows has no end of its own once it has begun.
+	response, err := client.Get(server.URL + "/follow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	time.AfterFunc(200*time.Millisecond, func() { close(follow) })
+	if text, err := io.ReadAll(response.Body); err != nil || string(text) != "halfmore" {
+		t.Errorf("got %q, %v", text, err)
 	}
 }

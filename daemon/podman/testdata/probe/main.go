@@ -41,7 +41,8 @@ func main() {
 			signal.Ignore(syscall.SIGTERM)
 			fmt.Println("ready")
 			args = rest
-		case "hush": // close both outputs
+		case "hush": // close the input and both outputs
+			os.Stdin.Close()
 			os.Stdout.Close()
 			os.Stderr.Close()
 			args = rest
