@@ -24,6 +24,7 @@ import (
 type Repositories struct {
 	dir      string
 	uid, gid int
+	limit    time.Duration // of each run of git
 }
 
 var _ daemon.Repositories = (*Repositories)(nil)
@@ -31,7 +32,7 @@ var _ daemon.Repositories = (*Repositories)(nil)
 // NewRepositories keeps repositories in dir, which it makes if need be, owned by
 // uid and gid.
 func NewRepositories(dir string, uid, gid int) *Repositories {
-	return &Repositories{dir: dir, uid: uid, gid: gid}
+	return &Repositories{dir: dir, uid: uid, gid: gid, limit: gitLimit}
 }
 
 // Path implements daemon.Repositories.
@@ -151,7 +152,7 @@ const gitLimit = 2 * time.Minute
 // git runs git as the repositories' owner, with nothing of the daemon's
 // environment.
 func (r *Repositories) git(ctx context.Context, dir string, args ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, gitLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, r.limit, daemon.Errorf(daemon.Failed, "git did not end within %s", r.limit))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.WaitDelay = 10 * time.Second
@@ -166,6 +167,9 @@ func (r *Repositories) git(ctx context.Context, dir string, args ...string) erro
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("git %s: %w", args[0], context.Cause(ctx))
+		}
 		return fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
 	}
 	return nil
