@@ -38,6 +38,9 @@ func (d *Daemon) newInput(r io.Reader) *input {
 	return &input{r: r, idle: idle, end: time.Now().Add(inputLimit), buf: make([]byte, 64<<10)}
 }
 
+// Patient gives an input that is read elsewhere the limits of this file.
+func (d *Daemon) Patient(r io.Reader) io.Reader { return d.newInput(r) }
+
 // Read leaves a read behind that takes too long; the end of the caller's connection ends
 // that. buf is its own, and not used again then.
 func (in *input) Read(p []byte) (int, error) {

@@ -192,3 +192,15 @@ func TestWaitingIsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestPatient(t *testing.T) {
+	d := newDaemon(t, newNeighbours(), hurried)
+	r, w := io.Pipe()
+	defer w.Close()
+	if _, err := io.ReadAll(d.Patient(r)); err == nil || !strings.Contains(err.Error(), "nothing came for") {
+		t.Errorf("got %v", err)
+	}
+	if text, err := io.ReadAll(d.Patient(strings.NewReader("whole"))); err != nil || string(text) != "whole" {
+		t.Errorf("got %q, %v", text, err)
+	}
+}

@@ -150,7 +150,7 @@ func runConfigUnset(ctx context.Context, call *Call) error {
 const maxImport = 4 << 20
 
 func runConfigImport(ctx context.Context, call *Call) error {
-	text, err := io.ReadAll(io.LimitReader(call.input("KEY=value lines"), maxImport+1))
+	text, err := io.ReadAll(io.LimitReader(call.Daemon.Patient(call.input("KEY=value lines")), maxImport+1))
 	if err != nil {
 		return daemon.Errorf(daemon.Invalid, "can't read the lines: %w", err).WithHint("nothing was changed")
 	}

@@ -18,7 +18,7 @@ func memberCommands() []*Command {
 			Help:  "  towline members:add alice < alice.pub",
 			Flags: func(f *pflag.FlagSet) { f.Bool("admin", false, "may do everything") },
 			Run: func(ctx context.Context, call *Call) error {
-				line, err := io.ReadAll(io.LimitReader(call.input("a public key, a line like that of id_ed25519.pub"), 64<<10))
+				line, err := io.ReadAll(io.LimitReader(call.Daemon.Patient(call.input("a public key, a line like that of id_ed25519.pub")), 64<<10))
 				if err != nil {
 					return err
 				}
