@@ -48,7 +48,7 @@ FUZZTIME ?= 60s
 fuzz: ## what parses bytes of strangers, each target for FUZZTIME
 	@set -e; for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs grep -HoE '^func Fuzz[A-Za-z0-9_]*' | sed 's/func //'); do \
 		file=$${target%%:*}; name=$${target##*:}; echo "$$name, $(FUZZTIME)"; \
-		$(GO) test -tags "$(TAGS)" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+		$(GO) test -tags "$(TAGS)" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s ./$$(dirname $$file); \
 	done
 
 lint: $(TOOLS)/staticcheck
