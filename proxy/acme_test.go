@@ -351,3 +351,26 @@ func TestUploadedCertificates(t *testing.T) {
 	}
 	check(false)
 }
+
+// A host that an uploaded wildcard served gets a certificate of its own once that is gone.
+func TestHostsOfAWildcardThatIsRemoved(t *testing.T) {
+	p := newPebble(t, false)
+	s := start(t, p.configure)
+	a := addr(app(t, says("ok")))
+	s.deploy(service("one", a, "*.wild.example"))
+	chain, key := selfSigned(t, time.Now().Add(time.Hour), "*.wild.example")
+	if err := s.SetCertificate(context.Background(), "*.wild.example", chain, key); err != nil {
+		t.Fatal(err)
+	}
+	s.deploy(service("two", a, "b.wild.example"))
+	if c := s.certificate("b.wild.example"); c.Kind != "uploaded" {
+		t.Errorf("covered: %+v", c)
+	}
+	if err := s.DeleteCertificate(context.Background(), "*.wild.example"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "its own", func() bool {
+		c := s.certificate("b.wild.example")
+		return c.Kind == "acme" && c.State == "valid"
+	})
+}

@@ -70,6 +70,16 @@ func (t *table) Covering(name string) string {
 // Routed implements certs.Names.
 func (t *table) Routed(host string) bool { return t.routed(host) != nil }
 
+// Hosts implements certs.Names.
+func (t *table) Hosts() (list []string) {
+	for _, shard := range t.root.Load().shard {
+		for h := range shard {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
 // replace takes the old service's hosts out and puts those of the new one in,
 // in one step. Either may be nil. Writers must not overlap.
 func (t *table) replace(old, new *service) {

@@ -25,6 +25,8 @@ type Names interface {
 	Covering(name string) string
 	// Routed tells whether exactly this host or wildcard is routed.
 	Routed(host string) bool
+	// Hosts are all that are routed, in no order.
+	Hosts() []string
 }
 
 // Options say where certificates are kept and where they come from.
@@ -184,7 +186,7 @@ func (c *Certs) Forget(hosts []string) {
 			continue
 		}
 		c.local.forget(h)
-		if err := c.uploads.delete(h); err != nil {
+		if err := c.deleteUpload(h); err != nil {
 			c.log.Error("an uploaded certificate cannot be deleted", "host", h, "error", err)
 		}
 		if c.acme != nil {
@@ -231,13 +233,17 @@ func (c *Certs) Upload(host string, chain, key []byte) error {
 
 // Remove goes back to an automatic certificate for host.
 func (c *Certs) Remove(host string) error {
-	if err := c.uploads.delete(host); err != nil {
-		return err
+	return c.deleteUpload(host)
+}
+
+// deleteUpload deletes a certificate that was uploaded, and begins to look after the
+// hosts that it served: with a wildcard's these may be many, and of other services.
+func (c *Certs) deleteUpload(host string) error {
+	deleted, err := c.uploads.delete(host)
+	if deleted {
+		c.Manage(c.names.Hosts())
 	}
-	if c.names.Routed(host) {
-		c.Manage([]string{host})
-	}
-	return nil
+	return err
 }
 
 func invalid(format string, args ...any) error {

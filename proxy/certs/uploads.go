@@ -81,17 +81,18 @@ func (u *uploads) put(host string, chain, key []byte) error {
 	return nil
 }
 
-func (u *uploads) delete(host string) error {
+// delete tells whether there was one to delete.
+func (u *uploads) delete(host string) (bool, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.set[host] == nil {
-		return nil
+		return false, nil
 	}
 	if err := os.Remove(u.path(host)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+		return false, err
 	}
 	delete(u.set, host)
-	return durable.SyncDir(u.dir)
+	return true, durable.SyncDir(u.dir)
 }
 
 // checkUpload refuses what browsers would refuse, as far as that shows without
