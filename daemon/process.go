@@ -32,6 +32,10 @@ const (
 	kindProof   = "proof" // a throwaway that proves a backup
 )
 
+// OnlyAnswers tells, by its labels, of a container that is in networks of several apps and
+// must not lead from one to another: it answers there and begins no connection.
+func OnlyAnswers(labels map[string]string) bool { return labels[labelKind] == kindAddon }
+
 // processSpec describes the container of one process. operation tells apart two
 // generations of the same process.
 func (d *Daemon) processSpec(rel Release, p Process, process string, index int, operation string) ContainerSpec {

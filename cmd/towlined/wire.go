@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +53,10 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 		return nil, nil, err
 	}
 	closers = append(closers, db.Close)
-	engine, err := podman.New(ctx, podman.Options{Address: file.Podman, Name: file.Name, Images: file.Images})
+	engine, err := podman.New(ctx, podman.Options{
+		Address: file.Podman, Name: file.Name, Images: file.Images,
+		PublicPorts: publicPorts(file.Proxy.HTTP, file.Proxy.HTTPS),
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -170,6 +175,20 @@ func remote(file config.File) string {
 		return fmt.Sprintf("ssh://%s@%s/", file.User, file.SSH.Host)
 	}
 	return fmt.Sprintf("ssh://%s@%s:%d/", file.User, file.SSH.Host, file.SSH.Port)
+}
+
+// publicPorts are the ports of the proxy's addresses.
+func publicPorts(addresses ...string) (ports []int) {
+	for _, address := range addresses {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			continue // the proxy says what is wrong with it
+		}
+		if n, err := strconv.Atoi(port); err == nil && 0 < n && n < 1<<16 {
+			ports = append(ports, n)
+		}
+	}
+	return ports
 }
 
 // httpsPort is the port to show in addresses: none where it is the usual one.

@@ -2,10 +2,12 @@ package podman
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"golang.org/x/sys/unix"
 
 	"towline/daemon"
 )
@@ -45,15 +47,39 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	// Fails when it is prepared or runs already; whatever else may be wrong, the
-	// start says better.
-	if containers.ContainerInit(c, name, nil) == nil || e.prepared(ctx, name) {
-		if err := e.settle(ctx, name); err != nil {
+	settled := 0 // the process that was made fit to start
+	for try := 0; try < settleTries; try++ {
+		// Fails when it is prepared or runs already; whatever else may be wrong, the
+		// start says better.
+		if containers.ContainerInit(c, name, nil) != nil && !e.prepared(ctx, name) {
+			break
+		}
+		settled, err = e.settle(ctx, name)
+		if err == nil {
+			break
+		}
+		// The clean-up that Podman's monitor runs when a container has ended may come
+		// late, and take down what was prepared since.
+		if !errors.Is(err, unix.ESRCH) {
 			return err
 		}
 	}
-	return wrap(containers.Start(c, name, nil), "start container "+name)
+	if err != nil {
+		return err
+	}
+	if err := containers.Start(c, name, nil); err != nil || settled == 0 {
+		return wrap(err, "start container "+name)
+	}
+	// For the same reason Podman may have prepared it a second time just now.
+	data, err := e.inspect(ctx, name)
+	if err == nil && live(data.State) && data.State.Pid != settled {
+		_, err = e.settle(ctx, name)
+	}
+	return err
 }
+
+// settleTries is how often a container is prepared again that was taken down meanwhile.
+const settleTries = 5
 
 // prepared tells whether the container's process waits for its start.
 func (e *Engine) prepared(ctx context.Context, name string) bool {

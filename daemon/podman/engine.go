@@ -24,6 +24,8 @@ type Options struct {
 	Address string            // of the API socket, unix:///run/podman/podman.sock
 	Name    string            // of the installation
 	Images  map[string]string // references to replace by others before use
+	// PublicPorts are those of the host that everyone reaches, and so containers too.
+	PublicPorts []int
 }
 
 // Engine is a daemon.Engine. It connects when first used and again after Podman
@@ -36,7 +38,8 @@ type Engine struct {
 	connection context.Context   // holds the bindings' client; nil until Podman answered once
 	transport  http.RoundTripper // of that client, for calls that the bindings cannot make
 
-	publishing sync.Mutex // held while names are gathered and written
+	publishing  sync.Mutex // held while names are gathered and written
+	restraining sync.Mutex // held while the answer rules are gathered and written
 }
 
 var _ daemon.Engine = (*Engine)(nil)

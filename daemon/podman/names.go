@@ -23,25 +23,35 @@ import (
 
 // settle makes the container, and every network that it is in, fit for its process to
 // start: what Podman has made for it sealed, the networks apart from others, their
-// members known to each other by name.
-func (e *Engine) settle(ctx context.Context, container string) error {
+// members known to each other by name. It returns the number of the process; one that is
+// gone is unix.ESRCH.
+func (e *Engine) settle(ctx context.Context, container string) (process int, err error) {
 	data, err := e.inspect(ctx, container)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	process = data.State.Pid
 	if err := sealFiles(data); err != nil {
-		return err
+		return process, err
 	}
 	if data.NetworkSettings == nil {
-		return nil
+		return process, nil
+	}
+	if data.Config != nil && daemon.OnlyAnswers(data.Config.Labels) {
+		e.restraining.Lock()
+		err := e.restrain(ctx)
+		e.restraining.Unlock()
+		if err != nil {
+			return process, err
+		}
 	}
 	for network := range data.NetworkSettings.Networks {
-		if err := prepareBridge(ctx, network); err != nil {
-			return err
+		if err := e.prepareBridge(ctx, network); err != nil {
+			return process, err
 		}
 		e.publish(ctx, network)
 	}
-	return nil
+	return process, nil
 }
 
 // publish writes a network's aliases to the hosts files of its containers. It does

@@ -2,6 +2,9 @@ package podman
 
 import (
 	"context"
+	"crypto/rand"
+	"net"
+	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/network"
 	"go.podman.io/common/libnetwork/types"
@@ -21,13 +24,19 @@ func (e *Engine) EnsureNetwork(ctx context.Context, name string, labels map[stri
 	if err != nil {
 		return err
 	}
-	_, err = network.Create(c, &types.Network{
+	wanted := &types.Network{
 		Name:             name,
 		NetworkInterface: bridgeName(name),
 		Driver:           types.BridgeNetworkDriver,
 		DNSEnabled:       true,
 		Labels:           e.labelled(labels),
-	})
+	}
+	_, err = network.Create(c, wanted)
+	// Podman looks at all interfaces of the host, one by one: another may go meanwhile.
+	for try := 0; err != nil && try < 20 && contains(err, "no such network interface"); try++ {
+		time.Sleep(statePoll)
+		_, err = network.Create(c, wanted)
+	}
 	if err != nil && contains(err, "already exists", "already used") {
 		return nil
 	}
@@ -48,7 +57,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	if err != nil && !absent(err) {
 		return wrap(err, "remove network "+name)
 	}
-	return forget(ctx, bridgeName(name))
+	return e.forget(ctx, bridgeName(name))
 }
 
 // Networks implements daemon.Networks.
@@ -74,10 +83,24 @@ func (e *Engine) Connect(ctx context.Context, name, container string, aliases []
 	if err != nil {
 		return err
 	}
-	if err := isolate(ctx, bridgeName(name)); err != nil {
+	if err := e.isolate(ctx, bridgeName(name)); err != nil {
 		return err
 	}
-	err = network.Connect(c, name, container, &types.PerNetworkOptions{Aliases: aliases})
+	options := &types.PerNetworkOptions{Aliases: aliases}
+	data, err := e.inspect(ctx, container)
+	if err != nil {
+		return err
+	}
+	if data.Config != nil && daemon.OnlyAnswers(data.Config.Labels) {
+		// It runs: it must be restrained from the first moment.
+		options.StaticMAC = newAddress()
+		e.restraining.Lock() // until it has the address: others would forget it
+		defer e.restraining.Unlock()
+		if err := e.restrain(ctx, net.HardwareAddr(options.StaticMAC).String()); err != nil {
+			return err
+		}
+	}
+	err = network.Connect(c, name, container, options)
 	if err != nil && contains(err, "already connected") {
 		err = nil
 	}
@@ -87,6 +110,14 @@ func (e *Engine) Connect(ctx context.Context, name, container string, aliases []
 	fixAddress(bridgeName(name))
 	e.publish(ctx, name)
 	return nil
+}
+
+// newAddress is a hardware address that nobody else has.
+func newAddress() types.HardwareAddr {
+	address := make(types.HardwareAddr, 6)
+	_, _ = rand.Read(address)            // never fails
+	address[0] = address[0]&^0x01 | 0x02 // of one machine, and locally administered
+	return address
 }
 
 // Disconnect implements daemon.Networks.

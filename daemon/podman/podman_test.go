@@ -55,6 +55,15 @@ func sweep(e *podman.Engine) {
 		_ = e.RemoveVolume(ctx, v.Name)
 	}
 	_ = e.UntagImage(ctx, testImage)
+	rules := exec.Command("nft", "-f", "-")
+	rules.Stdin = strings.NewReader(strings.ReplaceAll(`
+add table bridge towline
+add chain bridge towline NAME
+delete chain bridge towline NAME
+add set bridge towline NAME { type ether_addr; }
+delete set bridge towline NAME
+`, "NAME", "answers-"+run))
+	_ = rules.Run()
 }
 
 // newEngine skips where there is no Podman, unless TOWLINE_REQUIRE_PODMAN says
@@ -111,6 +120,20 @@ func buildProbe() ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
 	return os.ReadFile(path)
+}
+
+// probeOnHost is the image's program, to be run outside of containers.
+func probeOnHost(t *testing.T) string {
+	t.Helper()
+	program, err := buildProbe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "probe")
+	if err := os.WriteFile(path, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // dockerArchive is what docker save would write of an image that holds probe.

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -70,6 +72,11 @@ func main() {
 				fail(err)
 			}
 			fmt.Println(addresses[0])
+		case "query": // query SERVER NAME: of one name server, by UDP and by TCP
+			for _, network := range []string{"udp", "tcp"} {
+				query(network, rest[0], rest[1])
+			}
+			fail(errors.New("no answer"))
 		case "ask": // ask NAME DURATION: resolve it all the time
 			ask(rest[0], rest[1])
 			args = rest[2:]
@@ -80,6 +87,8 @@ func main() {
 			}
 			answer, _ := io.ReadAll(conn)
 			fmt.Print(string(answer))
+		case "datagram": // datagram HOST: to a port that nobody has, which the kernel says
+			datagram(rest[0])
 		case "serve": // serve PORT: says its name to whoever connects
 			serve(rest[0])
 		case "http":
@@ -160,6 +169,34 @@ func ask(name, duration string) {
 			fail(fmt.Errorf("took %s", took))
 		}
 	}
+}
+
+func query(network, server, name string) {
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, server)
+	}}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if addresses, err := resolver.LookupHost(ctx, name+"."); err == nil {
+		fmt.Println(network, addresses)
+		os.Exit(0)
+	}
+}
+
+func datagram(host string) {
+	conn, err := net.Dial("udp", net.JoinHostPort(host, "9"))
+	if err != nil {
+		fail(err)
+	}
+	for range 5 {
+		_, _ = conn.Write([]byte("x"))
+		_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		if _, err := conn.Read(make([]byte, 1)); errors.Is(err, syscall.ECONNREFUSED) {
+			fmt.Println("refused")
+			os.Exit(0)
+		}
+	}
+	os.Exit(9)
 }
 
 func serve(port string) {
