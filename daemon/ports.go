@@ -163,12 +163,16 @@ type Mount struct {
 	ReadOnly bool
 }
 
-// Limits bound a container. Zero means unlimited but for Pids, whose zero is
+// Limits bound a container. Zero means unlimited but for Pids and Files, whose zero is
 // the engine's default.
 type Limits struct {
 	Memory int64   // bytes
 	CPU    float64 // processors
 	Pids   int64
+	Files  int64 // open at a time, of each process
+	// Disk is how many bytes may be written to the container's own file system, where the
+	// engine's storage can tell, and the size of any one file everywhere.
+	Disk int64
 	// Background gives way to the others when processors are short.
 	Background bool
 }
@@ -182,20 +186,24 @@ type Container struct {
 	Running   bool
 	Paused    bool
 	ExitCode  int
-	OOMKilled bool
+	OOMKilled bool // a process was, at the limit of memory
 	Created   time.Time
 	Started   time.Time
 	Finished  time.Time
 	Addresses map[string]string // network -> IP; only from Container, not from ContainerList
 }
 
-// Event says that a container started or died; or, alone, that others were missed.
+// Event says that a container started or died, or that the kernel killed a process in it
+// at its limit of memory; or, alone, that others were missed.
 type Event struct {
 	Missed    bool // events before this one were not told of
 	Container string
 	Labels    map[string]string
 	Died      bool
 	ExitCode  int
+	// OutOfMemory is the name of the process that was killed, which the container chose:
+	// printable, at most 16 bytes. If it was the container's first, Died follows.
+	OutOfMemory string
 }
 
 // ExecSpec is a command for a running container.

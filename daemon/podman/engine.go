@@ -38,7 +38,11 @@ type Engine struct {
 	connection context.Context   // holds the bindings' client; nil until Podman answered once
 	transport  http.RoundTripper // of that client, for calls that the bindings cannot make
 
-	publishing  sync.Mutex // held while names are gathered and written
+	quota *bool // whether containers' disk can be limited; nil until Podman was asked
+
+	publishing sync.Mutex // held while names are gathered and written
+	kills      memoryKills
+
 	restraining sync.Mutex // held while the answer rules are gathered and written
 }
 

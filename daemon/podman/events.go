@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"towline/daemon"
@@ -25,8 +26,14 @@ const (
 func (e *Engine) Events(ctx context.Context) (<-chan daemon.Event, error) {
 	events := make(chan daemon.Event)
 	body, err := e.openEvents(ctx) // in place on return, if Podman is there
+	var kills sync.WaitGroup
+	kills.Go(func() {
+		defer daemon.Contain("the kernel's word on memory", nil)
+		e.followKills(ctx, events)
+	})
 	go func() {
 		defer close(events)
+		defer kills.Wait()
 		defer daemon.Contain("the stream of Podman's events", nil)
 		retry := firstRetry
 		for first := true; ; first = false {

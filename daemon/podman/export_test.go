@@ -11,7 +11,14 @@ import (
 var (
 	HostLines    = hostLines
 	RewriteHosts = rewriteHosts
+
+	ProjectQuotas = projectQuotas
 )
+
+func ParseKill(line string) (id, process string, ok bool) {
+	k, ok := parseKill(line)
+	return k.id, k.process, ok
+}
 
 // PullWithoutTLS pulls as EnsureImage does, from a registry that has no certificate.
 func (e *Engine) PullWithoutTLS(ctx context.Context, ref string) (daemon.Image, error) {

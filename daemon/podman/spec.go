@@ -1,6 +1,7 @@
 package podman
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/containers/podman/v5/libpod/define"
@@ -10,6 +11,7 @@ import (
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/storage/pkg/idtools"
 	storage "go.podman.io/storage/types"
+	"golang.org/x/sys/unix"
 
 	"towline/daemon"
 )
@@ -49,6 +51,10 @@ func (e *Engine) generate(spec daemon.ContainerSpec) *specgen.SpecGenerator {
 	setNetworks(s, spec)
 	setMounts(s, spec)
 	s.ResourceLimits = resources(spec.Limits)
+	s.Rlimits = rlimits(spec.Limits)
+	if spec.Limits.Disk > 0 && e.quotas() {
+		s.StorageOpts = map[string]string{"size": strconv.FormatInt(spec.Limits.Disk, 10)}
+	}
 	return s
 }
 
@@ -128,6 +134,29 @@ func resources(limits daemon.Limits) *rspec.LinuxResources {
 		r.Pids = &rspec.LinuxPids{Limit: limits.Pids}
 	}
 	return r
+}
+
+// maxUserProcesses is what the processes of one user may be in all containers together;
+// a container's own limit is Limits.Pids.
+const maxUserProcesses = 32768
+
+// rlimits hold for each process of a container. They replace those of Podman's
+// configuration, all of them.
+func rlimits(limits daemon.Limits) (list []rspec.POSIXRlimit) {
+	add := func(name string, n uint64) {
+		list = append(list, rspec.POSIXRlimit{Type: name, Soft: n, Hard: n})
+	}
+	if limits.Files > 0 {
+		add("nofile", uint64(limits.Files))
+	}
+	if limits.Disk > 0 {
+		add("fsize", uint64(limits.Disk))
+	}
+	var own unix.Rlimit
+	if list != nil && unix.Getrlimit(unix.RLIMIT_NPROC, &own) == nil {
+		add("nproc", min(own.Max, maxUserProcesses))
+	}
+	return list
 }
 
 // seconds rounds up: Podman counts whole ones.

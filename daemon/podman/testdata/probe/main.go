@@ -113,6 +113,26 @@ func main() {
 				fail(err)
 			}
 			args = rest[2:]
+		case "rlimits":
+			for _, l := range []struct {
+				name     string
+				resource int
+			}{{"files", syscall.RLIMIT_NOFILE}, {"size", syscall.RLIMIT_FSIZE}} {
+				var now syscall.Rlimit
+				if err := syscall.Getrlimit(l.resource, &now); err != nil {
+					fail(err)
+				}
+				fmt.Println(l.name, now.Cur, now.Max)
+			}
+		case "truncate": // truncate FILE BYTES
+			n, _ := strconv.ParseInt(rest[1], 10, 64)
+			err := os.WriteFile(rest[0], nil, 0o644)
+			if err == nil {
+				err = os.Truncate(rest[0], n)
+			}
+			if err != nil {
+				fail(err)
+			}
 		case "writable": // writable FILE, by whatever way
 			writable(rest[0])
 		case "eat": // eat BYTES of memory, and touch them
