@@ -62,6 +62,10 @@ func (d *Daemon) CreateApp(ctx context.Context, name, member string) (App, error
 	if !isKind(err, NotFound) {
 		return App{}, err
 	}
+	room := func(tx Tx) (struct{}, error) { return struct{}{}, d.roomForApp(tx, member) }
+	if _, err := read(ctx, d, room); err != nil {
+		return App{}, err
+	}
 	// The repository comes first: one without an app is invisible, and is taken
 	// over when the name is used again.
 	if err := d.Repositories.Create(ctx, name); err != nil {
@@ -69,6 +73,9 @@ func (d *Daemon) CreateApp(ctx context.Context, name, member string) (App, error
 	}
 	app := App{Name: name, Created: now(), Owner: member, Formation: Formation{}, Config: map[string]string{}}
 	err = d.Store.Update(ctx, func(tx Tx) error {
+		if err := d.roomForApp(tx, member); err != nil { // others were made meanwhile
+			return err
+		}
 		if err := tx.InsertApp(app); err != nil {
 			return err
 		}

@@ -21,6 +21,9 @@ type Options struct {
 	Port   string // of HTTPS, where it is not the usual one
 	Remote string // git remote of an app but for its name, e.g. "ssh://towline@host:22/"
 
+	Limits Limits // of each process, one-off and release phase
+	Bounds Bounds
+
 	Store        Store
 	Engine       Engine
 	Builder      Builder

@@ -69,6 +69,7 @@ func (d *Daemon) processSpec(rel Release, p Process, process string, index int, 
 		Networks:   []Attachment{{Network: d.networkName(rel.App)}},
 		Init:       true,
 		CapDrop:    []string{"ALL"},
+		Limits:     d.Limits,
 		LogPath:    d.Logs.ContainerPath(rel.App, container),
 		LogSize:    d.Logs.ContainerSize(),
 		StopGrace:  stopGrace,
@@ -184,6 +185,9 @@ func (d *Daemon) Scale(ctx context.Context, app, member string, changes []Change
 	}
 	if maps.Equal(next, a.Formation) {
 		return next, nil
+	}
+	if err := d.roomForProcesses(app, a.Formation, next); err != nil {
+		return nil, err
 	}
 	return next, d.reroll(ctx, member, &rollout{release: rel, formation: next, version: rel.Version}, out)
 }

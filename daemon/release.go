@@ -100,9 +100,13 @@ func (d *Daemon) releasePhase(ctx context.Context, op *operation, rel *Release, 
 	code, err := d.Engine.RunAttached(ctx, spec.Name, Streams{Stdout: w, Stderr: w})
 	w.Flush()
 	rel.Output = w.String()
+	why := d.limitMet(ctx, spec.Name, code)
 	err = errors.Join(err, d.Engine.RemoveContainer(context.WithoutCancel(ctx), spec.Name))
 	if err != nil {
 		return err
+	}
+	if why != "" {
+		return Errorf(Failed, "the release phase: %s", why).WithHint(limitHint)
 	}
 	if code != 0 {
 		return Errorf(Failed, "the release phase failed with exit code %d", code).

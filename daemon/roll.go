@@ -242,7 +242,7 @@ func (d *Daemon) target(ctx context.Context, app, container string) (Target, err
 	}
 	ip := c.Addresses[d.networkName(app)]
 	if ip == "" {
-		return Target{}, Errorf(Failed, "%s exited with code %d before it was ready", d.shortName(container), c.ExitCode)
+		return Target{}, d.endedEarly(ctx, container, c.ExitCode)
 	}
 	return Target{ID: container, Address: ip + ":" + webPort}, nil
 }
@@ -299,11 +299,19 @@ func (d *Daemon) whileRunning(ctx context.Context, containers ...string) (contex
 		go func() {
 			defer Contain("the wait for a process", nil)
 			if code, err := d.Engine.WaitContainer(ctx, name); err == nil {
-				cancel(Errorf(Failed, "%s exited with code %d before it was ready", d.shortName(name), code))
+				cancel(d.endedEarly(ctx, name, code))
 			}
 		}()
 	}
 	return ctx, func() { cancel(nil) }
+}
+
+// endedEarly is the error of a web process that ended when it was to become ready.
+func (d *Daemon) endedEarly(ctx context.Context, container string, code int) error {
+	if why := d.limitMet(ctx, container, code); why != "" {
+		return Errorf(Failed, "%s, before it was ready", why)
+	}
+	return Errorf(Failed, "%s exited with code %d before it was ready", d.shortName(container), code)
 }
 
 // lastOutput is the end of what a new process that failed has written: that of the

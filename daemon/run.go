@@ -39,7 +39,8 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 		return 0, err
 	}
 	command := commandLine(req.Command)
-	op, err := d.begin(ctx, opRun, req.App, req.Member, "run", nil)
+	room := func(tx Tx) error { return d.roomForOneOff(tx, req.Member) }
+	op, err := d.begin(ctx, opRun, req.App, req.Member, "run", nil, room)
 	if err != nil {
 		return 0, err
 	}
@@ -67,6 +68,16 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 		log("One-off was ended: %v", context.Cause(ctx))
 	default:
 		log("One-off was ended: %v", err)
+	}
+	if err == nil && ctx.Err() == nil {
+		if why := d.limitMet(ctx, spec.Name, code); why != "" {
+			end := ""
+			if req.Streams.Terminal { // whose keys and lines are raw
+				end = "\r"
+			}
+			say(req.Streams.Stderr, " !     %s%s", why, end)
+			say(req.Streams.Stderr, "       %s%s", limitHint, end)
+		}
 	}
 	return code, err
 }

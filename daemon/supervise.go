@@ -88,6 +88,8 @@ func (d *Daemon) Supervise(ctx context.Context) error {
 		switch {
 		case e.Missed:
 			d.goBackground(d.reviveAll)
+		case e.OutOfMemory != "":
+			d.logMemoryKill(ctx, e)
 		case e.Died && supervised(e.Labels):
 			d.goBackground(func(ctx context.Context) { d.revive(ctx, e) })
 		}

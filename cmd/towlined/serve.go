@@ -70,10 +70,17 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
 	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
 
-	table, idle := command.New(d), newIdler()
+	table, idle, members := command.New(d), newIdler(), newCrowd(file.Limits.Connections)
 	allow := func(uid uint32) bool { return uid == 0 || uid == account.uid }
 	err = socket.Serve(ctx, listener, allow, func(ctx context.Context, c *socket.Call) int {
 		defer idle.work()()
+		leave, ok := members.enter(c.Member)
+		if !ok {
+			fmt.Fprintf(c.Stderr, " !     %s has %d connections, and no member may have more at a time\n", c.Member, file.Limits.Connections)
+			fmt.Fprintln(c.Stderr, "       end a command, push or forward first, or have an administrator raise connections under [limits] in towline.toml")
+			return 6 // a conflict, as daemon/command has it
+		}
+		defer leave()
 		return handle(ctx, table, account, c)
 	})
 	_, _ = sd.SdNotify(false, sd.SdNotifyStopping)

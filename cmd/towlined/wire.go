@@ -60,15 +60,15 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
-	memory, err := config.ParseSize(file.Build.Memory)
+	limits, buildMemory, err := limits(file)
 	if err != nil {
-		return nil, nil, fmt.Errorf("build.memory: %w", err)
+		return nil, nil, err
 	}
 	builder, err := build.New(build.Options{
 		Engine: engine, Name: file.Name, Dir: state("build"),
 		Builder: file.Build.Builder, Lifecycle: file.Build.Lifecycle, Dockerfile: file.Build.Dockerfile,
 		Bases:  file.Build.Bases,
-		Memory: memory, Timeout: time.Duration(file.Build.Timeout), Env: file.Build.Env, CABundle: file.Build.CABundle,
+		Memory: buildMemory, Timeout: time.Duration(file.Build.Timeout), Env: file.Build.Env, CABundle: file.Build.CABundle,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -95,8 +95,13 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	}
 	proxy := control.NewClient(file.Proxy.Control)
 	closers = append(closers, proxy.Close)
+	if can, err := engine.LimitsDisk(ctx); err == nil && !can {
+		log.Info("Podman's storage can't bound what a container writes, only the size of each file: "+
+			"that takes XFS with project quotas", "limits.disk", file.Limits.Disk)
+	}
 	d = daemon.New(daemon.Options{
 		Name: file.Name, Dir: file.State, Domain: file.Domain, Port: httpsPort(file.Proxy.HTTPS), Remote: remote(file),
+		Limits: limits, Bounds: daemon.Bounds{Processes: file.Limits.Processes, Apps: file.Limits.Apps, OneOffs: file.Limits.OneOffs},
 		Store: db, Engine: engine, Builder: builder, Router: router.New(proxy),
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Unpacker:     git.NewUnpacker(git.Limits{}),
@@ -105,6 +110,20 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	})
 	closers = append(closers, func() error { d.Close(); return nil })
 	return d, closeAll, nil
+}
+
+// limits are those of a process; buildMemory is a build's, in bytes.
+func limits(file config.File) (process daemon.Limits, buildMemory int64, err error) {
+	total, err := config.MachineMemory()
+	if err != nil {
+		return process, 0, err
+	}
+	process = daemon.Limits{Pids: file.Limits.Pids, Files: file.Limits.Files}
+	var merr, berr, derr error
+	process.Memory, merr = file.ProcessMemory(total)
+	buildMemory, berr = file.BuildMemory(total)
+	process.Disk, derr = file.ProcessDisk()
+	return process, buildMemory, errors.Join(merr, berr, derr)
 }
 
 // openOffsite returns nil if backups have no copies elsewhere.

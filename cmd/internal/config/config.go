@@ -38,11 +38,12 @@ type File struct {
 	// run, for machines that keep mirrors or build their own.
 	Images map[string]string `toml:"images"`
 
-	SSH   SSH   `toml:"ssh"`
-	Build Build `toml:"build"`
-	Logs  Logs  `toml:"logs"`
-	Proxy Proxy `toml:"proxy"`
-	TLS   TLS   `toml:"tls"`
+	SSH    SSH    `toml:"ssh"`
+	Limits Limits `toml:"limits"`
+	Build  Build  `toml:"build"`
+	Logs   Logs   `toml:"logs"`
+	Proxy  Proxy  `toml:"proxy"`
+	TLS    TLS    `toml:"tls"`
 
 	Offsite Offsite `toml:"offsite"`
 }
@@ -65,11 +66,13 @@ type SSH struct {
 
 // Build configures how pushed source becomes an image.
 type Build struct {
-	Builder    string   `toml:"builder"`    // Cloud Native Buildpacks builder image
-	Lifecycle  string   `toml:"lifecycle"`  // image that holds the lifecycle alone
-	Dockerfile string   `toml:"dockerfile"` // image that holds buildah
-	Memory     string   `toml:"memory"`     // limit of a build, e.g. "2g"
-	Timeout    Duration `toml:"timeout"`
+	Builder    string `toml:"builder"`    // Cloud Native Buildpacks builder image
+	Lifecycle  string `toml:"lifecycle"`  // image that holds the lifecycle alone
+	Dockerfile string `toml:"dockerfile"` // image that holds buildah
+	// Memory is the limit of a build, e.g. "2g". Empty: half of the machine's, of at
+	// least 1g and at most 4g.
+	Memory  string   `toml:"memory"`
+	Timeout Duration `toml:"timeout"`
 	// Bases are the images on this machine that a Dockerfile may build upon or copy
 	// from, besides the app's own: REGISTRY/PATH/*, REPOSITORY or REPOSITORY:TAG.
 	Bases []string `toml:"bases"`
@@ -126,11 +129,11 @@ func Default() File {
 		Domain: "localhost",
 		Addons: []string{"/usr/share/towline/addons", "/etc/towline/addons"},
 		SSH:    SSH{Host: "localhost", Port: 22},
+		Limits: defaultLimits(),
 		Build: Build{
 			Builder:    "docker.io/heroku/builder:24",
 			Lifecycle:  "docker.io/buildpacksio/lifecycle:0.20.11",
 			Dockerfile: "quay.io/buildah/stable:latest",
-			Memory:     "2g",
 			Timeout:    Duration(15 * time.Minute),
 			Bases: []string{
 				"docker.io/*", "ghcr.io/*", "quay.io/*", "gcr.io/*", "registry.k8s.io/*", "public.ecr.aws/*",
@@ -188,7 +191,7 @@ func (f *File) check() error {
 	if f.SSH.Port < 1 || f.SSH.Port > 65535 {
 		return fmt.Errorf("ssh.port: %d is not a port", f.SSH.Port)
 	}
-	return nil
+	return f.Limits.check()
 }
 
 // lineOf finds the line that sets key. The decoder reports unknown keys without
