@@ -80,7 +80,10 @@ func sealFiles(data *define.InspectContainerData) error {
 		// The thread is in the container from here on: as it is not unlocked, the runtime
 		// ends it together with this goroutine.
 		runtime.LockOSThread()
-		done <- remountReadOnly(process, files)
+		var err error
+		defer func() { done <- err }()
+		defer daemon.Contain("making files read-only", &err)
+		err = remountReadOnly(process, files)
 	}()
 	if err := <-done; err != nil {
 		return daemon.Errorf(daemon.Failed, "make /etc/hosts and its like read-only in container %s: %w", data.Name, err).
