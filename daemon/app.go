@@ -152,6 +152,7 @@ func (d *Daemon) removeApp(ctx context.Context, op *operation) error {
 	if err := d.removeWhere(ctx, map[string]string{labelApp: name}, nil); err != nil {
 		return err
 	}
+	d.ids.forget(name)
 	if err := d.Engine.RemoveNetwork(ctx, d.networkName(name)); err != nil {
 		return err
 	}

@@ -54,6 +54,7 @@ type Daemon struct {
 	scheduler  scheduler
 	tunnels    tunnels
 	sessions   sessions
+	ids        ids
 	offsite    chan struct{} // wakes RunOffsite
 	pages      chan struct{} // wakes RunPages
 	started    chan struct{} // closed once all that should run has been started, or tried

@@ -142,6 +142,7 @@ type ContainerSpec struct {
 	CapAdd             []string
 	Unconfined         bool   // no seccomp filter: nested builds only
 	IDMap              uint32 // nonzero: map container ids 0..65535 to IDMap.. on the host
+	IDMapIfCheap       bool   // not where the engine would copy the image for it
 	AllowNewPrivileges bool
 	LogPath            string // on the host, in Podman's k8s-file format; empty: the default place
 	LogSize            int64  // bytes, after which the file starts anew

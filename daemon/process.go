@@ -24,6 +24,7 @@ const (
 	labelIndex     = "towline.index"
 	labelRelease   = "towline.release"
 	labelOperation = "towline.operation" // that created it
+	labelIDs       = "towline.ids"       // where its user ids begin on the host
 
 	kindProcess = "process" // one of the formation
 	kindRun     = "run"     // a one-off
@@ -84,6 +85,14 @@ func (d *Daemon) processSpec(rel Release, p Process, process string, index int, 
 // createProcess creates a process's container, in place of what a crash left under
 // the same name.
 func (d *Daemon) createProcess(ctx context.Context, spec ContainerSpec) error {
+	if app := spec.Labels[labelApp]; app != "" {
+		first, err := d.idsOf(ctx, app)
+		if err != nil {
+			return err
+		}
+		spec.IDMap, spec.IDMapIfCheap = first, true
+		spec.Labels[labelIDs] = strconv.FormatUint(uint64(first), 10)
+	}
 	err := d.Engine.CreateContainer(ctx, spec)
 	if isKind(err, Exists) {
 		if err = d.Engine.RemoveContainer(ctx, spec.Name); err == nil {

@@ -38,7 +38,8 @@ type Engine struct {
 	connection context.Context   // holds the bindings' client; nil until Podman answered once
 	transport  http.RoundTripper // of that client, for calls that the bindings cannot make
 
-	quota *bool // whether containers' disk can be limited; nil until Podman was asked
+	// What the storage can do; nil until Podman was asked.
+	quota, cheapMaps *bool
 
 	publishing sync.Mutex // held while names are gathered and written
 	kills      memoryKills

@@ -13,6 +13,7 @@ var (
 	RewriteHosts = rewriteHosts
 
 	ProjectQuotas = projectQuotas
+	CheapMaps     = cheapMaps
 )
 
 func ParseKill(line string) (id, process string, ok bool) {

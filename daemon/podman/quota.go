@@ -11,25 +11,8 @@ import (
 // Podman bounds what a container writes only on overlay over XFS with project quotas, and
 // refuses to make one that is to be bounded elsewhere.
 
-// quotas tells whether it can. It asks Podman once.
-func (e *Engine) quotas() bool {
-	e.mu.Lock()
-	known := e.quota
-	e.mu.Unlock()
-	if known != nil {
-		return *known
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), connectLimit)
-	defer cancel()
-	can, err := e.LimitsDisk(ctx)
-	if err != nil {
-		return false // and the container can't be made just now either
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.quota = &can
-	return can
-}
+// quotas tells whether it can.
+func (e *Engine) quotas() bool { return e.storageFact(&e.quota, e.LimitsDisk) }
 
 // LimitsDisk tells whether a container's limit of disk bounds all that it writes, or the
 // size of each file alone.

@@ -47,7 +47,7 @@ func (e *Engine) generate(spec daemon.ContainerSpec) *specgen.SpecGenerator {
 	if spec.NoLog {
 		s.LogConfiguration = &specgen.LogConfig{Driver: define.NoLogging}
 	}
-	setSecurity(s, spec)
+	e.setSecurity(s, spec)
 	setNetworks(s, spec)
 	setMounts(s, spec)
 	s.ResourceLimits = resources(spec.Limits)
@@ -58,7 +58,7 @@ func (e *Engine) generate(spec daemon.ContainerSpec) *specgen.SpecGenerator {
 	return s
 }
 
-func setSecurity(s *specgen.SpecGenerator, spec daemon.ContainerSpec) {
+func (e *Engine) setSecurity(s *specgen.SpecGenerator, spec daemon.ContainerSpec) {
 	s.CapAdd, s.CapDrop = spec.CapAdd, spec.CapDrop
 	s.ReadOnlyFilesystem = &spec.ReadOnly
 	s.NoNewPrivileges = new(!spec.AllowNewPrivileges)
@@ -67,7 +67,7 @@ func setSecurity(s *specgen.SpecGenerator, spec daemon.ContainerSpec) {
 		// Where AppArmor is on, its default profile refuses every mount as well.
 		s.ApparmorProfile = "unconfined"
 	}
-	if spec.IDMap != 0 {
+	if spec.IDMap != 0 && (!spec.IDMapIfCheap || e.mapsCheaply()) {
 		ids := []idtools.IDMap{{ContainerID: 0, HostID: int(spec.IDMap), Size: idMapSize}}
 		s.UserNS.NSMode = specgen.Private
 		s.IDMappings = &storage.IDMappingOptions{UIDMap: ids, GIDMap: ids}
