@@ -196,11 +196,11 @@ func remote(file config.File) string {
 	return fmt.Sprintf("ssh://%s@%s:%d/", file.User, file.SSH.Host, file.SSH.Port)
 }
 
-// publicPorts are the ports of the proxy's addresses.
+// publicPorts are the ports of the proxy's addresses, but for those of this machine alone.
 func publicPorts(addresses ...string) (ports []int) {
 	for _, address := range addresses {
-		_, port, err := net.SplitHostPort(address)
-		if err != nil {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || host == "localhost" || net.ParseIP(host).IsLoopback() {
 			continue // the proxy says what is wrong with it
 		}
 		if n, err := strconv.Atoi(port); err == nil && 0 < n && n < 1<<16 {

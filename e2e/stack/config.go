@@ -61,6 +61,9 @@ metrics = ""
 [tls]
 acme = "" # the local CA signs every name
 
+[limits]
+memory = "512m"
+
 [build]
 bases = ["docker.io/*", "localhost/towline/testapp:1"]
 ca_bundle = %q
