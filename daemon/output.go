@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -31,7 +32,10 @@ type indent struct {
 	part []byte
 }
 
-const maxRecordedOutput = 256 << 10
+const (
+	maxRecordedOutput = 256 << 10
+	maxShownLine      = 16 << 10 // bytes; a longer one is shown as several
+)
 
 func newIndent(out io.Writer) *indent { return &indent{out: out} }
 
@@ -44,12 +48,16 @@ func (w *indent) Write(p []byte) (int, error) {
 	}
 	w.part = append(w.part, p...)
 	for {
-		i := strings.IndexByte(string(w.part), '\n')
+		i := bytes.IndexByte(w.part, '\n')
+		next := i + 1
+		if i < 0 && len(w.part) > maxShownLine { // one that does not end
+			i, next = maxShownLine, maxShownLine
+		}
 		if i < 0 {
 			return len(p), nil
 		}
-		say(w.out, "       %s", strings.TrimRight(string(w.part[:i]), "\r"))
-		w.part = w.part[i+1:]
+		say(w.out, "       %s", bytes.TrimRight(w.part[:i], "\r"))
+		w.part = w.part[next:]
 	}
 }
 
@@ -68,6 +76,31 @@ func (w *indent) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.tail.String()
+}
+
+// maxLogEnd bounds what is kept in memory of a container's log, in bytes.
+const maxLogEnd = 64 << 10
+
+// logEnd keeps the last maxLogEnd bytes of what is written.
+type logEnd struct{ kept []byte }
+
+// Write never fails.
+func (l *logEnd) Write(p []byte) (int, error) {
+	l.kept = append(l.kept, p[max(0, len(p)-maxLogEnd):]...)
+	if len(l.kept) > 2*maxLogEnd {
+		l.kept = append([]byte(nil), l.kept[len(l.kept)-maxLogEnd:]...)
+	}
+	return len(p), nil
+}
+
+// lines are the last n at most; none if nothing was written.
+func (l *logEnd) lines(n int) []string {
+	text := strings.TrimRight(string(l.kept[max(0, len(l.kept)-maxLogEnd):]), "\n")
+	if text == "" {
+		return nil
+	}
+	lines := strings.Split(text, "\n")
+	return lines[max(0, len(lines)-n):]
 }
 
 // who names a member in logs; without one it is the operator on the host.

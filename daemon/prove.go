@@ -242,16 +242,21 @@ const (
 	actionLimit = time.Hour
 	// transferLimit bounds an export or an import.
 	transferLimit = 12 * time.Hour
+	// maxActionOutput bounds what is read of an action, in bytes. Its program is the
+	// image's, which those who reach the container may have changed.
+	maxActionOutput = 64 << 10
 )
 
-// execIn runs a manifest's action in a container and returns what it wrote.
+// execIn runs a manifest's action in a container and returns the first maxActionOutput
+// bytes of what it wrote.
 func (d *Daemon) execIn(ctx context.Context, container string, a plugins.Action) (string, error) {
-	limited, cancel := context.WithTimeout(ctx, d.actionLimit)
+	inTime, cancel := context.WithTimeout(ctx, d.actionLimit)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	exec := ExecSpec{Command: a.Command, Env: a.Env}
-	code, err := d.Engine.Exec(limited, container, exec, Streams{Stdout: &stdout, Stderr: &stderr})
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+	streams := Streams{Stdout: &limited{w: &stdout, left: maxActionOutput}, Stderr: &limited{w: &stderr, left: maxActionOutput}}
+	code, err := d.Engine.Exec(inTime, container, exec, streams)
+	if err != nil && inTime.Err() != nil && ctx.Err() == nil {
 		return "", Errorf(Failed, "%s did not end within %s", a.Command[0], d.actionLimit)
 	}
 	if err == nil && code != 0 {

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -322,12 +321,14 @@ func (d *Daemon) lastOutput(ctx context.Context, web []ContainerSpec, name strin
 		if err != nil || (name != spec.Name && c.Running) {
 			continue
 		}
-		var b bytes.Buffer
-		if err := d.Engine.ContainerLog(ctx, spec.Name, false, &b, &b); err != nil || b.Len() == 0 {
+		var end logEnd
+		if err := d.Engine.ContainerLog(ctx, spec.Name, false, &end, &end); err != nil {
 			return ""
 		}
-		lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-		return "    " + strings.Join(lines[max(0, len(lines)-20):], "\n    ")
+		if lines := end.lines(20); len(lines) > 0 {
+			return "    " + strings.Join(lines, "\n    ")
+		}
+		return ""
 	}
 	return ""
 }
