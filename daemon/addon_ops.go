@@ -140,6 +140,10 @@ func (d *Daemon) AddonLogs(ctx context.Context, q LogQuery, line func(LogLine) e
 	return d.Logs.Read(ctx, q, line)
 }
 
+// consoleUser is nobody: a console may lead to a shell, whose member must not be the
+// service's user, nor root of its container.
+const consoleUser = "65534:65534"
+
 // AddonConsole runs the manifest's console in the service's container and returns its
 // exit code. It ends with the user's connection.
 func (d *Daemon) AddonConsole(ctx context.Context, name, member, term string, s Streams) (int, error) {
@@ -160,14 +164,14 @@ func (d *Daemon) AddonConsole(ctx context.Context, name, member, term string, s 
 	if err != nil {
 		return 0, err
 	}
-	env := map[string]string{}
+	env := map[string]string{"HOME": "/nonexistent"} // that of nobody: histories of one member are not for others
 	for k, v := range spec.Console.Env {
 		env[k] = v
 	}
 	if s.Terminal && term != "" {
 		env["TERM"] = term
 	}
-	code, err := d.Engine.Exec(ctx, d.addonContainer(addon), ExecSpec{Command: spec.Console.Command, Env: env}, s)
+	code, err := d.Engine.Exec(ctx, d.addonContainer(addon), ExecSpec{Command: spec.Console.Command, Env: env, User: consoleUser}, s)
 	if isKind(err, NotFound) {
 		err = Errorf(Conflict, "%s is not running", name).WithHint("towline addons:restart %s", name)
 	}

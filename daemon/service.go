@@ -67,6 +67,8 @@ func (d *Daemon) serviceSpec(a Addon, spec plugins.Spec) ContainerSpec {
 		Networks:   []Attachment{{Network: d.addonNetwork(a.Name), Aliases: []string{a.Name}}},
 		Limits:     Limits{Memory: spec.Memory, CPU: spec.CPU},
 		Init:       true,
+		CapDrop:    []string{"ALL"},
+		CapAdd:     serviceCapabilities(spec),
 		LogPath:    d.Logs.ContainerPath("+"+a.Name, d.addonContainer(a)),
 		LogSize:    d.Logs.ContainerSize(),
 		StopGrace:  stopGrace,
@@ -79,6 +81,23 @@ func (d *Daemon) serviceSpec(a Addon, spec plugins.Spec) ContainerSpec {
 		c.Mounts = append(c.Mounts, Mount{Source: path, Target: f.Path, ReadOnly: true})
 	}
 	return c
+}
+
+// serviceCapabilities are what an image needs that begins as root, takes over its volumes
+// and goes on as a user of its own: root's over files and ids, and over the processes of
+// that user, which the container's first process ends. One that has its user from the
+// manifest needs none.
+func serviceCapabilities(spec plugins.Spec) []string {
+	if spec.User != "" && spec.User != "root" && spec.User != "0" && !strings.HasPrefix(spec.User, "0:") && !strings.HasPrefix(spec.User, "root:") {
+		return nil
+	}
+	capabilities := []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"}
+	for _, port := range spec.Ports {
+		if port < 1024 {
+			return append(capabilities, "NET_BIND_SERVICE")
+		}
+	}
+	return capabilities
 }
 
 func fileName(i int, f plugins.File) string { return fmt.Sprintf("%d-%s", i, filepath.Base(f.Path)) }
@@ -217,12 +236,11 @@ func (d *Daemon) tail(container string) string {
 func (d *Daemon) lastLines(container string, n int) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	var b strings.Builder
-	if err := d.Engine.ContainerLog(ctx, container, false, &b, &b); err != nil || b.Len() == 0 {
+	var end logEnd
+	if err := d.Engine.ContainerLog(ctx, container, false, &end, &end); err != nil {
 		return nil
 	}
-	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	return lines[max(0, len(lines)-n):]
+	return end.lines(n)
 }
 
 // startAddonContainer starts an add-on that has been provisioned, in the networks of
