@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -93,16 +92,22 @@ func (d *Daemon) explainFull(ctx context.Context, err error) error {
 	return Errorf(Failed, "the disk is full: %w", err).WithHint("%s", d.takers(ctx))
 }
 
-// diskUsage is what a tree takes on disk, in bytes. What goes meanwhile counts nothing.
+// diskUsage is what a tree takes on disk, in bytes. What goes meanwhile counts nothing, nor
+// does what a link leads to: a service may put one in the place of a directory.
 func diskUsage(dir string) (total int64, err error) {
-	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	err = WalkRoot(root, func(name string, err error) error {
 		if err == nil {
-			var info fs.FileInfo
-			if info, err = e.Info(); err == nil {
+			var info os.FileInfo
+			if info, err = root.Lstat(name); err == nil {
 				total += info.Sys().(*syscall.Stat_t).Blocks * 512
 			}
 		}
-		if errors.Is(err, fs.ErrNotExist) && path != dir {
+		if name != "." && MovedMeanwhile(err) {
 			return nil
 		}
 		return err

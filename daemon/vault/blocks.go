@@ -46,9 +46,9 @@ var seed = maphash.MakeSeed()
 var buffers = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
 
 // regular brings the copy of one file up to date, in segments that run side by side.
-func (w *walk) regular(src, dst string) error {
-	// It may be something else by now: no waiting for a pipe, no following of links.
-	in, err := os.OpenFile(src, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+func (w *walk) regular(src *os.Root, name, dst string) error {
+	// It may be something else by now: no waiting for a pipe.
+	in, err := src.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}

@@ -72,8 +72,15 @@ func (m *Mirror) Pass(ctx context.Context, frozen bool) (daemon.Pass, error) {
 }
 
 func (w *walk) walk(src, dst string) error {
-	return filepath.WalkDir(src, func(path string, _ fs.DirEntry, err error) error {
-		if w.gone(err) && path != src {
+	// The service may put a link in the place of a directory at any moment: no path is
+	// followed out of the source.
+	root, err := os.OpenRoot(src)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return daemon.WalkRoot(root, func(name string, err error) error {
+		if w.gone(err) && name != "." {
 			return nil
 		}
 		if err != nil {
@@ -82,12 +89,8 @@ func (w *walk) walk(src, dst string) error {
 		if err := w.ctx.Err(); err != nil {
 			return context.Cause(w.ctx)
 		}
-		name, err := filepath.Rel(src, path)
-		if err != nil {
-			return err
-		}
-		err = w.entry(path, filepath.Join(dst, name))
-		if w.gone(err) && path != src {
+		err = w.entry(root, name, filepath.Join(dst, name))
+		if w.gone(err) && name != "." {
 			return nil
 		}
 		return err
@@ -100,16 +103,11 @@ func (w *walk) gone(err error) bool {
 	if w.frozen {
 		return false
 	}
-	for _, cause := range []error{fs.ErrNotExist, syscall.EINVAL, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP} {
-		if errors.Is(err, cause) {
-			return true
-		}
-	}
-	return false
+	return daemon.MovedMeanwhile(err)
 }
 
-func (w *walk) entry(src, dst string) error {
-	info, err := os.Lstat(src)
+func (w *walk) entry(src *os.Root, name, dst string) error {
+	info, err := src.Lstat(name)
 	if err != nil {
 		return err
 	}
@@ -118,7 +116,7 @@ func (w *walk) entry(src, dst string) error {
 	}
 	w.seen[dst] = true
 	if info.Mode().IsRegular() {
-		return w.regular(src, dst)
+		return w.regular(src, name, dst)
 	}
 	have, err := os.Lstat(dst)
 	if err == nil && have.Mode().Type() != info.Mode().Type() {
@@ -137,7 +135,7 @@ func (w *walk) entry(src, dst string) error {
 		w.dirs = append(w.dirs, dirTime{dst, info.ModTime()})
 		return errors.Join(chown(dst, info), os.Chmod(dst, info.Mode()))
 	}
-	link, err := os.Readlink(src)
+	link, err := src.Readlink(name)
 	if err != nil {
 		return err
 	}
