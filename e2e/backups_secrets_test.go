@@ -75,6 +75,7 @@ func TestRestorePostgresAfterRotation(t *testing.T) {
 		}
 		return strings.TrimSpace(out)
 	}
+	consoleIsNobody(t, s)
 	psql("CREATE TABLE one (n int)")
 	b := capture(t, s, "postgres-turn")
 	psql("CREATE TABLE two (n int)")
@@ -82,5 +83,29 @@ func TestRestorePostgresAfterRotation(t *testing.T) {
 	admin(t, s, "backups:restore "+b.ID+" --confirm postgres-turn")
 	if tables := psql("SELECT relname FROM pg_stat_user_tables"); tables != "one" {
 		t.Errorf("the app finds %q", tables)
+	}
+}
+
+// consoleIsNobody: SQL and psql have ways to a shell, which must not be root's or the
+// server's in an add-on that another app may share.
+func consoleIsNobody(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	script := `SELECT 'super ' || rolsuper FROM pg_roles WHERE rolname = current_user;
+CREATE TABLE loot (line text);
+COPY loot FROM PROGRAM 'id';
+\! id -u
+\! grep CapEff /proc/self/status
+DROP TABLE loot;
+\connect towline postgres
+`
+	r := s.SSH(t.Context(), stack.Admin, strings.NewReader(script), "addons:console postgres-turn")
+	all := r.Stdout + r.Stderr
+	for _, want := range []string{"super false", "COPY to or from an external program", "65534", "0000000000000000", "Peer authentication failed"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("the console does not say %q:\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "uid=") {
+		t.Errorf("the console has run a program:\n%s", all)
 	}
 }
