@@ -89,7 +89,7 @@ func (d *Daemon) Supervise(ctx context.Context) error {
 		case e.Missed:
 			d.goBackground(d.reviveAll)
 		case e.OutOfMemory != "":
-			d.logMemoryKill(ctx, e)
+			d.goBackground(func(ctx context.Context) { d.logMemoryKill(ctx, e) })
 		case e.Died && supervised(e.Labels):
 			d.goBackground(func(ctx context.Context) { d.revive(ctx, e) })
 		}
