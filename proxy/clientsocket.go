@@ -11,7 +11,7 @@ import (
 // to read for now: who gathers what comes hands it on then, and not after each
 // piece, for waking a goroutine costs more than reading one. It has one reader.
 type clientSocket struct {
-	net.Conn
+	*wire
 	raw syscall.RawConn
 	dry func() // nil: nobody asks
 
@@ -31,7 +31,7 @@ func newClientSocket(w *wire) net.Conn {
 	if err != nil {
 		return w
 	}
-	s := &clientSocket{Conn: w, raw: raw}
+	s := &clientSocket{wire: w, raw: raw}
 	s.read = func(fd uintptr) bool {
 		for {
 			s.n, s.err = syscall.Read(int(fd), s.p)

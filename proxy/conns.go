@@ -2,17 +2,9 @@ package proxy
 
 import (
 	"context"
-	"net"
 	"sync"
 	"time"
 )
-
-// clientConn is a connection that Close and Shutdown know of.
-type clientConn struct {
-	raw  net.Conn
-	wake func() // closes it if it is idle
-	old  bool   // it has sent a request, or was given up
-}
 
 // clientConns are the open connections of clients. They have a lock of their own,
 // held for moments: every new connection needs it, and Proxy.mu is held while a

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -154,81 +153,9 @@ func (p *Proxy) accept(l net.Listener, secure bool) {
 		}
 		pause = 5 * time.Millisecond
 		p.fresh.add()
-		go p.handle(raw, portOf(l.Addr()), secure)
+		c := &clientConn{p: p, raw: &wire{Conn: raw}, peer: addrOf(raw.RemoteAddr()), port: uint16(portOf(l.Addr())), secure: secure}
+		go c.open()
 	}
-}
-
-// settle notes that a connection has had its first request, or ended without.
-func (p *Proxy) settle(c *clientConn) {
-	if !c.old {
-		c.old = true
-		p.fresh.done()
-	}
-}
-
-// handle serves one client connection to its end.
-func (p *Proxy) handle(raw net.Conn, port int, secure bool) {
-	defer raw.Close()
-	defer p.guard("connection", nil)
-	cc := &clientConn{raw: raw}
-	defer p.settle(cc)
-	if !p.conns.add(cc) {
-		return
-	}
-	defer p.conns.remove(cc)
-	peer := addrOf(raw.RemoteAddr())
-	if len(p.options.ProxyProtocol) > 0 && within(p.options.ProxyProtocol, peer) {
-		_ = raw.SetReadDeadline(time.Now().Add(p.options.HeaderTimeout))
-		src, dst, err := readProxyHeader(raw)
-		if errors.Is(err, errNoProxyHeader) {
-			return // how balancers see whether anybody listens
-		}
-		if err != nil {
-			p.options.Log.Warn("connection without a valid PROXY header", "from", peer, "error", err)
-			return
-		}
-		if src.IsValid() {
-			peer = src.Addr().Unmap()
-		}
-		if dst.IsValid() {
-			port = int(dst.Port())
-		}
-	}
-	w := &wire{Conn: raw}
-	if !secure {
-		h := newHTTP1(p, w, w, peer, uint16(port), false)
-		h.settle = func() { p.settle(cc) }
-		p.conns.onWake(cc, h.wake)
-		h.serve()
-		return
-	}
-	t := tls.Server(newClientSocket(w), p.tls)
-	_ = raw.SetDeadline(time.Now().Add(p.options.HeaderTimeout))
-	if t.Handshake() != nil {
-		return
-	}
-	_ = raw.SetDeadline(time.Time{})
-	p.serveTLS(cc, w, t, peer, uint16(port))
-	// Tells the client that this is the end and not an attack.
-	_ = t.Close()
-}
-
-func (p *Proxy) serveTLS(cc *clientConn, w *wire, t *tls.Conn, peer netip.Addr, port uint16) {
-	if t.ConnectionState().NegotiatedProtocol == "h2" {
-		// GOAWAY tells an HTTP/2 client to go elsewhere with its first request.
-		p.settle(cc)
-		h := newHTTP2(p, w.Conn, t, peer, port)
-		if c, ok := t.NetConn().(*clientSocket); ok {
-			c.dry, h.gathers = h.dry, true
-		}
-		p.conns.onWake(cc, h.wake)
-		h.serve()
-		return
-	}
-	h := newHTTP1(p, w, t, peer, port, true)
-	h.settle = func() { p.settle(cc) }
-	p.conns.onWake(cc, h.wake)
-	h.serve()
 }
 
 // wake shortens the wait for a next request.

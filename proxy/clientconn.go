@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// clientConn is a client's connection, from accept to close. One goroutine at a
+// time has it: that of open, and then that of serve, on a stack of its own, for
+// a handshake leaves a deep one behind.
+type clientConn struct {
+	p      *Proxy
+	raw    *wire
+	tls    *tls.Conn // nil: plain
+	peer   netip.Addr
+	port   uint16
+	secure bool
+	old    bool   // it has sent a request, or was given up
+	wake   func() // ends its wait for a next request; guarded by clientConns.mu
+}
+
+// open does what comes before the first request.
+func (c *clientConn) open() {
+	ready := false
+	defer func() {
+		if !ready {
+			c.close()
+		}
+	}()
+	defer c.p.guard("connection", nil)
+	if !c.p.conns.add(c) || !c.introduce() || !c.handshake() {
+		return
+	}
+	ready = true
+	go c.serve()
+}
+
+// introduce reads the PROXY header, if the peer must send one.
+func (c *clientConn) introduce() bool {
+	o := &c.p.options
+	if len(o.ProxyProtocol) == 0 || !within(o.ProxyProtocol, c.peer) {
+		return true
+	}
+	_ = c.raw.SetReadDeadline(time.Now().Add(o.HeaderTimeout))
+	src, dst, err := readProxyHeader(c.raw)
+	if errors.Is(err, errNoProxyHeader) {
+		return false // how balancers see whether anybody listens
+	}
+	if err != nil {
+		o.Log.Warn("connection without a valid PROXY header", "from", c.peer, "error", err)
+		return false
+	}
+	if src.IsValid() {
+		c.peer = src.Addr().Unmap()
+	}
+	if dst.IsValid() {
+		c.port = dst.Port()
+	}
+	return true
+}
+
+func (c *clientConn) handshake() bool {
+	if !c.secure {
+		return true
+	}
+	t := tls.Server(newClientSocket(c.raw), c.p.tls)
+	_ = c.raw.SetDeadline(time.Now().Add(c.p.options.HeaderTimeout))
+	if t.Handshake() != nil {
+		return false
+	}
+	_ = c.raw.SetDeadline(time.Time{})
+	c.tls = t
+	return true
+}
+
+func (c *clientConn) serve() {
+	defer c.close()
+	defer c.p.guard("connection", nil)
+	if c.tls != nil && c.tls.ConnectionState().NegotiatedProtocol == "h2" {
+		c.serveHTTP2()
+		return
+	}
+	stream := net.Conn(c.raw)
+	if c.tls != nil {
+		stream = c.tls
+	}
+	h := newHTTP1(c.p, c.raw, stream, c.peer, c.port, c.secure)
+	h.settle = c.settle
+	c.p.conns.onWake(c, h.wake)
+	h.serve()
+}
+
+func (c *clientConn) serveHTTP2() {
+	// GOAWAY tells an HTTP/2 client to go elsewhere with its first request.
+	c.settle()
+	h := newHTTP2(c.p, c.raw.Conn, c.tls, c.peer, c.port)
+	if s, ok := c.tls.NetConn().(*clientSocket); ok {
+		s.dry, h.gathers = h.dry, true
+	}
+	c.p.conns.onWake(c, h.wake)
+	h.serve()
+}
+
+// settle notes that the connection has had its first request, or ended without.
+func (c *clientConn) settle() {
+	if !c.old {
+		c.old = true
+		c.p.fresh.done()
+	}
+}
+
+func (c *clientConn) close() {
+	if c.tls != nil {
+		_ = c.tls.Close() // tells the client that this is the end and not an attack
+	}
+	c.raw.Close()
+	c.p.conns.remove(c)
+	c.settle()
+}
