@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// appManifest is what an app.json asks for besides health checks. The first deploy
+// appManifest is what an app.json asks for besides health checks and the protocol. The first deploy
 // of an app takes it; later ones find what people have made of it since.
 type appManifest struct {
 	env       map[string]string // config vars to set
@@ -23,7 +23,7 @@ type appManifest struct {
 }
 
 // descriptive are the keys that tell people something and ask for nothing.
-var descriptive = []string{"$schema", "name", "description", "keywords", "website", "repository", "logo", "success_url", "healthchecks"}
+var descriptive = []string{"$schema", "name", "description", "keywords", "website", "repository", "logo", "success_url", "healthchecks", "protocol"}
 
 // parseManifest reads an app.json. What it asks for in vain is listed, not refused:
 // the file may serve elsewhere too.

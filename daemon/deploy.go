@@ -172,6 +172,9 @@ func (d *Daemon) buildRelease(ctx context.Context, build, src string, req Deploy
 		return Release{}, nil, Errorf(Invalid, "nothing says how to start the web process").
 			WithHint("add a Procfile with a line like \"web: bundle exec puma -p $PORT\"")
 	}
+	web := rel.Processes["web"]
+	web.Protocol = said.protocol
+	rel.Processes["web"] = web
 	return rel, formation, nil
 }
 

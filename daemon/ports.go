@@ -307,6 +307,7 @@ type Route struct {
 type Target struct {
 	ID, Address string
 	WebSocket   bool // it takes the requests that ask for an upgrade, and no others
+	H2C         bool // it speaks HTTP/2 without TLS
 }
 
 // Health says when a web process is ready; the zero value: any HTTP answer.

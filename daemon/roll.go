@@ -364,7 +364,10 @@ func (d *Daemon) routeBack(ctx context.Context, app string, before *Route) error
 // route is what the proxy should serve for the rollout.
 func (d *Daemon) route(ctx context.Context, r *rollout) (Route, error) {
 	route, err := d.routeSettings(ctx, r.release.App)
-	route.Targets, route.Health = r.web, r.release.Health
+	route.Targets, route.Health = slices.Clone(r.web), r.release.Health
+	for i := range route.Targets {
+		route.Targets[i].H2C = r.release.Processes["web"].Protocol == ProtocolH2C
+	}
 	return route, err
 }
 

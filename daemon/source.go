@@ -13,6 +13,7 @@ import (
 type sourceSays struct {
 	procfile map[string]string // nil when there is none
 	health   Health
+	protocol string // as in Process
 	manifest appManifest
 	notes    []string // for the pusher
 }
@@ -39,7 +40,10 @@ func readSource(dir string) (says sourceSays, err error) {
 	if text, err = readSmall(root, "app.json"); err != nil || text == nil {
 		return says, err
 	}
-	if says.health, err = parseAppJSON(text); err == nil {
+	if says.health, err = parseAppJSON(text); err != nil {
+		return says, err
+	}
+	if says.protocol, err = parseProtocol(text); err == nil {
 		says.manifest, err = parseManifest(text)
 	}
 	return says, err

@@ -62,7 +62,12 @@ type Process struct {
 	Command    string   `json:"command"`              // as the Procfile has it
 	Entrypoint []string `json:"entrypoint,omitempty"` // nil: the image's own
 	Args       []string `json:"args,omitempty"`       // nil: the image's own
+	// Protocol is what a web process speaks: ProtocolH2C, or empty for HTTP/1.1.
+	Protocol string `json:"protocol,omitempty"`
 }
+
+// ProtocolH2C is HTTP/2 without TLS, as gRPC servers speak it.
+const ProtocolH2C = "h2c"
 
 // Domain is a host name that leads to an app.
 type Domain struct {

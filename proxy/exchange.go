@@ -38,8 +38,9 @@ type exchange struct {
 	watched bool   // an eye is kept on the client while the target is waited for
 	fault   string // why it failed, for the log; static text
 
-	res message.Head
-	out sendBuffer
+	res    message.Head
+	out    sendBuffer
+	replay *replay // of an exchange that a target which speaks HTTP/2 refused
 }
 
 // requestBody is the body of a request. Read follows io.Reader.
@@ -83,6 +84,7 @@ func (x *exchange) reset() {
 	x.start, x.idText, x.service, x.target, x.inside = time.Time{}, "", nil, nil, nil
 	x.connect, x.status, x.bytes, x.fault, x.own, x.early = 0, 0, 0, "", false, false
 	x.out.b = x.out.b[:0]
+	x.replay = nil
 	x.res.Reset()
 }
 

@@ -115,6 +115,9 @@ func (x *exchange) attempt(t *target) error {
 	if t.spec.H2C {
 		return x.attemptH2(t)
 	}
+	if x.replay.begun() {
+		return errDied // only a target of the same kind could have had the rest
+	}
 	body, whole := x.wholeBody()
 	repeatable := whole && x.req.Idempotent()
 	for fresh := false; ; fresh = true {

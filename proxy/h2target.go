@@ -4,36 +4,89 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 	"towline/proxy/message"
 )
 
+// Bounds of what is exchanged with a target that speaks HTTP/2.
+const (
+	h2TargetWindow = 256 << 10 // bytes of one answer that may be under way
+	h2TargetIdle   = time.Minute
+	h2TargetTries  = 3 // of one request: more only when the target says it did not process it
+	h2TargetHints  = 8 // interim answers that wait for the client
+)
+
 // h2Pool holds the connections to a target that speaks HTTP/2 without TLS.
 // Such targets serve gRPC, whose streams are long: net/http's transport does
-// for them what our own path does for plain requests.
-type h2Pool struct{ http.Transport }
+// for them what our own path does for plain requests. It belongs to its target
+// and ends with it.
+type h2Pool struct {
+	http.Transport
+	mu   sync.Mutex
+	open map[net.Conn]struct{}
+}
 
-func (p *h2Pool) close() { p.CloseIdleConnections() }
+// close ends all connections, with what is under way on them.
+func (p *h2Pool) close() {
+	p.CloseIdleConnections()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.open {
+		_ = c.Close()
+	}
+	clear(p.open)
+}
+
+// pooledConn leaves its pool when it is closed.
+type pooledConn struct {
+	net.Conn
+	pool *h2Pool
+}
+
+func (c pooledConn) Close() error {
+	c.pool.mu.Lock()
+	delete(c.pool.open, c.Conn)
+	c.pool.mu.Unlock()
+	return c.Conn.Close()
+}
 
 // pool returns the target's pool, making one.
 func (t *target) pool() *h2Pool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.h2 == nil {
-		t.h2 = &h2Pool{http.Transport{
-			DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return t.dial(ctx) },
-			DisableCompression: true,
-			Protocols:          new(http.Protocols),
-		}}
-		t.h2.Protocols.SetUnencryptedHTTP2(true)
+	if t.h2 != nil {
+		return t.h2
 	}
-	return t.h2
+	p := &h2Pool{open: map[net.Conn]struct{}{}}
+	p.Transport = http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			c, err := t.dial(ctx)
+			if err != nil {
+				return nil, err
+			}
+			p.mu.Lock()
+			p.open[c] = struct{}{}
+			p.mu.Unlock()
+			return pooledConn{c, p}, nil
+		},
+		DisableCompression: true,
+		IdleConnTimeout:    h2TargetIdle,
+		Protocols:          new(http.Protocols),
+		// No pings: gRPC servers end a connection that is pinged often.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: h2TargetWindow},
+	}
+	p.Protocols.SetUnencryptedHTTP2(true)
+	t.h2 = p
+	return p
 }
 
 // attemptH2 is attempt for such a target; its errors mean the same.
@@ -42,52 +95,114 @@ func (x *exchange) attemptH2(t *target) error {
 	defer cancel(nil)
 	x.cut.set(closer(func() { cancel(errClient) }))
 	defer x.cut.set(nil)
-	answered := time.AfterFunc(x.service.responseTimeout, func() { cancel(errTimeout) })
-	defer answered.Stop()
-	began := time.Now()
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(i httptrace.GotConnInfo) {
-			if !i.Reused {
-				x.connect = time.Since(began)
-			}
-		},
-		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			if code == 100 {
-				return nil
-			}
-			x.res.Reset()
-			x.res.Status = code
-			x.res.AddFields(http.Header(h))
-			return x.client.inform(&x.res)
-		},
-	})
-	r := x.h2Request(ctx, t)
-	res, err := t.pool().RoundTrip(r)
-	answered.Stop()
-	if err != nil {
-		return x.h2Error(ctx, err)
+	body := x.replay
+	if body == nil {
+		body = x.newReplay()
 	}
-	defer res.Body.Close()
-	err = x.h2Answer(res, func() { cancel(errTimeout) })
-	if x.body != nil && err == nil {
-		// The answer is complete, and with it the exchange, whatever the client
-		// still had to say.
-		x.body.Cancel()
+	watch := body.watch
+	watch.start(func() { cancel(errTimeout) }, body.src != nil)
+	defer watch.pause()
+	res, err := x.h2Ask(ctx, cancel, t, body)
+	if err == errRefused && !body.gone() {
+		x.replay = body // for the next target
+		return err
 	}
-	return err
+	if err == nil {
+		body.answering()
+		watch.answering()
+		err = x.h2Answer(ctx, res, watch)
+		_ = res.Body.Close()
+	}
+	cancel(nil)
+	x.replay = nil
+	finished, bodyErr := body.stop()
+	switch {
+	case err == nil && !finished && x.protocol == "h1":
+		// What is left of the body stands before the next request.
+		x.fault = or(x.fault, "early-answer")
+		return errClient
+	case err == nil || bodyErr == nil:
+		return err
+	case err != errClient && errors.Is(bodyErr, message.ErrBadFraming):
+		// What the client did wrong explains why there is no answer.
+		return message.ErrBadFraming
+	case err != errClient && bodyErr == errTooBig:
+		return errTooBig
+	case bodyErr == errTooBig:
+		x.fault = "body-too-large"
+	default:
+		x.fault = "client-gone"
+	}
+	return errClient
 }
 
 type closer func()
 
 func (f closer) Close() error { f(); return nil }
 
-func (x *exchange) h2Request(ctx context.Context, t *target) *http.Request {
-	u, err := url.ParseRequestURI(x.req.Target)
-	if err != nil {
-		u = &url.URL{Path: "/"} // such as "*"; no gRPC method is called that
+// h2Ask sends the request and waits for the answer's head. Interim answers go
+// to the client meanwhile.
+func (x *exchange) h2Ask(ctx context.Context, cancel context.CancelCauseFunc, t *target, body *replay) (*http.Response, error) {
+	type outcome struct {
+		res     *http.Response
+		err     error
+		connect time.Duration
 	}
-	u.Scheme, u.Host = "http", t.spec.Address
-	r := (&http.Request{Method: x.req.Method, URL: u, Host: or(x.req.Host, t.spec.Address), Header: http.Header{}}).WithContext(ctx)
+	var out outcome
+	done := make(chan struct{})
+	hints := make(chan *message.Head, h2TargetHints)
+	began, tries := time.Now(), 0
+	r := x.h2Request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) {
+			if !i.Reused {
+				out.connect = time.Since(began)
+			}
+			if tries++; tries > h2TargetTries {
+				cancel(errDied)
+			}
+		},
+		Got1xxResponse: func(code int, fields textproto.MIMEHeader) error {
+			if code == 100 {
+				return nil // the proxy has seen to the client's Expect itself
+			}
+			h := &message.Head{Status: code}
+			h.AddFields(http.Header(fields))
+			select {
+			case hints <- h:
+			default:
+			}
+			return nil
+		},
+	}), t, body)
+	go func() {
+		defer close(done)
+		out.err = errDied
+		defer x.p.guard("request to a target", nil)
+		out.res, out.err = t.pool().RoundTrip(r)
+	}()
+	for {
+		select {
+		case h := <-hints:
+			if x.req.Minor == 1 && x.client.inform(h) != nil {
+				cancel(errClient)
+			}
+			continue
+		case <-done:
+		}
+		break
+	}
+	x.connect = out.connect
+	if out.err != nil {
+		return nil, x.h2Error(ctx, out.err)
+	}
+	return out.res, nil
+}
+
+func (x *exchange) h2Request(ctx context.Context, t *target, body *replay) *http.Request {
+	host := or(x.req.Host, t.spec.Address)
+	// Opaque keeps the target as the client wrote it.
+	u := &url.URL{Scheme: "http", Host: t.spec.Address, Opaque: "//" + host + x.req.Target}
+	r := (&http.Request{Method: x.req.Method, URL: u, Host: host, Header: http.Header{}}).WithContext(ctx)
 	// The same fields as for HTTP/1.1, read back from what would be written.
 	text := string(x.appendRequest(x.out.b[:0], t, false, nil))
 	for line := range strings.SplitSeq(text[strings.Index(text, "\r\n")+2:], "\r\n") {
@@ -104,27 +219,11 @@ func (x *exchange) h2Request(ctx context.Context, t *target) *http.Request {
 	if r.Header.Get("User-Agent") == "" {
 		r.Header["User-Agent"] = nil
 	}
-	if x.body != nil {
+	if body.src != nil {
 		r.ContentLength = x.req.Length
-		r.Body = io.NopCloser(&limited{x.body, x.service.spec.Options.MaxBody})
+		r.Body, r.GetBody = &replayReader{b: body}, body.again
 	}
 	return r
-}
-
-// limited fails once more than max bytes were read; 0 is no limit.
-type limited struct {
-	io.Reader
-	max int64
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.Reader.Read(p)
-	if l.max > 0 {
-		if l.max -= int64(n); l.max <= 0 && err == nil {
-			return n, errTooBig
-		}
-	}
-	return n, err
 }
 
 func (x *exchange) h2Error(ctx context.Context, err error) error {
@@ -137,16 +236,12 @@ func (x *exchange) h2Error(ctx context.Context, err error) error {
 		return errClient
 	case errors.As(err, &op) && op.Op == "dial":
 		return errRefused
-	case errors.Is(err, errTooBig):
-		return errTooBig
-	case errors.Is(err, message.ErrBadFraming):
-		return message.ErrBadFraming
 	}
 	return errDied
 }
 
 // h2Answer hands the answer on, each part as it comes.
-func (x *exchange) h2Answer(res *http.Response, stall func()) error {
+func (x *exchange) h2Answer(ctx context.Context, res *http.Response, watch *watch) error {
 	h := &x.res
 	h.Reset()
 	h.Status, h.Minor = res.StatusCode, 1
@@ -160,12 +255,19 @@ func (x *exchange) h2Answer(res *http.Response, stall func()) error {
 		}
 		return nil
 	}
-	if err := x.client.begin(x, h, res.ContentLength, bodyless); err != nil {
+	length := res.ContentLength
+	// net/http says 0, and the head nothing, when that ended the stream, as gRPC's
+	// errors do.
+	allHead := length == 0 && res.Header.Get("Content-Length") == ""
+	if allHead && x.protocol == "h2" {
+		length = -1
+	}
+	if err := x.client.begin(x, h, length, bodyless); err != nil {
 		return gone(err)
 	}
-	stalled := time.AfterFunc(time.Hour, stall)
-	defer stalled.Stop()
-	for !bodyless {
+	for !bodyless && !allHead {
+		// How long the client takes to read is bounded elsewhere.
+		watch.pause()
 		if err := x.client.flush(); err != nil {
 			return gone(err)
 		}
@@ -173,9 +275,8 @@ func (x *exchange) h2Answer(res *http.Response, stall func()) error {
 		if err != nil {
 			return gone(err)
 		}
-		stalled.Reset(x.service.idleTimeout)
+		watch.moved()
 		n, err := res.Body.Read(space)
-		stalled.Stop()
 		x.bytes += int64(n)
 		if n > 0 {
 			if err := x.client.wrote(n); err != nil {
@@ -186,18 +287,102 @@ func (x *exchange) h2Answer(res *http.Response, stall func()) error {
 			break
 		}
 		if err != nil {
-			x.fault = "target-died"
+			switch context.Cause(ctx) {
+			case errClient:
+				return gone(err)
+			case errTimeout:
+				x.fault = "target-stalled"
+			default:
+				x.fault = "target-died"
+			}
 			x.client.abort()
 			return errClient
 		}
 	}
+	watch.pause()
 	var trailers []message.Field
-	for name, values := range res.Trailer {
-		for _, v := range values {
+	for _, name := range slices.Sorted(maps.Keys(res.Trailer)) {
+		for _, v := range res.Trailer[name] {
 			if message.All(name, &message.TokenChar) && message.All(v, &message.ValueChar) && message.KindOf(name) == message.KindPlain {
 				trailers = append(trailers, message.Field{Name: name, Value: v})
 			}
 		}
 	}
 	return gone(x.client.end(trailers))
+}
+
+// watch ends an exchange with a target that speaks HTTP/2 when nothing moves.
+// While the client sends, its pace counts; then the target has the response
+// timeout to begin its answer; then the idle timeout counts from the last byte
+// in either direction.
+type watch struct {
+	response, idle time.Duration
+
+	mu       sync.Mutex
+	timer    *time.Timer
+	answered bool
+	paused   bool
+}
+
+// start begins to watch. sending tells whether the client has more to send.
+func (w *watch) start(expired func(), sending bool) {
+	w.set(func() {
+		w.paused = false
+		if w.timer != nil {
+			w.timer.Stop()
+		}
+		first := w.response
+		if sending {
+			first = w.idle
+		}
+		w.timer = time.AfterFunc(first, expired)
+	})
+}
+
+func (w *watch) set(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+// moved notes that a byte did.
+func (w *watch) moved() {
+	w.set(func() {
+		w.paused = false
+		w.timer.Reset(w.idle)
+	})
+}
+
+// uploaded notes that the client sent something.
+func (w *watch) uploaded() {
+	w.set(func() {
+		if !w.paused {
+			w.timer.Reset(w.idle)
+		}
+	})
+}
+
+// asked notes that the request has ended.
+func (w *watch) asked() {
+	w.set(func() {
+		if !w.answered {
+			w.timer.Reset(w.response)
+		}
+	})
+}
+
+// answering notes that the answer has begun.
+func (w *watch) answering() {
+	w.set(func() {
+		w.answered = true
+		w.timer.Reset(w.idle)
+	})
+}
+
+// pause stops the clock until the next moved.
+func (w *watch) pause() {
+	w.set(func() {
+		w.paused = true
+		w.timer.Stop()
+	})
 }

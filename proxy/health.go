@@ -87,6 +87,9 @@ func (t *target) probe(ctx context.Context, client *http.Client) string {
 		c.Close()
 		return ""
 	}
+	if t.spec.H2C && t.health.Path == "" {
+		return t.probeGRPC(ctx, client, timeout)
+	}
 	path := or(t.health.Path, "/")
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.spec.Address+path, nil)
 	if err != nil {
@@ -96,7 +99,7 @@ func (t *target) probe(ctx context.Context, client *http.Client) string {
 	r.Header.Set("X-Forwarded-Proto", "https")
 	res, err := client.Do(r)
 	if err != nil {
-		return t.explain(err, path, timeout)
+		return t.explain(err, "GET "+path, timeout)
 	}
 	// Only the head matters; a body that does not arrive is no reason to wait.
 	_, _ = io.CopyN(io.Discard, res.Body, 1<<10)
@@ -110,17 +113,18 @@ func (t *target) probe(ctx context.Context, client *http.Client) string {
 	return fmt.Sprintf("GET %s answered %d", path, res.StatusCode)
 }
 
-func (t *target) explain(err error, path string, timeout time.Duration) string {
+// explain says in words why a request, such as "GET /up", got no answer.
+func (t *target) explain(err error, request string, timeout time.Duration) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return "nothing accepts connections at " + t.spec.Address
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("GET %s did not answer within %s", path, timeout)
+		return fmt.Sprintf("%s did not answer within %s", request, timeout)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Sprintf("it closed the connection without answering GET %s", path)
+		return "it closed the connection without answering " + request
 	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
-	return fmt.Sprintf("GET %s: %v", path, err)
+	return fmt.Sprintf("%s: %v", request, err)
 }

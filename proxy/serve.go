@@ -78,7 +78,9 @@ func (x *exchange) route() error {
 	}
 	x.inside = &s.gate
 	defer x.leaveGate()
-	return x.forward(name)
+	err := x.forward(name)
+	_, _ = x.replay.stop()
+	return err
 }
 
 // unauthorized asks for other credentials, or for patience.

@@ -141,7 +141,7 @@ func service(r daemon.Route) control.Service {
 		},
 	}
 	for i, t := range r.Targets {
-		s.Targets[i] = control.Target{ID: t.ID, Address: t.Address, WebSocket: t.WebSocket}
+		s.Targets[i] = control.Target{ID: t.ID, Address: t.Address, WebSocket: t.WebSocket, H2C: t.H2C}
 	}
 	return s
 }
@@ -164,7 +164,7 @@ func route(s control.Service) daemon.Route {
 		},
 	}
 	for i, t := range s.Targets {
-		r.Targets[i] = daemon.Target{ID: t.ID, Address: t.Address, WebSocket: t.WebSocket}
+		r.Targets[i] = daemon.Target{ID: t.ID, Address: t.Address, WebSocket: t.WebSocket, H2C: t.H2C}
 	}
 	return r
 }
