@@ -157,12 +157,12 @@ const h2Gather = 64 << 10
 // hearLocked sees that the handler learns of data, at once or with more of it.
 func (h *http2) hearLocked(s *h2Stream, ends bool) {
 	if h.unheard != nil && h.unheard != s {
-		h.unheard.moved.Signal()
+		h.unheard.moved.Broadcast()
 	}
 	h.unheard = s
 	if ends || !h.gathers || s.body.size() >= h2Gather {
 		h.unheard = nil
-		s.moved.Signal()
+		s.moved.Broadcast()
 	}
 }
 
@@ -171,7 +171,7 @@ func (h *http2) dry() {
 	if s := h.unheard; s != nil {
 		h.unheard = nil
 		h.mu.Lock()
-		s.moved.Signal()
+		s.moved.Broadcast()
 		h.mu.Unlock()
 	}
 }
@@ -312,7 +312,7 @@ func (h *http2) trailers(id uint32, block []byte) error {
 		}
 	}
 	s.endRemoteLocked()
-	s.moved.Signal()
+	s.moved.Broadcast()
 	return nil
 }
 
@@ -353,7 +353,7 @@ func (h *http2) settings(flags byte, b []byte) error {
 				if s.window += grown; s.window > 1<<31-1 {
 					return message.ConnError(message.CodeFlow)
 				}
-				s.moved.Signal()
+				s.moved.Broadcast()
 			}
 		case message.SetFrame:
 			if value < message.MaxFrame || value > 1<<24-1 {
@@ -390,7 +390,7 @@ func (h *http2) windowUpdate(id uint32, n int64) error {
 	if s.window += n; s.window > 1<<31-1 {
 		return s.failLocked(message.CodeFlow)
 	}
-	s.moved.Signal()
+	s.moved.Broadcast()
 	return nil
 }
 

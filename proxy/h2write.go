@@ -155,7 +155,7 @@ func (h *http2) unblockLocked() {
 		h.blocked[0] = nil
 		h.blocked = h.blocked[1:]
 		s.blocked = false
-		s.moved.Signal()
+		s.moved.Broadcast()
 	}
 }
 
