@@ -40,6 +40,7 @@ type exchange struct {
 
 	res    message.Head
 	out    sendBuffer
+	broken uint32  // the code by which such a target reset its stream; 0: none
 	replay *replay // of an exchange that a target which speaks HTTP/2 refused
 }
 
@@ -84,7 +85,7 @@ func (x *exchange) reset() {
 	x.start, x.idText, x.service, x.target, x.inside = time.Time{}, "", nil, nil, nil
 	x.connect, x.status, x.bytes, x.fault, x.own, x.early = 0, 0, 0, "", false, false
 	x.out.b = x.out.b[:0]
-	x.replay = nil
+	x.replay, x.broken = nil, 0
 	x.res.Reset()
 }
 

@@ -45,6 +45,10 @@ func TestGRPCAppFaults(t *testing.T) {
 			c.writeAnswer(id, false, "200", grpcHead)
 			c.framer.WriteRSTStream(id, http2.ErrCodeInternal)
 		}, codes.Internal},
+		"cancels midway": {func(c *h2Target, id uint32) {
+			c.writeAnswer(id, false, "200", grpcHead)
+			c.framer.WriteRSTStream(id, http2.ErrCodeCancel)
+		}, codes.Canceled},
 		"stalls midway": {func(c *h2Target, id uint32) {
 			c.writeAnswer(id, false, "200", grpcHead)
 			io.Copy(io.Discard, c)

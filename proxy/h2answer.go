@@ -210,12 +210,12 @@ func (s *h2Stream) queueHeadLocked(block []byte, end bool) {
 	}
 }
 
-// abort resets the stream.
+// abort resets the stream, with the target's code if it gave one.
 func (s *h2Stream) abort() {
 	h := s.h
 	h.mu.Lock()
 	if !s.localEnd {
-		s.resetLocked(message.CodeInternal)
+		s.resetLocked(or(s.x.broken, message.CodeInternal))
 	}
 	batch := h.takeLocked()
 	h.mu.Unlock()

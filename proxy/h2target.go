@@ -294,6 +294,10 @@ func (x *exchange) h2Answer(ctx context.Context, res *http.Response, watch *watc
 				x.fault = "target-stalled"
 			default:
 				x.fault = "target-died"
+				var reset streamReset
+				if errors.As(err, &reset) {
+					x.broken = reset.Code
+				}
 			}
 			x.client.abort()
 			return errClient
