@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -19,6 +20,20 @@ import (
 // writeRequest sends a head, as headers tells, whole.
 func (c *h2Conn) writeRequest(id uint32, end bool, fields [][2]string) {
 	c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: headers(fields), EndStream: end, EndHeaders: true})
+}
+
+// dialRawH2 is a connection on which nothing was sent.
+func (s *stand) dialRawH2(config *tls.Config) *h2Conn {
+	s.t.Helper()
+	c, err := tls.Dial("tcp", s.HTTPSAddr(), config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	h := &h2Conn{c, http2.NewFramer(c, c)}
+	h.framer.AllowIllegalWrites = true
+	h.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	return h
 }
 
 // h2Answer is what came on a stream.
