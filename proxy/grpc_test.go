@@ -136,9 +136,11 @@ func grpcShop(targets ...string) control.Service {
 }
 
 // dialGRPC is a client of its own connection to the proxy.
-func (s *stand) dialGRPC() *grpc.ClientConn {
+func (s *stand) dialGRPC() *grpc.ClientConn { return s.dialGRPCAt("shop.localhost") }
+
+func (s *stand) dialGRPCAt(host string) *grpc.ClientConn {
 	s.t.Helper()
-	c, err := grpc.NewClient("passthrough:///shop.localhost",
+	c, err := grpc.NewClient("passthrough:///"+host,
 		grpc.WithTransportCredentials(credentials.NewTLS(s.tlsConfig())),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			var d net.Dialer
