@@ -25,6 +25,7 @@ const (
 	h2Retired      = 256       // streams that we reset and still know; more cannot be under way
 	h2FrameTimeout = time.Minute
 	h2LeaveTimeout = time.Second
+	h2LastWords    = 5 * time.Second // for a client that broke a rule to read which
 )
 
 // http2 serves HTTP/2 on one client connection.
@@ -121,7 +122,7 @@ func (h *http2) stop(err error) {
 	if blame && h.err == nil {
 		h.p.refused.Add(1)
 		h.out = message.AppendGoAway(h.out, h.opened, uint32(violation))
-		_ = h.raw.SetWriteDeadline(time.Now().Add(h2LeaveTimeout))
+		_ = h.raw.SetWriteDeadline(time.Now().Add(h2LastWords))
 	}
 	for _, s := range h.streams {
 		s.cutLocked()
@@ -129,14 +130,17 @@ func (h *http2) stop(err error) {
 	batch := h.takeLocked()
 	h.mu.Unlock()
 	h.writeOut(batch)
-	if blame || err == errGoodBye {
-		h.linger()
+	switch {
+	case blame:
+		h.linger(h2LastWords)
+	case err == errGoodBye:
+		h.linger(h2LeaveTimeout)
 	}
 }
 
 // linger closes our side, so that the client can read the last frames: a close
 // with unread input would reset them away.
-func (h *http2) linger() {
+func (h *http2) linger(limit time.Duration) {
 	h.mu.Lock()
 	for h.writing && h.err == nil {
 		h.quiet.Wait()
@@ -150,7 +154,7 @@ func (h *http2) linger() {
 	if half, ok := h.raw.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = h.raw.SetReadDeadline(time.Now().Add(h2LeaveTimeout))
+	_ = h.raw.SetReadDeadline(time.Now().Add(limit))
 	_, _ = io.CopyN(io.Discard, h.raw, 1<<20)
 }
 
