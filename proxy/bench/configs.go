@@ -34,7 +34,7 @@ events { worker_connections 20000; }
 http {
   access_log %[2]s;
   client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-  keepalive_requests 100000000; keepalive_timeout 600;
+  keepalive_requests 100000000; keepalive_timeout 600; client_max_body_size 0;
   upstream app { server %[3]s; keepalive 256; keepalive_requests 100000000; }
   server {
     listen 127.0.0.1:%[4]d ssl http2;
@@ -45,7 +45,11 @@ http {
       proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
       proxy_set_header X-Request-Id $request_id; proxy_set_header X-Request-Start $msec;
-      proxy_buffers 16 16k; proxy_busy_buffers_size 64k;
+      proxy_buffers 16 16k; proxy_busy_buffers_size 64k; proxy_request_buffering off; proxy_max_temp_file_size 0;
+    }
+    location /socket {
+      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection upgrade; proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Host $host; proxy_read_timeout 600s;
     }
   }
 }
@@ -66,6 +70,7 @@ defaults
   timeout client 600s
   timeout server 600s
   timeout http-keep-alive 600s
+  timeout tunnel 600s
   http-reuse always
 frontend f
 %[2]s  bind 127.0.0.1:%[3]d ssl crt %[4]s/c.pem alpn h2,http/1.1 ssl-min-ver TLSv1.3

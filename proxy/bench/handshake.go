@@ -22,7 +22,7 @@ func shake(p *process, n int, resumed bool) (float64, error) {
 		}
 		_, _ = io.WriteString(c, "GET /1k HTTP/1.1\r\nHost: bench.localhost\r\nConnection: close\r\n\r\n")
 		_, err = io.ReadAll(c)
-		c.Close()
+		_ = c.Close()
 		if err != nil {
 			return 0, err
 		}
@@ -36,7 +36,7 @@ func shake(p *process, n int, resumed bool) (float64, error) {
 		if c.ConnectionState().DidResume != resumed {
 			return 0, fmt.Errorf("resumed: %v, want %v", !resumed, resumed)
 		}
-		c.Close()
+		_ = c.Close()
 	}
 	return float64((p.cpu() - before).Microseconds()) / float64(n), nil
 }

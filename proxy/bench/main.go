@@ -47,6 +47,9 @@ func main() {
 	cases := flag.String("cases", "", "run only scenarios whose name contains this")
 	idle := flag.Int("idle", 10000, "idle connections to hold open for the memory figure; 0: skip")
 	shakes := flag.Int("handshakes", 3000, "handshakes of a round, of each kind; 0: skip")
+	transfer := flag.Int64("transfer", 1<<30, "`bytes` of one upload or download")
+	idleSockets := flag.Int("sockets", 1000, "idle WebSockets to hold open for the memory figure; 0: skip")
+	quiet := flag.Duration("quiet", 30*time.Second, "how long to measure proxies that nobody asks for anything; 0: skip")
 	profile := flag.String("profile", "", "write a CPU profile of towline-proxy to `file`, and nothing else")
 	serve := flag.String("upstream", "", "internal: serve the upstream at this address")
 	flag.Parse()
@@ -58,7 +61,8 @@ func main() {
 		log.Fatal(err)
 	}
 	b := &bench{dir: dir, programs: map[string]string{"towline": *towline, "nginx": "nginx", "haproxy": "haproxy", "caddy": *caddy},
-		names: strings.Split(*only, ","), rounds: *rounds, length: *length, cases: *cases, idle: *idle, shakes: *shakes}
+		names: strings.Split(*only, ","), rounds: *rounds, length: *length, cases: *cases, idle: *idle, shakes: *shakes,
+		transfer: *transfer, sockets: *idleSockets, quietTime: *quiet}
 	work := b.run
 	if *profile != "" {
 		work = func() error { return b.profile(*profile) }
@@ -90,9 +94,14 @@ type bench struct {
 	cases    string
 	idle     int
 	shakes   int
-	mu       sync.Mutex
-	running  []*process
-	address  string // of the upstream
+
+	transfer  int64
+	sockets   int
+	quietTime time.Duration
+
+	mu      sync.Mutex
+	running []*process
+	address string // of the upstream
 }
 
 func (b *bench) run() error {
@@ -129,10 +138,37 @@ func (b *bench) run() error {
 			return err
 		}
 	}
+	for _, w := range b.works() {
+		if strings.Contains(w.name, b.cases) {
+			if err := b.work(w, proxies[false]); err != nil {
+				return err
+			}
+		}
+	}
 	if b.idle > 0 {
-		return b.memory(proxies[false])
+		if err := b.memory(proxies[false]); err != nil {
+			return err
+		}
+	}
+	// These have processes of their own: what came before leaves its memory behind.
+	if b.sockets > 0 {
+		if err := b.afresh(b.socketMemory); err != nil {
+			return err
+		}
+	}
+	if b.quietTime > 0 {
+		return b.afresh(b.quiet)
 	}
 	return nil
+}
+
+// afresh runs f with nothing running but the upstream.
+func (b *bench) afresh(f func() error) error {
+	b.stop()
+	if err := b.startUpstream(); err != nil {
+		return err
+	}
+	return f()
 }
 
 func scenarios() (list []scenario) {
@@ -208,6 +244,7 @@ func (b *bench) memory(proxies map[string]*process) error {
 			c.Close()
 		}
 	}
+	fmt.Println()
 	return nil
 }
 
