@@ -163,3 +163,31 @@ func TestSlowReaderDoesNotGrowMemory(t *testing.T) {
 		}
 	}
 }
+
+// A connection that is idle for a while goes on in another goroutine, and still
+// serves, times out, and is told of a stop.
+func TestParkedConnections(t *testing.T) {
+	s := start(t, func(o *proxy.Options) { o.KeepAlive = 6 * time.Second })
+	service := shop(addr(app(t, says("ok"))))
+	service.Options.PlainHTTP = true
+	s.deploy(service)
+	c := s.dialPlain()
+	answers := bufio.NewReader(c)
+	for i := range 2 {
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+		if body, _ := io.ReadAll(res.Body); string(body) != "ok" {
+			t.Errorf("request %d: %d %q", i, res.StatusCode, body)
+		}
+		if i == 0 {
+			time.Sleep(3 * time.Second) // it is parked after two
+		}
+	}
+	c.SetReadDeadline(time.Now().Add(time.Minute))
+	if n, err := answers.ReadByte(); err != io.EOF {
+		t.Errorf("an idle connection ended with %q, %v", n, err)
+	}
+}

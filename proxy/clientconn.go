@@ -9,8 +9,8 @@ import (
 )
 
 // clientConn is a client's connection, from accept to close. One goroutine at a
-// time has it: that of open, and then that of serve, on a stack of its own, for
-// a handshake leaves a deep one behind.
+// time has it: that of open, and then those of serve. Each begins with a small
+// stack: a handshake, or a request, leaves a deep one behind.
 type clientConn struct {
 	p      *Proxy
 	raw    *wire
@@ -18,6 +18,7 @@ type clientConn struct {
 	peer   netip.Addr
 	port   uint16
 	secure bool
+	http1  *http1 // nil: not yet, or HTTP/2
 	old    bool   // it has sent a request, or was given up
 	wake   func() // ends its wait for a next request; guarded by clientConns.mu
 }
@@ -77,20 +78,29 @@ func (c *clientConn) handshake() bool {
 }
 
 func (c *clientConn) serve() {
-	defer c.close()
+	parked := false
+	defer func() {
+		if !parked {
+			c.close()
+		}
+	}()
 	defer c.p.guard("connection", nil)
 	if c.tls != nil && c.tls.ConnectionState().NegotiatedProtocol == "h2" {
 		c.serveHTTP2()
 		return
 	}
-	stream := net.Conn(c.raw)
-	if c.tls != nil {
-		stream = c.tls
+	if c.http1 == nil {
+		stream := net.Conn(c.raw)
+		if c.tls != nil {
+			stream = c.tls
+		}
+		c.http1 = newHTTP1(c.p, c.raw, stream, c.peer, c.port, c.secure)
+		c.http1.settle = c.settle
+		c.p.conns.onWake(c, c.http1.wake)
 	}
-	h := newHTTP1(c.p, c.raw, stream, c.peer, c.port, c.secure)
-	h.settle = c.settle
-	c.p.conns.onWake(c, h.wake)
-	h.serve()
+	if parked = c.http1.serve(); parked {
+		go c.serve()
+	}
 }
 
 func (c *clientConn) serveHTTP2() {

@@ -24,11 +24,12 @@ type http1 struct {
 	x    exchange
 	body http1Body
 
-	settle func()      // called at the first request
-	served bool        // it has been
-	idle   atomic.Bool // waiting for a next request, so that a shutdown may close it
-	read   deadline
-	first  [1]byte // a wait for the next request needs no buffer
+	settle  func()      // called at the first request
+	served  bool        // it has been
+	parking bool        // the connection is parked, or was and waits on
+	idle    atomic.Bool // waiting for a next request, so that a shutdown may close it
+	read    deadline
+	first   [1]byte // a wait for the next request needs no buffer
 
 	// The answer on its way.
 	out      *[bodySize]byte
@@ -62,8 +63,13 @@ func newHTTP1(p *Proxy, raw *wire, c net.Conn, peer netip.Addr, port uint16, sec
 	return h
 }
 
-// serve returns when the connection is finished; the caller closes it.
-func (h *http1) serve() {
+// parkAfter is how long a connection is idle before it is parked: it goes on in a
+// new goroutine, for requests have made the stack of the old one deep.
+const parkAfter = 2 * time.Second
+
+// serve returns when the connection is finished, and the caller closes it, or when
+// it is parked, and the caller calls serve again in another goroutine.
+func (h *http1) serve() (parked bool) {
 	for h.next() {
 		err := h.one()
 		h.freeOut()
@@ -81,7 +87,11 @@ func (h *http1) serve() {
 		h.rd.Release()
 	}
 	h.freeOut()
+	if h.parking {
+		return true
+	}
 	h.rd.Drop()
+	return false
 }
 
 // one serves the request whose head was read.
@@ -113,8 +123,7 @@ func (h *http1) begun() {
 // next waits for a request and reads its head. A malformed one is answered here.
 func (h *http1) next() bool {
 	if h.rd.R == h.rd.W {
-		now := time.Now()
-		h.read.arm(h.c.SetReadDeadline, now, h.p.options.KeepAlive)
+		h.read.arm(h.c.SetReadDeadline, time.Now(), h.keepAlive())
 		// The first request of a connection is awaited even when stopping: the
 		// client cannot know, and may not be able to repeat it.
 		h.idle.Store(h.served)
@@ -124,11 +133,9 @@ func (h *http1) next() bool {
 		n, err := h.c.Read(h.first[:])
 		h.idle.Store(false)
 		if n == 0 || err != nil {
-			if isTimeout(err) && h.p.stopping.Load() {
-				h.linger() // a close would answer what comes just now with a reset
-			}
-			return false
+			return h.stayIdle(err)
 		}
+		h.parking = false
 		h.rd.Release()
 		h.rd.Acquire()
 		h.rd.Buf[0], h.rd.W = h.first[0], 1
@@ -139,6 +146,32 @@ func (h *http1) next() bool {
 		return false
 	}
 	return true
+}
+
+// keepAlive is how long to wait for the next request, or until the connection is
+// parked.
+func (h *http1) keepAlive() time.Duration {
+	wait := h.p.options.KeepAlive
+	switch {
+	case !h.served || wait <= 2*parkAfter:
+		return wait
+	case h.parking:
+		return wait - parkAfter
+	}
+	return parkAfter
+}
+
+// stayIdle tells, by parking, whether to wait for longer after a wait that ended
+// with err. It returns false, for there is no request.
+func (h *http1) stayIdle(err error) bool {
+	timeout := isTimeout(err)
+	if timeout && h.p.stopping.Load() {
+		h.linger() // a close would answer what comes just now with a reset
+		timeout = false
+	}
+	h.parking = timeout && h.keepAlive() == parkAfter
+	h.read = deadline{}
+	return false
 }
 
 func (h *http1) restOfHead() error {

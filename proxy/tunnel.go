@@ -68,8 +68,8 @@ func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) in
 	if rest := c.rd.Buffered(); len(rest) > 0 {
 		m, _ := client.Write(rest)
 		n += int64(m)
-		c.rd.R = c.rd.W
 	}
+	c.rd.Drop() // a tunnel that is idle keeps little memory
 	n += x.copyTunnel(client, c, &active, idle)
 	client.Close()
 	c.Conn.Close()
@@ -80,7 +80,7 @@ func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) in
 // copyTunnel copies until an end, an error, or until neither direction has
 // moved for idle. A read that times out while the other direction is busy goes on.
 func (x *exchange) copyTunnel(dst io.Writer, src io.Reader, active *atomic.Int64, idle time.Duration) int64 {
-	buf := make([]byte, 4<<10)
+	buf := make([]byte, 1<<10)
 	timed, _ := src.(interface{ SetReadDeadline(time.Time) error })
 	var total int64
 	for {
@@ -99,7 +99,7 @@ func (x *exchange) copyTunnel(dst io.Writer, src io.Reader, active *atomic.Int64
 			}
 			total += int64(n)
 			if n == len(buf) && len(buf) < 32<<10 {
-				buf = make([]byte, 32<<10)
+				buf = make([]byte, min(8*len(buf), 32<<10))
 			}
 		}
 		if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && timed != nil) {
