@@ -239,6 +239,46 @@ func (s *stand) keep(n int) (stop func() (ok, failed, connections int64)) {
 	}
 }
 
+// multiplex sends requests until stop, n at a time on one HTTP/2 connection, by a
+// client that keeps to RFC 9113, 6.8: it sends again what was not served, and that alone.
+func (s *stand) multiplex(n int) (stop func() (ok, failed int64)) {
+	var good, bad atomic.Int64
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	transport := s.client.Transport.(*http.Transport).Clone()
+	transport.DisableKeepAlives = false
+	transport.Protocols = new(http.Protocols)
+	transport.Protocols.SetHTTP2(true)
+	client := &http.Client{Transport: transport}
+	for range n {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				res, err := client.Post("https://shop.localhost/", "text/plain", strings.NewReader("hello"))
+				if err == nil {
+					var body []byte
+					body, err = io.ReadAll(res.Body)
+					res.Body.Close()
+					if err == nil && (string(body) != "ok" || res.ProtoMajor != 2) {
+						err = fmt.Errorf("%d %q %s", res.StatusCode, body, res.Proto)
+					}
+				}
+				if err != nil {
+					bad.Add(1)
+					s.t.Logf("failed over HTTP/2: %v", err)
+					continue
+				}
+				good.Add(1)
+			}
+		})
+	}
+	return func() (int64, int64) {
+		cancel()
+		wg.Wait()
+		transport.CloseIdleConnections()
+		return good.Load(), bad.Load()
+	}
+}
+
 // askOnce sends one request; last tells that the connection ends with its answer.
 func askOnce(c net.Conn, r *bufio.Reader) (last bool, err error) {
 	_ = c.SetDeadline(time.Now().Add(time.Minute))
@@ -265,7 +305,7 @@ func TestHandOverUnderLoadFailsNoRequest(t *testing.T) {
 	s.http.Close()
 	s.https.Close()
 	t.Cleanup(s.stopAll)
-	stop, stopKept := s.load(4), s.keep(4)
+	stop, stopKept, stopH2 := s.load(4), s.keep(4), s.multiplex(8)
 	s.waitForRequests(10)
 	pid := first.Process.Pid
 	for range handOvers() {
@@ -283,6 +323,11 @@ func TestHandOverUnderLoadFailsNoRequest(t *testing.T) {
 	t.Logf("%d requests, %d failed", good, bad)
 	if bad > 0 {
 		t.Errorf("%d of %d requests failed", bad, good)
+	}
+	good, bad = stopH2()
+	t.Logf("%d requests over HTTP/2, %d failed", good, bad)
+	if bad > 0 || good == 0 {
+		t.Errorf("%d of %d requests over HTTP/2 failed", bad, good)
 	}
 	good, bad, connections := stopKept()
 	t.Logf("%d requests on %d kept connections, %d failed", good, connections, bad)
