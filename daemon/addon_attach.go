@@ -26,6 +26,11 @@ type attachData struct {
 	Version int    `json:"version,omitempty"` // of the first release without the add-on
 }
 
+const opAttach = "attach"
+
+var attachKind = opKind{name: opAttach, text: "the attachment", of: ofAddon, releases: true,
+	steps: []string{"connect", "release"}, recover: unlessGone((*Daemon).recoverAttach)}
+
 // Attach joins a running add-on to an app's network, then releases the app with its
 // config vars. If the app does not start with them, nothing of it stays.
 func (d *Daemon) Attach(ctx context.Context, req AttachRequest, out io.Writer) (AddonAttachment, error) {
@@ -198,6 +203,11 @@ func (d *Daemon) undoAttach(ctx context.Context, op *operation, addon Addon, app
 		return nil
 	}))
 }
+
+const opDetach = "detach"
+
+var detachKind = opKind{name: opDetach, text: "the detachment", of: ofAddon, releases: true, background: "disconnect",
+	steps: []string{"release", "disconnect"}, recover: unlessGone((*Daemon).recoverDetach)}
 
 // Detach takes an add-on from an app: a release without its config vars, and once
 // nothing of the releases before runs any more, the way to it is closed. If the app

@@ -3,38 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 )
-
-// The operations on an add-on that is there, with their steps in order: see journal.go.
-const (
-	opAttach  = "attach"  // connect, release
-	opDetach  = "detach"  // release, disconnect
-	opBounce  = "bounce"  // restart
-	opRotate  = "rotate"  // accept, release, retire; or undo
-	opUpgrade = "upgrade" // prepare, replace, current
-)
-
-// recoverAddon brings one of them to its one allowed outcome.
-func (d *Daemon) recoverAddon(ctx context.Context, op *operation) error {
-	if _, err := d.Addon(ctx, op.Subject); isKind(err, NotFound) {
-		return op.finish(ctx)
-	}
-	switch op.Kind {
-	case opAttach:
-		return d.recoverAttach(ctx, op)
-	case opDetach:
-		return d.recoverDetach(ctx, op)
-	case opBounce:
-		return d.recoverBounce(ctx, op)
-	case opRotate:
-		return d.recoverRotate(ctx, op)
-	case opUpgrade:
-		return d.recoverUpgrade(ctx, op)
-	}
-	return fmt.Errorf("operation %d is of unknown kind %q", op.ID, op.Kind)
-}
 
 // TransferAddon makes an app the owner of an add-on and of its backups.
 func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (Addon, error) {
@@ -78,6 +48,10 @@ func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (A
 			tx.RecordActivity(Activity{Time: now(), Member: member, App: app, Text: "took over the add-on " + name}))
 	})
 }
+
+const opBounce = "bounce"
+
+var bounceKind = opKind{name: opBounce, text: "a restart", of: ofAddon, steps: []string{"restart"}, recover: unlessGone((*Daemon).recoverBounce)}
 
 // RestartAddon stops the service and starts it again. Requests of the apps attached to
 // it wait meanwhile.

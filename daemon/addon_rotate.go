@@ -40,6 +40,12 @@ func withMarked(secrets map[string]string, mark string, others map[string]string
 	return out
 }
 
+const opRotate = "rotate"
+
+var rotateKind = opKind{name: opRotate, text: "a rotation", of: ofAddon, releases: true, background: "retire",
+	steps:   []string{"accept", "release", "undo", "retire"}, // undo instead of the last
+	recover: unlessGone((*Daemon).recoverRotate)}
+
 // RotateAddon gives an add-on new credentials: the service takes both, the apps are
 // released with the new ones, and once nothing uses the old ones the service forgets
 // them. If an app does not start with them, everything is as before.

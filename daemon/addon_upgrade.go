@@ -20,6 +20,11 @@ type upgradeData struct {
 	Generation int `json:"generation"` // the one to be
 }
 
+const opUpgrade = "upgrade"
+
+var upgradeKind = opKind{name: opUpgrade, text: "an upgrade", of: ofAddon,
+	steps: []string{"prepare", "replace", "current"}, recover: unlessGone((*Daemon).recoverUpgrade)}
+
 // UpgradeAddon moves an add-on to another plan or version: a safety backup, then the
 // next generation on a copy of the volumes, while the requests of its apps wait. If it
 // does not come up, the generation before does, with all that was ever written to it.

@@ -103,6 +103,10 @@ func (d *Daemon) CreateApp(ctx context.Context, name, member string) (App, error
 	return app, nil
 }
 
+const opDestroy = "destroy"
+
+var destroyKind = opKind{name: opDestroy, text: "the destruction", of: ofApp, steps: []string{"remove"}, recover: (*Daemon).removeApp}
+
 // DestroyApp removes an app with its releases, processes, routes and logs. Add-ons
 // hold data, so they must be gone first.
 func (d *Daemon) DestroyApp(ctx context.Context, name, member string, out io.Writer) error {

@@ -34,6 +34,11 @@ type backupDetail struct {
 	Credentials  string    `json:"credentials,omitempty"` // a mark of those that were in use; now Backup.Secrets
 }
 
+const opBackup = "backup"
+
+var backupKind = opKind{name: opBackup, text: "a backup", of: ofBackup,
+	steps: []string{"capture", "store", "prove"}, recover: (*Daemon).recoverCapture}
+
 // Capture is journey 4: copy the volumes while the service runs, freeze it, copy what
 // has changed since, thaw; store the copy; prove it by starting a throwaway container
 // on it. Clients see a pause, never an error. The backup is good only once proven; one
@@ -374,6 +379,52 @@ func (b *Backup) hideFrom(tx Tx, member string) error {
 	return err
 }
 
+// recoverCapture: the backup is failed, and the service thawed. Backups outlive their add-on.
+func (d *Daemon) recoverCapture(ctx context.Context, op *operation) error {
+	data, err := decode[backupData](op.Operation)
+	if err != nil {
+		return err
+	}
+	id := data.Backup
+	addon, err := d.Addon(ctx, op.Subject)
+	if err != nil && !isKind(err, NotFound) {
+		return err
+	}
+	addon.Name = op.Subject
+	c, err := d.Engine.Container(ctx, d.addonContainer(addon))
+	if err == nil && c.Paused {
+		err = d.Engine.UnpauseContainer(ctx, c.Name)
+	}
+	if err != nil && !isKind(err, NotFound) {
+		return err
+	}
+	if spec, err := d.renderAddon(addon); err == nil {
+		if err := d.thawed(ctx, c.Name, spec); err != nil {
+			d.Log.Error("undo the preparation of a snapshot", "addon", addon.Name, "err", err)
+		}
+	}
+	err = errors.Join(d.removeProofs(ctx, addon.Name), os.RemoveAll(d.backupTree(id)), d.Vault.Delete(ctx, id))
+	if err != nil {
+		return err
+	}
+	b, err := d.Backup(ctx, id)
+	if err != nil {
+		return err
+	}
+	b.Status, b.Finished, b.Error = BackupFailed, now(), "towlined was stopped before the backup was done"
+	b.Size, b.Detail = 0, nil
+	if err := op.finish(ctx, func(tx Tx) error { return tx.UpdateBackup(b) }); err != nil {
+		return err
+	}
+	d.sayAddon(ctx, addon.Name, "backup: FAILED: %s: %s", b.ID, b.Error)
+	return nil
+}
+
+const opBackupDelete = "backup-delete"
+
+var backupDeleteKind = opKind{name: opBackupDelete, text: "the deletion of a backup", of: ofBackup,
+	steps: []string{"delete"}, recover: (*Daemon).recoverBackupDelete}
+
 // DeleteBackup removes a backup for good, here and elsewhere.
 func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
 	unlock, err := d.lockAddon(ctx, BackupAddon(id), nil)
@@ -412,6 +463,20 @@ func (d *Daemon) removeBackup(ctx context.Context, op *operation, b Backup) erro
 		}
 		return nil
 	})
+}
+
+// recoverBackupDelete goes on to the end.
+func (d *Daemon) recoverBackupDelete(ctx context.Context, op *operation) error {
+	data, err := decode[backupData](op.Operation)
+	if err != nil {
+		return err
+	}
+	b, err := d.Backup(ctx, data.Backup)
+	if err != nil && !isKind(err, NotFound) {
+		return err
+	}
+	b.ID = data.Backup
+	return d.removeBackup(ctx, op, b)
 }
 
 func (b Backup) detail() (v backupDetail) {

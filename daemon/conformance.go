@@ -42,6 +42,13 @@ func (d *Daemon) CheckPlugin(ctx context.Context, req PluginCheck, out io.Writer
 	return info, d.conform(ctx, m, req, out)
 }
 
+const opConform = "conform"
+
+// conformKind is recovered before others: those that a check is made of can't be, without
+// its manifest.
+var conformKind = opKind{name: opConform, text: "a check of a plugin", of: ofCheck, shared: true, when: recoveredBefore,
+	steps: []string{"run"}, recover: (*Daemon).recoverCheck}
+
 // conformance is one run of the suite.
 type conformance struct {
 	d       *Daemon
@@ -300,23 +307,12 @@ func (c *conformance) clean(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// recoverChecks removes what checks left that a crash cut short. It comes before other
-// operations are recovered: those of a check can't be, without its manifest.
-func (d *Daemon) recoverChecks(ctx context.Context) error {
-	ops, err := read(ctx, d, Tx.Operations)
+// recoverCheck removes what a check left, with all operations that it was made of.
+func (d *Daemon) recoverCheck(ctx context.Context, op *operation) error {
+	all, err := read(ctx, d, Tx.Operations)
 	if err != nil {
 		return err
 	}
-	for _, o := range ops {
-		if o.Kind == opConform {
-			d.Log.Info("removing what a check of a plugin left", "subject", o.Subject)
-			err = errors.Join(err, d.recoverCheck(ctx, &operation{d: d, Operation: o}, ops))
-		}
-	}
-	return err
-}
-
-func (d *Daemon) recoverCheck(ctx context.Context, op *operation, all []Operation) error {
 	c := &conformance{d: d, member: op.Member, app: op.Subject, addon: op.Subject + "-addon"}
 	attached, err := d.attachments(ctx, c.addon)
 	if err != nil {

@@ -62,6 +62,7 @@ type Daemon struct {
 	closing    context.Context
 	close      context.CancelCauseFunc
 	attempts   attempts
+	kinds      map[string]opKind
 
 	// Bounds, which tests shorten.
 	closeGrace, recoverPatience, startPatience, slotPatience, actionLimit time.Duration
@@ -75,6 +76,7 @@ func New(o Options) *Daemon {
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
 	d.supervisor.reviving = map[string]int{}
+	d.kinds = kindsByName()
 	d.started = make(chan struct{})
 	d.offsite = make(chan struct{}, 1)
 	d.pages = make(chan struct{}, 1)

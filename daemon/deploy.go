@@ -21,6 +21,12 @@ type DeployRequest struct {
 	Source  io.Reader // tar or tar.gz
 }
 
+const opDeploy = "deploy"
+
+var deployKind = opKind{name: opDeploy, text: "a deploy", of: ofApp, background: "current",
+	steps:   []string{"build", "release", "release-phase", "start", "swap", "current"}, // after the build those of a release
+	recover: (*Daemon).recoverRelease}
+
 // deployData is what reconcile must know of a deploy that was cut short.
 type deployData struct {
 	Build   string `json:"build,omitempty"`

@@ -7,39 +7,19 @@ import (
 	"slices"
 )
 
-// The kinds of operation, each with its steps in order. A step is recorded before
-// what it names is done, so a daemon that dies leaves the last step either not
-// begun, cut short, or done; reconcile.go says what follows for each.
-const (
-	opDeploy       = "deploy"        // build, then the steps of a release
-	opRelease      = "release"       // release, release-phase, start, swap, current
-	opRoll         = "roll"          // start, swap, current: same release, other processes
-	opProvision    = "provision"     // create, attach
-	opDeprovision  = "deprovision"   // detach, remove
-	opDestroy      = "destroy"       // remove
-	opRun          = "run"           // run
-	opBackup       = "backup"        // capture, store, prove
-	opRestore      = "restore"       // check, replace, current
-	opBackupDelete = "backup-delete" // delete
-	opConform      = "conform"       // run: has operations of its own
-	opRollback     = "rollback"      // data, release: each has operations of its own; resume
-)
-
 // operation is a journal entry that is being carried out.
 type operation struct {
 	Operation
 	d *Daemon
 }
 
-// What is done to an app, and to an add-on, and means nothing without it.
-var (
-	ofApp   = []string{opDeploy, opRelease, opRoll, opDestroy, opRun, opRollback}
-	ofAddon = []string{opProvision, opDeprovision, opAttach, opDetach, opBounce, opRotate, opUpgrade, opRestore}
-)
-
 // begin records a new operation at its first step, together with what else must
 // be in the same transaction. An app whose destruction could not be ended takes no other.
 func (d *Daemon) begin(ctx context.Context, kind, subject, member, step string, data any, also ...func(Tx) error) (*operation, error) {
+	k, ok := d.kinds[kind]
+	if !ok || !k.has(step) {
+		return nil, Errorf(Failed, "there is no kind of operation %q with the step %q", kind, step)
+	}
 	op := &operation{d: d, Operation: Operation{Kind: kind, Subject: subject, Member: member, Step: step, Started: now()}}
 	op.Data = encode(data)
 	err := d.Store.Update(ctx, func(tx Tx) error {
@@ -48,7 +28,7 @@ func (d *Daemon) begin(ctx context.Context, kind, subject, member, step string, 
 			return err
 		}
 		destroying := func(o Operation) bool { return o.Kind == opDestroy && o.Subject == subject }
-		if kind != opDestroy && slices.Contains(ofApp, kind) && slices.ContainsFunc(ops, destroying) {
+		if kind != opDestroy && k.of == ofApp && slices.ContainsFunc(ops, destroying) {
 			return Errorf(Conflict, "%s is being destroyed, and that could not be ended", subject).
 				WithHint("towline apps:destroy -a %s --confirm %s", subject, subject)
 		}
@@ -68,6 +48,9 @@ func (d *Daemon) begin(ctx context.Context, kind, subject, member, step string, 
 
 // step records the next step. data replaces the operation's unless it is nil.
 func (op *operation) step(ctx context.Context, step string, data any, also ...func(Tx) error) error {
+	if !op.d.kinds[op.Kind].has(step) {
+		return Errorf(Failed, "an operation of the kind %q has no step %q", op.Kind, step)
+	}
 	op.d.fault(op.Kind + ":" + op.Step + ":done")
 	next := op.Operation
 	next.Step = step
@@ -107,17 +90,23 @@ func (op *operation) finish(ctx context.Context, also ...func(Tx) error) error {
 	})
 }
 
-// endOthers takes all other operations of these kinds on the same subject out of the
+// endOthers takes all other operations that mean nothing without the same subject out of the
 // journal, as the subject is gone. Left there, the next start would carry them out on
 // whatever has its name by then.
-func (op *operation) endOthers(tx Tx, kinds []string) error {
+func (op *operation) endOthers(tx Tx, of subjectKind) error {
 	ops, err := tx.Operations()
 	for _, o := range ops {
-		if o.ID != op.ID && o.Subject == op.Subject && slices.Contains(kinds, o.Kind) {
+		if o.ID != op.ID && o.Subject == op.Subject && op.d.isOf(o, of) {
 			err = errors.Join(err, tx.DeleteOperation(o.ID))
 		}
 	}
 	return err
+}
+
+// isOf tells whether an operation is of a kind that is done to such a subject.
+func (d *Daemon) isOf(op Operation, of subjectKind) bool {
+	k, ok := d.kinds[op.Kind]
+	return ok && k.of == of
 }
 
 func (d *Daemon) fault(point string) {

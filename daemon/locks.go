@@ -102,7 +102,10 @@ func (d *Daemon) tellWaiting(ctx context.Context, subject string, out io.Writer)
 	return func(since time.Time) {
 		what, by := "another change", ""
 		if op, found := d.underWay(ctx, subject); found {
-			what, by, since = kindText(op.Kind), " by "+who(op.Member), op.Started
+			by, since = " by "+who(op.Member), op.Started
+			if k, known := d.kinds[op.Kind]; known {
+				what = k.text
+			}
 		}
 		step(out, "Waiting for %s of %s, begun%s %s", what, subject, by, begun(since))
 	}
@@ -132,10 +135,10 @@ func (d *Daemon) underWay(ctx context.Context, subject string) (found Operation,
 		return Operation{}, false
 	}
 	for _, op := range ops {
-		if op.Subject != subject && !slices.Contains(op.appsOf(), subject) || op.Kind == opRun || op.Kind == opConform {
+		if op.Subject != subject && !slices.Contains(op.appsOf(), subject) || d.kinds[op.Kind].shared {
 			continue
 		}
-		if !op.lingers() {
+		if !d.kinds[op.Kind].lingers(op) {
 			return op, true
 		}
 		found, ok = op, true // if there is no other
@@ -152,53 +155,4 @@ func (op Operation) appsOf() []string {
 		return nil
 	}
 	return []string{data.App}
-}
-
-// lingers tells whether an operation is past what the lock is needed for, as a rule: what
-// is old ends in the background.
-func (op Operation) lingers() bool {
-	switch op.Kind {
-	case opDeploy, opRelease, opRoll:
-		return op.Step == "current"
-	case opDetach:
-		return op.Step == "disconnect"
-	case opRotate:
-		return op.Step == "retire"
-	}
-	return false
-}
-
-// kindText is a kind of operation as users know it.
-func kindText(kind string) string {
-	switch kind {
-	case opDeploy:
-		return "a deploy"
-	case opRelease:
-		return "a release"
-	case opRoll:
-		return "a change of the processes"
-	case opProvision:
-		return "the creation"
-	case opDeprovision, opDestroy:
-		return "the destruction"
-	case opBackup:
-		return "a backup"
-	case opRestore:
-		return "a restore"
-	case opBackupDelete:
-		return "the deletion of a backup"
-	case opRollback:
-		return "a rollback"
-	case opAttach:
-		return "the attachment"
-	case opDetach:
-		return "the detachment"
-	case opBounce:
-		return "a restart"
-	case opRotate:
-		return "a rotation"
-	case opUpgrade:
-		return "an upgrade"
-	}
-	return "another change"
 }

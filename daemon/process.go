@@ -246,6 +246,15 @@ func (d *Daemon) Restart(ctx context.Context, app, member, process string, out i
 	return d.reroll(ctx, member, r, out)
 }
 
+const opRoll = "roll" // the same release, other processes
+
+var rollKind = opKind{name: opRoll, text: "a change of the processes", of: ofApp, background: "current",
+	steps: []string{"roll", "start", "swap", "current"},
+	recover: func(_ *Daemon, ctx context.Context, op *operation) error {
+		// The formation is in the state once it serves; startAll does the rest.
+		return op.finish(ctx)
+	}}
+
 // reroll carries out a rollout that makes no release.
 func (d *Daemon) reroll(ctx context.Context, member string, r *rollout, out io.Writer) error {
 	ctx, cancel := d.detach(ctx)

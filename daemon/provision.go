@@ -26,6 +26,11 @@ type provisionData struct {
 	App string `json:"app"`
 }
 
+const opProvision = "provision"
+
+var provisionKind = opKind{name: opProvision, text: "the creation", of: ofAddon, releases: true,
+	steps: []string{"create", "attach"}, recover: (*Daemon).recoverProvision}
+
 // Provision is journey 3: check, record, start the service and wait for its probe,
 // store add-on and config vars in one transaction, then release the app with them.
 // On any error before that transaction nothing is left.
@@ -196,6 +201,11 @@ func attach(tx Tx, addon Addon, req ProvisionRequest, vars []plugins.Var) error 
 	return errors.Join(tx.UpdateAddon(addon), recordAttachment(tx, at, vars),
 		tx.RecordActivity(Activity{Time: now(), Member: req.Member, App: req.App, Text: "created the add-on " + addon.Name}))
 }
+
+const opDeprovision = "deprovision"
+
+var deprovisionKind = opKind{name: opDeprovision, text: "the destruction", of: ofAddon, releases: true,
+	steps: []string{"detach", "remove"}, recover: (*Daemon).recoverDeprovision}
 
 // Deprovision destroys an add-on with its data: first every app attached to it is
 // released without its config vars, then the service goes.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 )
 
 // Reconcile makes the world agree with the state: at start, before anything else. It
@@ -24,8 +23,8 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 		return err
 	}
 	d.attempts.open(d.Dir)
-	if err := try("a recovery", func() error { return d.recoverChecks(ctx) }); err != nil {
-		d.Log.Error("remove what a check of a plugin left", "err", err)
+	if err := try("a recovery", func() error { return d.recoverFirst(ctx) }); err != nil {
+		d.Log.Error("recover what comes before all else; the next start tries again", "err", err)
 	}
 	if err := os.RemoveAll(filepath.Join(d.Dir, "work")); err != nil {
 		d.Log.Error("remove working directories", "err", err)
@@ -42,37 +41,28 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	return d.startAll(ctx, r.busy())
 }
 
-// recover brings one operation to its one allowed outcome. It may be cut short too,
-// and is then done again.
-func (d *Daemon) recover(ctx context.Context, op *operation) error {
-	switch op.Kind {
-	case opDeploy, opRelease:
-		return d.recoverRelease(ctx, op)
-	case opRoll:
-		// The formation is in the state once it serves; startAll does the rest.
-		return op.finish(ctx)
-	case opDestroy:
-		return d.removeApp(ctx, op)
-	case opRun:
-		err := d.removeWhere(ctx, map[string]string{labelApp: op.Subject, labelKind: kindRun}, func(c Container) bool {
-			return c.Labels[labelIndex] == strconv.FormatInt(op.ID, 10)
-		})
-		return errors.Join(err, op.finish(ctx))
-	case opProvision:
-		return d.recoverProvision(ctx, op)
-	case opDeprovision:
-		return d.recoverDeprovision(ctx, op)
-	case opBackup, opRestore, opBackupDelete:
-		return d.recoverBackup(ctx, op)
-	case opRollback:
-		return d.recoverRollback(ctx, op)
-	case opConform:
-		return nil // recoverChecks has just failed to; the next start tries again
-	case opAttach, opDetach, opBounce, opRotate, opUpgrade:
-		return d.recoverAddon(ctx, op)
+// recoverFirst recovers the operations that come before all others are looked at.
+func (d *Daemon) recoverFirst(ctx context.Context) error {
+	ops, err := read(ctx, d, Tx.Operations)
+	if err != nil {
+		return err
 	}
-	// Of a newer version of Towline, maybe: that knows what to do.
-	return fmt.Errorf("operation %d is of a kind that this version does not know, %q; it is left in the journal", op.ID, op.Kind)
+	for _, op := range ops {
+		if d.kinds[op.Kind].when == recoveredBefore {
+			d.Log.Info("finishing or undoing what was cut short", "kind", op.Kind, "subject", op.Subject, "step", op.Step)
+			err = errors.Join(err, d.recover(ctx, &operation{d: d, Operation: op}))
+		}
+	}
+	return err
+}
+
+// recover brings one operation to its one allowed outcome.
+func (d *Daemon) recover(ctx context.Context, op *operation) error {
+	k, ok := d.kinds[op.Kind]
+	if !ok { // of a newer version of Towline, maybe: that knows what to do
+		return fmt.Errorf("operation %d is of a kind that this version does not know, %q; it is left in the journal", op.ID, op.Kind)
+	}
+	return k.recover(d, ctx, op)
 }
 
 // recoverRelease decides a release that was cut short. Before the switch the old one

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -35,16 +36,9 @@ func (d *Daemon) recoverAll(ctx context.Context) (*recoveries, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is made of other operations comes after them.
-	slices.SortStableFunc(ops, func(a, b Operation) int {
-		switch last := b.Kind == opRollback; {
-		case last == (a.Kind == opRollback):
-			return 0
-		case last:
-			return -1
-		}
-		return 1
-	})
+	// What comes before all others has just been tried, in recoverFirst.
+	ops = slices.DeleteFunc(ops, func(op Operation) bool { return d.kinds[op.Kind].when == recoveredBefore })
+	slices.SortStableFunc(ops, func(a, b Operation) int { return cmp.Compare(d.kinds[a.Kind].when, d.kinds[b.Kind].when) })
 	r := &recoveries{}
 	for _, op := range ops {
 		subjects, err := d.touches(ctx, op)
@@ -139,7 +133,7 @@ func (d *Daemon) recoverGroup(ctx context.Context, g *recoveryGroup) {
 	defer close(g.done)
 	left := map[string]int{} // lock -> operations that need it
 	for _, op := range g.ops {
-		for _, name := range op.recoveryLocks(g) {
+		for _, name := range d.recoveryLocks(op, g) {
 			left[name]++
 		}
 	}
@@ -161,7 +155,7 @@ func (d *Daemon) recoverGroup(ctx context.Context, g *recoveryGroup) {
 			return
 		}
 		d.recoverOne(ctx, op)
-		for _, name := range op.recoveryLocks(g) {
+		for _, name := range d.recoveryLocks(op, g) {
 			if left[name]--; left[name] == 0 {
 				unlocks[name]()
 				delete(unlocks, name)
@@ -192,7 +186,7 @@ func (d *Daemon) recoverOne(ctx context.Context, op Operation) {
 
 // touches are all apps and add-ons that an operation has to do with.
 func (d *Daemon) touches(ctx context.Context, op Operation) (subjects []string, err error) {
-	if slices.Contains(ofApp, op.Kind) || op.Kind == opConform {
+	if d.isOf(op, ofApp) {
 		subjects = append(subjects, "app:"+op.Subject)
 	} else {
 		subjects = append(subjects, "addon:"+op.Subject)
@@ -204,13 +198,9 @@ func (d *Daemon) touches(ctx context.Context, op Operation) (subjects []string, 
 			subjects = append(subjects, "app:"+app)
 		}
 	}
-	if op.Kind == opRollback {
-		data, err := decode[rollbackData](op)
-		if err != nil {
-			return subjects, nil // its recovery says so
-		}
-		for _, item := range data.Items {
-			subjects = append(subjects, "addon:"+item.Addon)
+	if others := d.kinds[op.Kind].addons; others != nil {
+		for _, addon := range others(op) {
+			subjects = append(subjects, "addon:"+addon)
 		}
 	}
 	return subjects, nil
@@ -218,13 +208,12 @@ func (d *Daemon) touches(ctx context.Context, op Operation) (subjects []string, 
 
 // recoveryLocks are the locks that an operation's recovery needs and does not take by
 // itself. A rollback's restores take those of the add-ons.
-func (op Operation) recoveryLocks(g *recoveryGroup) (names []string) {
-	if slices.Contains(ofApp, op.Kind) || op.Kind == opConform {
+func (d *Daemon) recoveryLocks(op Operation, g *recoveryGroup) (names []string) {
+	if d.isOf(op, ofApp) {
 		return []string{"app:" + op.Subject}
 	}
 	names = append(names, "addon:"+op.Subject)
-	switch op.Kind {
-	case opProvision, opDeprovision, opAttach, opDetach, opRotate: // which release apps
+	if d.kinds[op.Kind].releases {
 		for s := range g.subjects {
 			if strings.HasPrefix(s, "app:") {
 				names = append(names, s)

@@ -145,6 +145,12 @@ func (d *Daemon) change(ctx context.Context, app, member string, out io.Writer, 
 	return d.changeLocked(ctx, app, member, out, edit)
 }
 
+const opRelease = "release"
+
+var releaseKind = opKind{name: opRelease, text: "a release", of: ofApp, background: "current",
+	steps:   []string{"release", "release-phase", "start", "swap", "current"},
+	recover: (*Daemon).recoverRelease}
+
 func (d *Daemon) changeLocked(ctx context.Context, app, member string, out io.Writer, edit func(Tx, *Release) error) (Release, error) {
 	ctx, cancel := d.detach(ctx)
 	defer cancel()

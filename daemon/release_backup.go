@@ -125,6 +125,20 @@ type rollbackItem struct {
 	Safety string `json:"safety"`
 }
 
+const opRollback = "rollback"
+
+// rollbackKind is of a rollback with data, which is made of restores and a release.
+var rollbackKind = opKind{name: opRollback, text: "a rollback", of: ofApp, when: recoveredAfter,
+	steps: []string{"data", "release", "resume"},
+	addons: func(op Operation) (names []string) {
+		data, _ := decode[rollbackData](op) // its recovery says what is wrong with it
+		for _, item := range data.Items {
+			names = append(names, item.Addon)
+		}
+		return names
+	},
+	recover: (*Daemon).recoverRollback}
+
 // RollbackWithData goes back to an earlier release, and the data of the app's add-ons to
 // what that release left. Requests wait from the first restore until the release serves.
 // If either fails, release and data are as before.

@@ -24,6 +24,11 @@ type RestoreRequest struct {
 	hold   bool   // requests of the attached apps wait on afterwards, until resumeApps
 }
 
+const opRestore = "restore"
+
+var restoreKind = opKind{name: opRestore, text: "a restore", of: ofAddon,
+	steps: []string{"check", "replace", "current"}, recover: (*Daemon).recoverRestore}
+
 // Restore puts an add-on's data back: check the sums and unpack beside the present
 // data, have the requests of the attached apps wait, stop the service and start it on
 // the restored volumes, wait for its probe, let the requests go. If it does not come
@@ -404,31 +409,18 @@ func (d *Daemon) removeProofs(ctx context.Context, addon string) error {
 	return d.removeWhere(ctx, map[string]string{labelAddon: addon, labelKind: kindProof}, nil)
 }
 
-// recoverBackup: a capture that was cut short is failed and the service thawed; a
-// restore that was not current yet is undone, and else finished; a deletion goes on.
-func (d *Daemon) recoverBackup(ctx context.Context, op *operation) error {
+// recoverRestore: what was not current yet is undone, and else finished.
+func (d *Daemon) recoverRestore(ctx context.Context, op *operation) error {
+	if op.Step != "current" {
+		return d.undoRestore(ctx, op)
+	}
 	data, err := decode[backupData](op.Operation)
 	if err != nil {
 		return err
 	}
-	if op.Kind == opBackupDelete {
-		b, err := d.Backup(ctx, data.Backup)
-		if err != nil && !isKind(err, NotFound) {
-			return err
-		}
-		b.ID = data.Backup
-		return d.removeBackup(ctx, op, b)
-	}
 	addon, err := d.Addon(ctx, op.Subject)
-	if op.Kind == opBackup && (err == nil || isKind(err, NotFound)) {
-		addon.Name = op.Subject // backups outlive their add-on
-		return d.recoverCapture(ctx, op, addon, data.Backup)
-	}
 	if err != nil {
 		return err
-	}
-	if op.Step != "current" {
-		return d.undoRestore(ctx, op)
 	}
 	old := addon
 	old.Generation = data.Generation - 1
@@ -440,34 +432,4 @@ func (d *Daemon) recoverBackup(ctx context.Context, op *operation) error {
 		return err
 	}
 	return d.keepOldData(ctx, op, old, nil)
-}
-
-func (d *Daemon) recoverCapture(ctx context.Context, op *operation, addon Addon, id string) error {
-	c, err := d.Engine.Container(ctx, d.addonContainer(addon))
-	if err == nil && c.Paused {
-		err = d.Engine.UnpauseContainer(ctx, c.Name)
-	}
-	if err != nil && !isKind(err, NotFound) {
-		return err
-	}
-	if spec, err := d.renderAddon(addon); err == nil {
-		if err := d.thawed(ctx, c.Name, spec); err != nil {
-			d.Log.Error("undo the preparation of a snapshot", "addon", addon.Name, "err", err)
-		}
-	}
-	err = errors.Join(d.removeProofs(ctx, addon.Name), os.RemoveAll(d.backupTree(id)), d.Vault.Delete(ctx, id))
-	if err != nil {
-		return err
-	}
-	b, err := d.Backup(ctx, id)
-	if err != nil {
-		return err
-	}
-	b.Status, b.Finished, b.Error = BackupFailed, now(), "towlined was stopped before the backup was done"
-	b.Size, b.Detail = 0, nil
-	if err := op.finish(ctx, func(tx Tx) error { return tx.UpdateBackup(b) }); err != nil {
-		return err
-	}
-	d.sayAddon(ctx, addon.Name, "backup: FAILED: %s: %s", b.ID, b.Error)
-	return nil
 }

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,6 +16,10 @@ type RunRequest struct {
 	Env         map[string]string
 	Streams     Streams
 }
+
+const opRun = "run"
+
+var runKind = opKind{name: opRun, text: "a one-off", of: ofApp, shared: true, steps: []string{"run"}, recover: (*Daemon).recoverRun}
 
 // Run starts a one-off, connects it to the user and returns its exit code. It ends
 // with the user's connection. The app's log says who began it and how it ended, and nothing
@@ -135,4 +141,12 @@ func commandLine(words []string) string {
 		quoted[i] = w
 	}
 	return strings.Join(quoted, " ")
+}
+
+// recoverRun removes a one-off, whose user is gone.
+func (d *Daemon) recoverRun(ctx context.Context, op *operation) error {
+	err := d.removeWhere(ctx, map[string]string{labelApp: op.Subject, labelKind: kindRun}, func(c Container) bool {
+		return c.Labels[labelIndex] == strconv.FormatInt(op.ID, 10)
+	})
+	return errors.Join(err, op.finish(ctx))
 }

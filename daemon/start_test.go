@@ -229,3 +229,21 @@ func TestSuspectsComeLast(t *testing.T) {
 		t.Errorf("left: %s, %v", text, err)
 	}
 }
+
+// What a newer version began stays in the journal for it, and keeps nothing from its start.
+func TestStartLeavesWhatItDoesNotKnow(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
+	op := daemon.Operation{Kind: "of-a-newer-version", Subject: "shop", Step: "first", Started: time.Now()}
+	if err := d.Store.Update(t.Context(), func(tx daemon.Tx) error { return tx.InsertOperation(&op) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the app runs", func() bool { return runs(n, "shop") })
+	if ops := operations(t, d); !slices.ContainsFunc(ops, func(o daemon.Operation) bool { return o.ID == op.ID }) {
+		t.Errorf("in the journal: %+v", ops)
+	}
+}
