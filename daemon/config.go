@@ -23,6 +23,36 @@ type ConfigChange struct {
 	NoRestart   bool // processes that run keep the old values until they are replaced
 }
 
+// applied returns what config is after the change.
+func (c ConfigChange) applied(config map[string]string) map[string]string {
+	after := maps.Clone(config)
+	if after == nil {
+		after = map[string]string{}
+	}
+	maps.Copy(after, c.Set)
+	for _, key := range c.Unset {
+		delete(after, key)
+	}
+	return after
+}
+
+// checkConfigSize bounds what every release keeps and every process is started with: the
+// kernel takes no more than 2 MB. What is above the bound already may shrink.
+func checkConfigSize(before, after map[string]string) error {
+	size := func(config map[string]string) (n int) {
+		for key, value := range config {
+			n += len(key) + len(value) + 2 // as KEY=value and a NUL
+		}
+		return n
+	}
+	n := size(after)
+	if n <= maxConfig || n <= size(before) {
+		return nil
+	}
+	return Errorf(Invalid, "the app's config vars would be %d bytes long together; at most %d are allowed", n, maxConfig).
+		WithHint("keep large values in a file of the source, or in an add-on")
+}
+
 // SetConfig checks the whole change, then makes it a release. Where nothing would
 // change there is none, and the current release is returned. If the new release
 // doesn't serve, the old values stay.
@@ -38,12 +68,10 @@ func (d *Daemon) SetConfig(ctx context.Context, c ConfigChange, out io.Writer) (
 		return d.Release(ctx, c.App, 0)
 	}
 	edit := func(_ Tx, rel *Release) error {
-		maps.Copy(rel.Config, c.Set)
-		for _, key := range c.Unset {
-			delete(rel.Config, key)
-		}
+		before := rel.Config
+		rel.Config = c.applied(before)
 		rel.Description = describeConfig(c)
-		return nil
+		return checkConfigSize(before, rel.Config)
 	}
 	if !c.NoRestart {
 		return d.change(ctx, c.App, c.Member, out, edit)
@@ -83,6 +111,9 @@ func (d *Daemon) checkConfigChange(ctx context.Context, c ConfigChange, app App)
 		case !utf8.ValidString(value):
 			return Errorf(Invalid, "the value of %s is not text in UTF-8", key).WithHint("encode it, as base64 for instance")
 		}
+	}
+	if err := checkConfigSize(app.Config, c.applied(app.Config)); err != nil {
+		return err
 	}
 	owner, err := d.AddonVars(ctx, c.App)
 	if err != nil {

@@ -18,6 +18,7 @@ var (
 const (
 	maxAppName     = 30
 	maxConfigValue = 64 << 10
+	maxConfig      = 256 << 10 // of all of an app's config vars, names and values
 )
 
 // reservedApps would be taken for parts of Towline in a host name or in the name of

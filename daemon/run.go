@@ -71,7 +71,7 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 	case err == nil:
 		log("One-off ended with exit code %d", code)
 	case ctx.Err() != nil:
-		log("One-off was ended: %v", context.Cause(ctx))
+		log("One-off was ended: %s", strings.TrimPrefix(context.Cause(ctx).Error(), "this was ended: "))
 	default:
 		log("One-off was ended: %v", err)
 	}

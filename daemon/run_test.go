@@ -64,6 +64,70 @@ func TestOneOffIsNotLogged(t *testing.T) {
 	}
 }
 
+// TestEndedOneOff: the log says once that a one-off was ended, and why.
+func TestEndedOneOff(t *testing.T) {
+	n := newNeighbours()
+	s := &shower{neighbours: n, err: context.Canceled}
+	d := newDaemon(t, n, func(o *daemon.Options) { o.Engine = s })
+	deployed(t, d, n, "shop", daemon.Formation{})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	shown := writer(func(p []byte) (int, error) {
+		cancel(errors.New("this was ended: you are no member here any more"))
+		return len(p), nil
+	})
+	_, _ = d.Run(ctx, daemon.RunRequest{App: "shop", Member: "ann", Command: []string{"env"}, Streams: daemon.Streams{Stdout: shown}})
+	if !n.said("One-off was ended: you are no member here any more") {
+		t.Errorf("the log says %q", n.lines)
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// TestConfigIsBounded: many vars together are bounded as one is, by config:set and however
+// many changes they come in; what a release had before can shrink.
+func TestConfigIsBounded(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{})
+	set := func(noRestart bool, keys ...string) error {
+		c := daemon.ConfigChange{App: "shop", Set: map[string]string{}, NoRestart: noRestart}
+		for _, key := range keys {
+			c.Set[key] = strings.Repeat("x", 60<<10)
+		}
+		_, err := d.SetConfig(t.Context(), c, io.Discard)
+		return err
+	}
+	if err := set(true, "A", "B", "C", "D"); err != nil {
+		t.Fatal(err)
+	}
+	for _, noRestart := range []bool{true, false} {
+		err := set(noRestart, "E")
+		var e *daemon.Error
+		if !errors.As(err, &e) || e.Kind != daemon.Invalid || !strings.Contains(err.Error(), "at most 262144 are allowed") {
+			t.Errorf("a fifth value: %v", err)
+		}
+	}
+	if rel, err := d.Release(t.Context(), "shop", 0); err != nil || len(rel.Config) != 4 {
+		t.Errorf("%d vars, %v", len(rel.Config), err)
+	}
+	big := map[string]string{}
+	for _, key := range []string{"A", "B", "C", "D", "E", "F"} {
+		big[key] = strings.Repeat("x", 60<<10)
+	}
+	if err := d.Store.Update(t.Context(), func(tx daemon.Tx) error {
+		app, err := tx.App("shop")
+		app.Config = big
+		return errors.Join(err, tx.UpdateApp(app))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.SetConfig(t.Context(), daemon.ConfigChange{App: "shop", Unset: []string{"A"}, NoRestart: true}, io.Discard); err != nil {
+		t.Errorf("vars from before the bound: %v", err)
+	}
+}
+
 // TestReservedConfig: what every process is given by Towline is not to be set, by config:set
 // or for a one-off; what was set before that was refused can be removed.
 func TestReservedConfig(t *testing.T) {
