@@ -41,6 +41,10 @@ func (d *Daemon) checkHostFree(tx Tx, app, member, host string) error {
 	if err != nil {
 		return err
 	}
+	own, err := tx.Domains(app)
+	if err != nil {
+		return err
+	}
 	for _, a := range apps {
 		taken, err := tx.Domains(a.Name)
 		if err != nil {
@@ -52,7 +56,7 @@ func (d *Daemon) checkHostFree(tx Tx, app, member, host string) error {
 				return Errorf(Exists, "%s leads to %s already", host, app)
 			case t.Host == host: // whose it is, is not everyone's to know
 				return Errorf(Exists, "%s leads to another app already", host)
-			case a.Name != app && overlap(host, t.Host):
+			case a.Name != app && overlap(host, t.Host) && !withinOwn(own, host, t.Host):
 				if err := mayShareDomain(tx, member, a.Name, host); err != nil {
 					return err
 				}
@@ -67,6 +71,21 @@ func overlap(host, other string) bool {
 	base, wildcard := strings.CutPrefix(host, "*.")
 	otherBase, _ := strings.CutPrefix(other, "*.")
 	return below(base, otherBase) || wildcard && (base == otherBase || below(otherBase, base))
+}
+
+// withinOwn tells whether one of the app's own names, which the host lies within too, is
+// nearer to it than the other app's: a wildcard is nearer than the plain name above it. Who
+// takes a name above an app's domain does not keep that app from adding to its own.
+func withinOwn(own []Domain, host, other string) bool {
+	base, _ := strings.CutPrefix(host, "*.")
+	otherBase, otherWildcard := strings.CutPrefix(other, "*.")
+	if !below(base, otherBase) {
+		return false // a wildcard over the other's name
+	}
+	return slices.ContainsFunc(own, func(o Domain) bool {
+		ownBase, wildcard := strings.CutPrefix(o.Host, "*.")
+		return (base == ownBase || below(base, ownBase)) && (below(ownBase, otherBase) || ownBase == otherBase && wildcard && !otherWildcard)
+	})
 }
 
 func below(host, parent string) bool { return strings.HasSuffix(host, "."+parent) }

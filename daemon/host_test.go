@@ -100,6 +100,14 @@ func TestDomainsOfOthers(t *testing.T) {
 		{"bob", "blog", "", "", daemon.Invalid},
 		{"bob", "blog", strings.Repeat("ü", 5000) + ".example", "", daemon.Invalid},
 
+		// Names above shop's domains, which bob took, keep shop's own people from nothing of theirs.
+		{"ann", "shop", "in.wild.example.org", "", ""},
+		{"ann", "shop", "*.deeper.wild.example.org", "", ""},
+		{"ann", "shop", "in.plain.example.org", "", ""},
+		{"ann", "shop", "*.plain.example.org", "", ""},
+		{"ann", "shop", "other.example.org", "", daemon.Forbidden},
+		{"ann", "shop", "in.any.blog.example.test", "", daemon.Forbidden},
+
 		{"eve", "blog", "pay.wild.example.org", "", daemon.Forbidden},
 		{"ivy", "blog", "pay.wild.example.org", "", ""},
 		{"ivy", "blog", "*.over.example.org", "", ""},
