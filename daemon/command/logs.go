@@ -99,8 +99,8 @@ func (call *Call) printLogs(ctx context.Context, q daemon.LogQuery, read logRead
 		_, err := fmt.Fprintf(call.Stdout, "%s %s[%s]: %s\n", l.Time.UTC().Format("2006-01-02T15:04:05.000000Z07:00"), l.Source, l.Process, l.Text)
 		return err
 	})
-	if q.Follow && errors.Is(err, context.Canceled) && ended(ctx) == nil {
-		return nil
+	if q.Follow && (err == nil || errors.Is(err, context.Canceled)) {
+		return ended(ctx)
 	}
 	return err
 }

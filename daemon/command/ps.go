@@ -56,7 +56,7 @@ func runPs(ctx context.Context, call *Call) error {
 		for _, p := range list {
 			if p.Type != heading {
 				heading = p.Type
-				fmt.Fprintf(w, "=== %s (%d): %s\n", p.Type, counts[p.Type], p.Command)
+				fmt.Fprintln(w, psHeading(p, counts[p.Type]))
 			}
 			state := p.State
 			switch state {
@@ -68,6 +68,15 @@ func runPs(ctx context.Context, call *Call) error {
 			fmt.Fprintf(w, "%s: %s (v%d)\n", p.Name, state, p.Release)
 		}
 	})
+}
+
+// psHeading is above the processes of a type. Of one-offs no number is wanted, and each has
+// a command of its own.
+func psHeading(p daemon.ProcessState, wanted int) string {
+	if p.Type == "run" {
+		return "=== one-offs"
+	}
+	return fmt.Sprintf("=== %s (%d): %s", p.Type, wanted, p.Command)
 }
 
 func runPsScale(ctx context.Context, call *Call) error {

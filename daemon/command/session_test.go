@@ -158,3 +158,23 @@ func TestOldConnection(t *testing.T) {
 		}
 	}
 }
+
+// TestEndedTail: a tail ends in silence when its user ends it, with the reason when their
+// rights do, however the reader of the log ends then.
+func TestEndedTail(t *testing.T) {
+	call := &Call{}
+	for _, end := range []error{nil, context.Canceled} {
+		read := func(context.Context, daemon.LogQuery, func(daemon.LogLine) error) error { return end }
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(nil)
+		if err := call.printLogs(ctx, daemon.LogQuery{Follow: true}, read); err != nil {
+			t.Errorf("ended by its user: %v", err)
+		}
+		ctx, cancel = context.WithCancelCause(t.Context())
+		why := &endedError{daemon.Errorf(daemon.Forbidden, "this was ended")}
+		cancel(why)
+		if err := call.printLogs(ctx, daemon.LogQuery{Follow: true}, read); !errors.Is(err, why) {
+			t.Errorf("ended as rights did: %v", err)
+		}
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"towline/daemon"
 )
 
 func TestListingsHaveHeadings(t *testing.T) {
@@ -87,5 +89,16 @@ func TestColour(t *testing.T) {
 	}
 	if r := b.ask(Request{Args: []string{"nope"}, Colour: true}); !strings.Contains(r.errors, "\x1b[31m !     there is no command") {
 		t.Errorf("%q", r.errors)
+	}
+}
+
+func TestPsHeading(t *testing.T) {
+	for want, p := range map[string]daemon.ProcessState{
+		"=== web (2): bin/web": {Type: "web", Command: "bin/web"},
+		"=== one-offs":         {Type: "run"},
+	} {
+		if got := psHeading(p, 2); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
