@@ -252,10 +252,10 @@ func (d *Daemon) moveTarget(ctx context.Context, e Event) error {
 			continue
 		}
 		t, err := d.target(ctx, app, e.Container)
-		if err != nil || t == r.Targets[i] {
+		if err != nil || t.Address == r.Targets[i].Address {
 			return err
 		}
-		r.Targets[i] = t
+		r.Targets[i].Address = t.Address
 		// One that dies again at once must not hold the app's lock for long.
 		ctx, cancel := d.whileRunning(ctx, e.Container)
 		defer cancel()
