@@ -39,10 +39,11 @@ race: setup images
 e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 35m ./e2e/...
 
-soak: setup images build ## the stories with their longest loops, a browser, and HOSTILE=1h of hostile clients of the proxy
-	packaging/dev/setup.sh --browser
+soak: setup images build ## the stories with their longest loops, a browser, gRPC's C-core, and HOSTILE=1h of hostile clients of the proxy
+	packaging/dev/setup.sh --browser --grpc
 	packaging/images/build.sh neo4j-4.4
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -tags "$(TAGS)" -timeout 120m ./e2e/...
+	CGO_ENABLED=1 $(GO) test -race -tags "$(TAGS)" -run '^TestGRPC' -v ./proxy
 	CGO_ENABLED=1 TOWLINE_HOSTILE=$(HOSTILE) $(GO) test -race -tags "$(TAGS)" -timeout 6h -run '^TestHostileLoad$$' -v ./proxy
 
 HOSTILE ?= 1h

@@ -3,9 +3,10 @@
 # account that sshd logs in, Podman's API socket. Run as root, as often as you
 # like: it does what is missing and says each thing it does.
 #
-# usage: setup.sh [--check | --browser]
+# usage: setup.sh [--check] [--browser] [--grpc]
 #   --check    change nothing; say what is missing, exit 1 if anything is
 #   --browser  have a browser too, for the longest tests
+#   --grpc     have Python with gRPC too, for the proxy's tests with C-core
 set -euo pipefail
 
 # Each line: a package, then a file of it. Looking for the file is a hundred
@@ -39,19 +40,29 @@ home=/var/lib/towline-user
 socket=/run/podman/podman.sock
 containers_conf=/etc/containers/containers.conf.d/10-towline-test.conf
 
+grpc=/var/cache/towline/grpcio # proxy/grpc_core_test.go looks there
+grpcio=1.85.3
+
 check=0
 missing=0
+with_grpc=0
 
 main() {
-	case ${1:-} in
-	'') ;;
-	--check) check=1 ;;
-	--browser) packages+=$'chromium /usr/bin/chromium\n' ;;
-	*)
-		echo "usage: $0 [--check | --browser]" >&2
-		exit 2
-		;;
-	esac
+	local flag
+	for flag in "$@"; do
+		case $flag in
+		--check) check=1 ;;
+		--browser) packages+=$'chromium /usr/bin/chromium\n' ;;
+		--grpc)
+			with_grpc=1
+			packages+=$'python3-venv /usr/lib/python3.11/ensurepip\n'
+			;;
+		*)
+			echo "usage: $0 [--check] [--browser] [--grpc]" >&2
+			exit 2
+			;;
+		esac
+	done
 	if [[ $EUID -ne 0 ]]; then
 		echo "setup.sh: needs root: it installs packages and starts Podman" >&2
 		exit 1
@@ -61,9 +72,22 @@ main() {
 	setup_account
 	setup_sshd
 	setup_podman
+	if ((with_grpc)); then
+		setup_grpc
+	fi
 	if ((check)); then
 		exit "$missing"
 	fi
+}
+
+# grpcio is gRPC's C library for Python, which Debian 12 has not. A virtual environment
+# that is whole can import it.
+setup_grpc() {
+	[[ $("$grpc/bin/python" -c 'import grpc; print(grpc.__version__)' 2>/dev/null) == "$grpcio" ]] && return 0
+	todo "$grpc, with grpcio $grpcio from PyPI" || return 0
+	mkdir -p "${grpc%/*}"
+	/usr/bin/python3 -m venv --clear "$grpc"
+	"$grpc/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "grpcio==$grpcio"
 }
 
 # todo SENTENCE: says what is about to be done; false under --check, where it
