@@ -25,6 +25,8 @@ import (
 //	as NAME                   go on with the key of that member
 //	keygen NAME               makes a key, NAME.pub
 //	cable APP TEXT            sends a text through an app's ActionCable, and prints its echo
+//	compile PACKAGE FILE      builds a program of this directory
+//	grpc APP METHOD TEXT      calls an app that grpcapp serves
 //	deploy APP                creates the app and pushes the folder of its name
 //	terminal CMD...           runs a command in a terminal of 24 lines by 80 columns
 //	exits N CMD...            the command ends with exit code N
@@ -52,6 +54,7 @@ func TestStories(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"towline": program(s, "towline"), "ssh": program(s, "ssh"), "git": program(s, "git"), "curl": program(s, "curl"),
 			"terminal": program(s, "terminal"), "exits": exits(s), "until": until(s), "deploy": deploy(s),
+			"compile": compile, "grpc": program(s, "grpc"),
 			"as": as(s), "keygen": keygen(s), "let": let(s), "cable": cable(s),
 		},
 	})
@@ -80,6 +83,11 @@ func command(ts *testscript.TestScript, s *stack.Stack, args []string) []string 
 	case "curl":
 		proxy := fmt.Sprintf("::127.0.0.1:%d", s.HTTPSPort)
 		return append([]string{"curl", "-sS", "--max-time", "60", "--cacert", s.RootFile(), "--connect-to", proxy}, args[1:]...)
+	case "grpc":
+		if len(args) != 4 {
+			ts.Fatalf("usage: grpc APP METHOD TEXT")
+		}
+		return append([]string{ts.MkAbs(args[1] + "/grpcapp"), "call", fmt.Sprintf("127.0.0.1:%d", s.HTTPSPort), args[1] + ".localhost", s.RootFile()}, args[2:]...)
 	case "terminal":
 		line := "stty rows 24 cols 80; exec " + quoteAll(command(ts, s, args[1:]))
 		// A person who types nothing: no input, and no end of it.
@@ -193,6 +201,13 @@ func deploy(s *stack.Stack) func(*testscript.TestScript, bool, []string) {
 			}
 		}
 	}
+}
+
+func compile(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: compile PACKAGE FILE")
+	}
+	ts.Check(stack.Compile(context.Background(), "./e2e/"+args[0], ts.MkAbs(args[1])))
 }
 
 func as(s *stack.Stack) func(*testscript.TestScript, bool, []string) {

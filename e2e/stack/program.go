@@ -165,6 +165,11 @@ func BuildFaults(ctx context.Context) error {
 		"-o", "bin/faults/towlined", "./cmd/towlined")
 }
 
+// Compile builds a program that needs nothing of the machine it runs on into file.
+func Compile(ctx context.Context, pkg, file string) error {
+	return build(ctx, "go", "build", "-ldflags", "-s -w", "-o", file, pkg)
+}
+
 func build(ctx context.Context, name string, args ...string) error {
 	root, err := Root()
 	if err != nil {
