@@ -260,6 +260,11 @@ func TestH2CAppIsReady(t *testing.T) {
 	if err := ready(with(addr(app(t, says("ok"))), "")); !errors.As(err, &notReady) {
 		t.Errorf("HTTP/1.1: %v", err)
 	}
+	plain := with(grpcServer(t).address, "")
+	plain.Targets[0].H2C = false
+	until(t, "a probe is answered in time", func() bool {
+		return errors.As(ready(plain), &notReady) && strings.Contains(notReady.Reason, `{"protocol": {"web": "h2c"}}`)
+	})
 	until(t, "a probe is answered in time", func() bool {
 		return errors.As(ready(with(page, "/other")), &notReady) && notReady.Reason == "GET /other answered 500"
 	})

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -113,6 +114,9 @@ func (t *target) probe(ctx context.Context, client *http.Client) string {
 	return fmt.Sprintf("GET %s answered %d", path, res.StatusCode)
 }
 
+// h2Greeting is in net/http's error about a server that begins with HTTP/2's SETTINGS.
+const h2Greeting = `malformed HTTP response "\x00\x00`
+
 // explain says in words why a request, such as "GET /up", got no answer.
 func (t *target) explain(err error, request string, timeout time.Duration) string {
 	switch {
@@ -122,6 +126,8 @@ func (t *target) explain(err error, request string, timeout time.Duration) strin
 		return fmt.Sprintf("%s did not answer within %s", request, timeout)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return "it closed the connection without answering " + request
+	case !t.spec.H2C && strings.Contains(err.Error(), h2Greeting):
+		return "it answered " + request + ` in HTTP/2: a gRPC app must say {"protocol": {"web": "h2c"}} in its app.json`
 	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
