@@ -80,18 +80,18 @@ func (d *Daemon) health(addon string, schedule *Schedule, backups []Backup, at t
 		return h
 	}
 	h.Schedule = schedule.Cron + " " + schedule.Zone
-	t, err := schedule.timing()
+	t, err := schedule.times()
 	if err != nil {
 		problem("its schedule: %v", err)
 		return h
 	}
 	// The newest tick that was acted on, or that should have been. A new schedule had none.
-	tick, _ := t.due(schedule.Last, at.Add(-overdueAfter))
-	if tick.IsZero() && t.next(schedule.Last.Add(-time.Second)).Equal(schedule.Last) && at.Sub(schedule.Last) > overdueAfter {
+	tick, _ := t.Due(schedule.Last, at.Add(-overdueAfter))
+	if tick.IsZero() && t.Next(schedule.Last.Add(-time.Second)).Equal(schedule.Last) && at.Sub(schedule.Last) > overdueAfter {
 		tick = schedule.Last
 	}
 	if !tick.IsZero() && h.LastGood.Before(tick) {
-		problem("there is no good one since %s, when one was due", tick.In(t.zone).Format("2006-01-02 15:04 MST"))
+		problem("there is no good one since %s, when one was due", tick.In(t.Zone()).Format("2006-01-02 15:04 MST"))
 	}
 	return h
 }

@@ -4,17 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/robfig/cron/v3"
+	"towline/daemon/cron"
 )
-
-// cronForm is the five fields that crontab(5) has, and @daily and the like. The zone is
-// a value of its own: a prefix in the expression would hide it from the listing.
-var cronForm = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 
 // ScheduleInfo is a schedule with its next tick.
 type ScheduleInfo struct {
@@ -22,97 +16,21 @@ type ScheduleInfo struct {
 	Next time.Time `json:"next"`
 }
 
-// timing is a schedule's expression and zone, parsed.
-type timing struct {
-	cron cron.Schedule
-	zone *time.Location
-}
-
-func (s Schedule) timing() (timing, error) {
-	hint := `minute, hour, day of the month, month, day of the week, like "0 3 * * *"`
-	if strings.Contains(s.Cron, "TZ=") {
-		return timing{}, Errorf(Invalid, "the time zone stands in the schedule").WithHint("name it by --tz Europe/Berlin")
-	}
-	parsed, err := cronForm.Parse(sundayIsZero(s.Cron))
-	if err != nil {
-		return timing{}, Errorf(Invalid, "schedule %q: %w", clip(s.Cron), err).WithHint("%s", hint)
-	}
-	if s.Zone == "Local" {
-		return timing{}, Errorf(Invalid, `there is no time zone "Local"`).WithHint("use a name like Europe/Berlin, or UTC")
-	}
-	zone, err := time.LoadLocation(s.Zone)
-	if err != nil {
-		return timing{}, Errorf(Invalid, "there is no time zone %q", clip(s.Zone)).WithHint("use a name like Europe/Berlin, or UTC")
-	}
-	t := timing{parsed, zone}
-	if t.next(now()).IsZero() {
-		return timing{}, Errorf(Invalid, "schedule %q never comes", clip(s.Cron)).WithHint("%s", hint)
+// times are those of a schedule's expression, in its zone.
+func (s Schedule) times() (cron.Times, error) {
+	const form = `minute, hour, day of the month, month, day of the week, like "0 3 * * *"`
+	t, err := cron.Parse(s.Cron, s.Zone, now())
+	switch {
+	case errors.Is(err, cron.ErrZoneWithin):
+		return t, Errorf(Invalid, "the time zone stands in the schedule").WithHint("name it by --tz Europe/Berlin")
+	case errors.Is(err, cron.ErrZone):
+		return t, Errorf(Invalid, "there is no time zone %q", clip(s.Zone)).WithHint("use a name like Europe/Berlin, or UTC")
+	case errors.Is(err, cron.ErrNever):
+		return t, Errorf(Invalid, "schedule %q never comes", clip(s.Cron)).WithHint("%s", form)
+	case err != nil:
+		return t, Errorf(Invalid, "schedule %q: %w", clip(s.Cron), err).WithHint("%s", form)
 	}
 	return t, nil
-}
-
-// minEvery is how often a schedule may come: as often as crontab(5) can say.
-const minEvery = time.Minute
-
-// tooOften tells whether the ticks are less than minEvery apart.
-func (t timing) tooOften() bool {
-	every, ok := t.cron.(cron.ConstantDelaySchedule)
-	return ok && every.Delay < minEvery
-}
-
-// sundayIsZero writes the 7 that crontab(5) takes for Sunday in its last field as 0,
-// which the parser takes.
-func sundayIsZero(expression string) string {
-	fields := strings.Fields(expression)
-	if len(fields) != 5 {
-		return expression
-	}
-	var parts []string
-	for part := range strings.SplitSeq(fields[4], ",") {
-		days, step, stepped := strings.Cut(part, "/")
-		from, to, isRange := strings.Cut(days, "-")
-		switch {
-		case days == "7", days == "7-7":
-			part = "0"
-		case isRange && to == "7" && !stepped:
-			part = from + "-6,0"
-		case isRange && to == "7":
-			// Counted from the first day on, Sunday is in the range if a step ends there.
-			first, ferr := strconv.Atoi(from)
-			by, err := strconv.Atoi(step)
-			if ferr != nil || err != nil || by < 1 || first > 6 {
-				break
-			}
-			part = from + "-6/" + step
-			if (7-first)%by == 0 {
-				part += ",0"
-			}
-		}
-		parts = append(parts, part)
-	}
-	fields[4] = strings.Join(parts, ",")
-	return strings.Join(fields, " ")
-}
-
-// next is the first tick after t; zero if there is none.
-func (t timing) next(after time.Time) time.Time {
-	next := t.cron.Next(after.In(t.zone))
-	if next.IsZero() {
-		return next
-	}
-	return next.UTC()
-}
-
-// due returns the newest tick after last and not after at, zero if there is none, and
-// how many came before it, which nobody acted on.
-func (t timing) due(last, at time.Time) (tick time.Time, missed int) {
-	for next := t.next(last); !next.IsZero() && !next.After(at); next = t.next(next) {
-		if !tick.IsZero() {
-			missed++
-		}
-		tick = next
-	}
-	return tick, missed
 }
 
 // SetSchedule has backups of an add-on taken at the times of a cron expression, and
@@ -124,11 +42,11 @@ func (d *Daemon) SetSchedule(ctx context.Context, s Schedule, member string) (Sc
 	if _, err := ParseKeep(s.Keep); err != nil {
 		return ScheduleInfo{}, err
 	}
-	t, err := s.timing()
+	t, err := s.times()
 	if err != nil {
 		return ScheduleInfo{}, err
 	}
-	if t.tooOften() {
+	if t.TooOften() {
 		return ScheduleInfo{}, Errorf(Invalid, "schedule %q comes more often than once a minute", clip(s.Cron)).WithHint("give @every at least 1m")
 	}
 	if _, err := d.Addon(ctx, s.Addon); err != nil {
@@ -140,7 +58,7 @@ func (d *Daemon) SetSchedule(ctx context.Context, s Schedule, member string) (Sc
 			Text: fmt.Sprintf("scheduled backups of %s: %s %s, keep %s", s.Addon, s.Cron, s.Zone, s.Keep)}))
 	})
 	d.wakeSchedules()
-	return ScheduleInfo{s, t.next(s.Last)}, err
+	return ScheduleInfo{s, t.Next(s.Last)}, err
 }
 
 // Unschedule ends an add-on's scheduled backups. Those taken stay.
@@ -166,11 +84,11 @@ func (d *Daemon) Schedules(ctx context.Context, member, app string) ([]ScheduleI
 	for _, s := range all {
 		for _, a := range visible {
 			if a.Name == s.Addon {
-				t, terr := s.timing()
+				t, terr := s.times()
 				if terr != nil {
 					return nil, terr
 				}
-				list = append(list, ScheduleInfo{s, t.next(now())})
+				list = append(list, ScheduleInfo{s, t.Next(now())})
 			}
 		}
 	}
@@ -207,14 +125,14 @@ func (d *Daemon) RunSchedules(ctx context.Context) {
 			d.Log.Error("backup schedules", "err", err)
 		}
 		for _, s := range schedules {
-			t, err := s.timing()
+			t, err := s.times()
 			if err != nil {
 				d.Log.Error("backup schedule", "addon", s.Addon, "err", err)
 				continue
 			}
 			attempt("a backup schedule", func() {
 				d.tick(ctx, s, t)
-				if next := t.next(now()); !next.IsZero() {
+				if next := t.Next(now()); !next.IsZero() {
 					wait = min(wait, max(time.Until(next), time.Millisecond))
 				}
 			})
@@ -228,9 +146,9 @@ func (d *Daemon) RunSchedules(ctx context.Context) {
 }
 
 // tick starts the backup that is due, unless the one before still runs.
-func (d *Daemon) tick(ctx context.Context, s Schedule, t timing) {
+func (d *Daemon) tick(ctx context.Context, s Schedule, t cron.Times) {
 	at := now()
-	tick, missed := t.due(s.Last, at)
+	tick, missed := t.Due(s.Last, at)
 	if tick.IsZero() {
 		return
 	}
@@ -242,7 +160,7 @@ func (d *Daemon) tick(ctx context.Context, s Schedule, t timing) {
 	}
 	if late := at.Sub(tick); missed > 0 || late > lateAfter {
 		d.sayAddon(ctx, s.Addon, "backup: the one scheduled for %s was missed%s; taking it now",
-			tick.In(t.zone).Format("2006-01-02 15:04 MST"), also(missed))
+			tick.In(t.Zone()).Format("2006-01-02 15:04 MST"), also(missed))
 	}
 	d.scheduler.mu.Lock()
 	busy := d.scheduler.running[s.Addon]
@@ -258,7 +176,7 @@ func (d *Daemon) tick(ctx context.Context, s Schedule, t timing) {
 			delete(d.scheduler.running, s.Addon)
 			d.scheduler.mu.Unlock()
 		}()
-		d.scheduledBackup(ctx, s, t.zone)
+		d.scheduledBackup(ctx, s, t.Zone())
 	})
 }
 
