@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -50,7 +51,7 @@ func (d *Daemon) Attach(ctx context.Context, req AttachRequest, out io.Writer) (
 	}
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
-	step(out, "Attaching %s to %s", addon.Name, at.App)
+	work.Stage(out, "Attaching %s to %s", addon.Name, at.App)
 	op, err := d.begin(ctx, opAttach, addon.Name, req.Member, "connect", attachData{App: at.App, Prefix: at.Prefix})
 	if err != nil {
 		return at, err
@@ -233,7 +234,7 @@ func (d *Daemon) Detach(ctx context.Context, name, app, member string, out io.Wr
 	}
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
-	step(out, "Detaching %s from %s", name, app)
+	work.Stage(out, "Detaching %s from %s", name, app)
 	op, err := d.begin(ctx, opDetach, name, member, "release", attachData{App: app, Prefix: at.Prefix})
 	if err != nil {
 		return err

@@ -179,7 +179,7 @@ func (d *Daemon) expirePage(ctx context.Context, addon string) error {
 }
 
 func (d *Daemon) lockPage(ctx context.Context, addon string) (unlock func(), err error) {
-	return d.locks.lock(ctx, "page:"+addon, nil)
+	return d.locks.Lock(ctx, "page:"+addon, nil)
 }
 
 func (d *Daemon) opening(ctx context.Context, addon string) (o Opening, open bool, err error) {

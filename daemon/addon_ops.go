@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"towline/daemon/work"
 )
 
 // TransferAddon makes an app the owner of an add-on and of its backups.
@@ -71,7 +73,7 @@ func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.W
 	if err != nil {
 		return err
 	}
-	step(out, "Restarting %s; requests of its apps wait", name)
+	work.Stage(out, "Restarting %s; requests of its apps wait", name)
 	err = try("a restart", func() error {
 		if err := d.pauseApps(ctx, name); err != nil {
 			return err

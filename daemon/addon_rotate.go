@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -78,7 +79,7 @@ func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Wr
 	if err != nil {
 		return err
 	}
-	step(out, "Giving %s new credentials", name)
+	work.Stage(out, "Giving %s new credentials", name)
 	if err := try("a rotation", func() error { return d.acceptNext(ctx, op, addon, out) }); err != nil {
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return errClosing
@@ -88,7 +89,7 @@ func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Wr
 	if err := op.step(ctx, "retire", nil); err != nil {
 		return err
 	}
-	step(out, "The old ones go with the last process that has them")
+	work.Stage(out, "The old ones go with the last process that has them")
 	d.persist(op, "forgetting old credentials", d.retireOld)
 	return nil
 }

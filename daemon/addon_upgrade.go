@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"towline/daemon/work"
 )
 
 // UpgradeRequest asks for another plan or version of an add-on.
@@ -61,7 +63,7 @@ func (d *Daemon) UpgradeAddon(ctx context.Context, req UpgradeRequest, out io.Wr
 		if errors.Is(context.Cause(ctx), errClosing) {
 			return next, errClosing
 		}
-		say(out, " !     Going back to what was before")
+		work.Say(out, " !     Going back to what was before")
 		return next, errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.undoUpgrade(ctx, op) }))
 	}
 	return next, d.outlast(ctx, out, func(ctx context.Context) error { return d.endUpgrade(ctx, op, next) })
@@ -113,7 +115,7 @@ func (d *Daemon) moveOn(ctx context.Context, op *operation, next Addon, out io.W
 	if err := d.removeGeneration(ctx, next); err != nil {
 		return err
 	}
-	step(out, "Copying the data of %s", next.Name)
+	work.Stage(out, "Copying the data of %s", next.Name)
 	copies := map[string]string{}
 	for _, v := range spec.Volumes {
 		if err := d.Engine.EnsureVolume(ctx, d.addonVolume(next, v.Name), addonLabels(next.Name)); err != nil {
@@ -133,7 +135,7 @@ func (d *Daemon) moveOn(ctx context.Context, op *operation, next Addon, out io.W
 	if err := op.step(ctx, "replace", nil); err != nil {
 		return err
 	}
-	step(out, "Replacing %s; requests of its apps wait", next.Name)
+	work.Stage(out, "Replacing %s; requests of its apps wait", next.Name)
 	if err := d.pauseApps(ctx, next.Name); err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"towline/daemon/work"
 )
 
 // appManifest is what an app.json asks for besides health checks and the protocol. The first deploy
@@ -138,7 +140,7 @@ func newSecret() string {
 // the pusher what was asked for in vain.
 func (d *Daemon) firstDeploy(ctx context.Context, app App, m appManifest, out io.Writer) (map[string]string, Formation, error) {
 	for _, line := range m.ignored {
-		warn(out, "app.json: %s", line)
+		work.Warn(out, "app.json: %s", line)
 	}
 	if app.Current > 0 {
 		if rel, err := d.Release(ctx, app.Name, app.Current); err != nil || rel.Image != "" {
@@ -147,7 +149,7 @@ func (d *Daemon) firstDeploy(ctx context.Context, app App, m appManifest, out io
 	}
 	for _, key := range m.required {
 		if _, ok := app.Config[key]; !ok {
-			warn(out, "app.json: %s should be set: towline config:set %[1]s=... -a %s", key, app.Name)
+			work.Warn(out, "app.json: %s should be set: towline config:set %[1]s=... -a %s", key, app.Name)
 		}
 	}
 	config := m.config(app.Config)
@@ -160,7 +162,7 @@ func (d *Daemon) firstDeploy(ctx context.Context, app App, m appManifest, out io
 		return nil, nil, err
 	}
 	if len(set) > 0 {
-		step(out, "Setting %s, as app.json has it for the first deploy", strings.Join(sortedKeys(set), ", "))
+		work.Stage(out, "Setting %s, as app.json has it for the first deploy", strings.Join(sortedKeys(set), ", "))
 	}
 	return config, m.formation, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -84,7 +85,7 @@ func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of 
 	if parts := b.detail().Parts; len(parts) > 0 {
 		err = errors.Join(err, d.Vault.Describe(ctx, b.ID, b.plain(), parts...))
 	}
-	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), d.insist(func() error {
+	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), d.ballast.Insist(d.closing, func() error {
 		return op.finish(ctx, func(tx Tx) error { return tx.UpdateBackup(b) })
 	}))
 	d.wakeOffsite()
@@ -99,7 +100,7 @@ func newBackup(a Addon, reason string) Backup {
 }
 
 func (d *Daemon) capture(ctx context.Context, op *operation, addon Addon, b *Backup, out io.Writer) error {
-	step(out, "Copying %s", addon.Name)
+	work.Stage(out, "Copying %s", addon.Name)
 	dirs, err := d.snapshot(ctx, addon, b)
 	if err != nil {
 		return err
@@ -108,7 +109,7 @@ func (d *Daemon) capture(ctx context.Context, op *operation, addon Addon, b *Bac
 	if err := op.step(ctx, "store", nil); err != nil {
 		return err
 	}
-	step(out, "Storing; the service stood still for %s", b.Stall.Round(time.Millisecond))
+	work.Stage(out, "Storing; the service stood still for %s", b.Stall.Round(time.Millisecond))
 	part, err := d.Vault.Store(ctx, b.ID, dirs, b.plain())
 	if err != nil {
 		return err
@@ -117,12 +118,12 @@ func (d *Daemon) capture(ctx context.Context, op *operation, addon Addon, b *Bac
 	if err := op.step(ctx, "prove", nil, func(tx Tx) error { return tx.UpdateBackup(*b) }); err != nil {
 		return err
 	}
-	step(out, "Proving it in a throwaway container")
+	work.Stage(out, "Proving it in a throwaway container")
 	if err := d.proveBackup(ctx, addon, dirs, b); err != nil {
 		return err
 	}
 	if b.Facts != "" {
-		step(out, "Found %s", b.Facts)
+		work.Stage(out, "Found %s", b.Facts)
 	}
 	return nil
 }

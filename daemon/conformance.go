@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -90,12 +91,12 @@ func (d *Daemon) conform(ctx context.Context, m *plugins.Manifest, req PluginChe
 		{"create", c.create}, {"use", c.use}, {"restart", c.restart}, {"attach", c.attach}, {"rotate", c.rotate},
 		{"backup and restore", c.restore}, {"upgrade", c.upgrade},
 	} {
-		step(out, "Check: %s", check.name)
+		work.Stage(out, "Check: %s", check.name)
 		if err := check.run(ctx); err != nil {
 			return Errorf(Failed, "%s: %w", check.name, err).WithHint("the service's last output:\n%s", d.tail(c.container(ctx)))
 		}
 	}
-	step(out, "Check: destroy")
+	work.Stage(out, "Check: destroy")
 	return c.destroy(ctx)
 }
 
@@ -152,7 +153,7 @@ func (c *conformance) act(ctx context.Context, which func(plugins.Spec) plugins.
 // use writes a sample, which the verification must see.
 func (c *conformance) use(ctx context.Context) error {
 	if len(c.m.Sample.Command) == 0 {
-		say(c.out, "       The manifest has no [sample]: that data is kept is not shown")
+		work.Say(c.out, "       The manifest has no [sample]: that data is kept is not shown")
 		return nil
 	}
 	if _, err := c.act(ctx, func(s plugins.Spec) plugins.Action { return s.Sample }); err != nil {
@@ -200,7 +201,7 @@ func (c *conformance) attach(ctx context.Context) error {
 
 func (c *conformance) rotate(ctx context.Context) error {
 	if len(c.m.Rotate.Command) == 0 {
-		say(c.out, "       The manifest has no [rotate]")
+		work.Say(c.out, "       The manifest has no [rotate]")
 		return nil
 	}
 	before, err := c.d.Config(ctx, c.app)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -49,7 +50,8 @@ type Options struct {
 // safe to call at any time from any goroutine.
 type Daemon struct {
 	Options
-	locks      locks
+	locks      work.Locks
+	ballast    work.Ballast
 	supervisor supervisor
 	scheduler  scheduler
 	tunnels    tunnels
@@ -77,6 +79,7 @@ func New(o Options) *Daemon {
 	d.supervisor.failures = map[string]failure{}
 	d.supervisor.reviving = map[string]int{}
 	d.kinds = kindsByName()
+	d.ballast = work.Ballast(filepath.Join(d.Dir, "ballast"))
 	d.started = make(chan struct{})
 	d.offsite = make(chan struct{}, 1)
 	d.pages = make(chan struct{}, 1)
@@ -132,7 +135,7 @@ func (d *Daemon) outlast(ctx context.Context, out io.Writer, f func(context.Cont
 		}
 		if wait > time.Second && !told {
 			told = true
-			say(out, " !     Podman or the proxy is away; this ends as soon as it is back")
+			work.Say(out, " !     Podman or the proxy is away; this ends as soon as it is back")
 		}
 		d.Log.Warn("half done while Podman or the proxy is away; trying again", "err", err, "in", wait)
 		select {

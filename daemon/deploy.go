@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"towline/daemon/work"
 	"unicode"
 )
 
@@ -151,7 +153,7 @@ func (d *Daemon) buildRelease(ctx context.Context, build, src string, req Deploy
 		return Release{}, nil, err
 	}
 	for _, line := range said.notes {
-		warn(out, "%s", line)
+		work.Warn(out, "%s", line)
 	}
 	d.Logs.Write(req.App, "build", "build", "Build started by "+who(req.Member))
 	ref := d.imageName(req.App, build)
@@ -170,7 +172,7 @@ func (d *Daemon) buildRelease(ctx context.Context, build, src string, req Deploy
 		rel.Description = describeDeploy(req.Commit, req.Subject)
 	}
 	if said.procfile != nil && result.Launcher == nil && isShellForm(result.Image.Entrypoint) {
-		warn(out, "the Dockerfile's ENTRYPOINT is a line for a shell, which takes no command: the Procfile's are started without it\n"+
+		work.Warn(out, "the Dockerfile's ENTRYPOINT is a line for a shell, which takes no command: the Procfile's are started without it\n"+
 			"write it as a list to have them handed to it: ENTRYPOINT [\"...\"]")
 	}
 	if strings.TrimSpace(rel.Processes["web"].Command) == "" {

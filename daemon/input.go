@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"towline/daemon/work"
 )
 
 // This file takes in what users send. That is done before a lock is taken and before
@@ -85,8 +87,8 @@ func (in *input) broken() error {
 
 // lockInput has the uploads for an app or add-on come one by one: each takes room.
 func (d *Daemon) lockInput(ctx context.Context, subject string, out io.Writer) (unlock func(), err error) {
-	return d.locks.lock(ctx, "input:"+subject, func(since time.Time) {
-		say(out, " !     Waiting for another upload for %s, begun %s", subject, begun(since))
+	return d.locks.Lock(ctx, "input:"+subject, func(since time.Time) {
+		work.Say(out, " !     Waiting for another upload for %s, begun %s", subject, begun(since))
 	})
 }
 

@@ -104,7 +104,7 @@ func soleManager(tx Tx, member string) (names []string, err error) {
 // changeKeys edits members and then has sshd accept what the store now says. A crash
 // in between is mended at the next start.
 func (d *Daemon) changeKeys(ctx context.Context, edit func(Tx) error) error {
-	unlock, err := d.locks.lock(ctx, "keys", nil)
+	unlock, err := d.locks.Lock(ctx, "keys", nil)
 	if err != nil {
 		return err
 	}
@@ -123,4 +123,12 @@ func (d *Daemon) syncKeys(ctx context.Context) error {
 		return err
 	}
 	return d.Options.Keys.Replace(ctx, keys)
+}
+
+// who names a member in logs; without one it is the operator on the host.
+func who(member string) string {
+	if member == "" {
+		return "the operator"
+	}
+	return member
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -103,7 +104,7 @@ func (d *Daemon) findPlugin(ctx context.Context, source string, out io.Writer) (
 		}
 		clean = func() { _ = os.RemoveAll(root) }
 		dir = filepath.Join(root, "clone")
-		step(out, "Fetching %s", source)
+		work.Stage(out, "Fetching %s", source)
 		ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 		defer cancel()
 		if err := plugins.Fetch(ctx, source, dir); err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -314,7 +315,7 @@ func (d *Daemon) proveStored(ctx context.Context, addon Addon, b Backup, part Pa
 	if err != nil {
 		return "", err
 	}
-	step(out, "Checking %s", b.ID)
+	work.Stage(out, "Checking %s", b.ID)
 	tree := d.backupTree("verify-" + b.ID)
 	defer func() { _ = os.RemoveAll(tree) }() // the next start removes what is left
 	dirs := map[string]string{}
@@ -340,7 +341,7 @@ func (d *Daemon) proveStored(ctx context.Context, addon Addon, b Backup, part Pa
 	if err := writeFiles(files, spec); err != nil {
 		return "", err
 	}
-	step(out, "Proving it in a throwaway container")
+	work.Stage(out, "Proving it in a throwaway container")
 	c := d.proofSpec(addon, spec, b.ID, dirs, files)
 	c.Limits.Background = true
 	return d.prove(ctx, c, spec, nil)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -52,7 +53,7 @@ func (d *Daemon) Provision(ctx context.Context, req ProvisionRequest, out io.Wri
 
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
-	step(out, "Creating %s (%s %s, plan %s) for %s", addon.Name, addon.Service, addon.Version, addon.Plan, req.App)
+	work.Stage(out, "Creating %s (%s %s, plan %s) for %s", addon.Name, addon.Service, addon.Version, addon.Plan, req.App)
 	op, err := d.begin(ctx, opProvision, addon.Name, req.Member, "create", provisionData{App: req.App},
 		func(tx Tx) error { return tx.InsertAddon(addon) })
 	if err != nil {
@@ -235,13 +236,13 @@ func (d *Daemon) Deprovision(ctx context.Context, name, member string, out io.Wr
 	}
 	for _, at := range attached {
 		if err := d.detachAddon(ctx, at, member, out); err != nil {
-			warn(out, "%v", err)
+			work.Warn(out, "%v", err)
 		}
 	}
 	if err := op.step(ctx, "remove", nil); err != nil {
 		return err
 	}
-	step(out, "Removing %s and its data", name)
+	work.Stage(out, "Removing %s and its data", name)
 	return d.outlast(ctx, out, func(ctx context.Context) error { return d.removeAddon(ctx, op, name) })
 }
 

@@ -18,7 +18,7 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	if _, err := d.Engine.Ping(ctx); err != nil {
 		return err
 	}
-	d.setBallast()
+	d.ballast.Set()
 	if err := d.syncKeys(ctx); err != nil {
 		return err
 	}

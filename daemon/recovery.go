@@ -144,7 +144,7 @@ func (d *Daemon) recoverGroup(ctx context.Context, g *recoveryGroup) {
 		}
 	}()
 	for _, name := range sortedKeys(left) {
-		unlock, err := d.locks.lock(ctx, name, nil)
+		unlock, err := d.locks.Lock(ctx, name, nil)
 		if err != nil {
 			return // the next start does it
 		}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"maps"
 	"strings"
+
+	"towline/daemon/work"
 )
 
 // release carries a pending release, recorded at the operation's step "release",
@@ -38,7 +40,7 @@ func (d *Daemon) tryRelease(ctx context.Context, op *operation, rel *Release, ou
 		if err := op.step(ctx, "release-phase", nil); err != nil {
 			return err
 		}
-		step(out, "Release phase: %s", p.Command)
+		work.Stage(out, "Release phase: %s", p.Command)
 		if err := d.releasePhase(ctx, op, rel, p, out); err != nil {
 			return err
 		}
@@ -84,7 +86,7 @@ func fitFormation(app App, types map[string]Process) (now, kept Formation) {
 func sayGone(out io.Writer, before, kept Formation) {
 	for _, t := range sortedKeys(kept) {
 		if n := before[t]; n > 0 {
-			say(out, " !     This release has no %s: of it %d ran. The count is kept for when it comes back", t, n)
+			work.Say(out, " !     This release has no %s: of it %d ran. The count is kept for when it comes back", t, n)
 		}
 	}
 }
@@ -96,7 +98,7 @@ func (d *Daemon) releasePhase(ctx context.Context, op *operation, rel *Release, 
 	if err := d.createProcess(ctx, spec); err != nil {
 		return err
 	}
-	w := newIndent(out)
+	w := work.NewIndent(out)
 	code, err := d.Engine.RunAttached(ctx, spec.Name, Streams{Stdout: w, Stderr: w})
 	w.Flush()
 	rel.Output = w.String()
@@ -245,7 +247,7 @@ func (d *Daemon) Rollback(ctx context.Context, app, member string, version int, 
 	if err != nil {
 		return Release{}, err
 	}
-	step(out, "Rolling back to v%d", target.Version)
+	work.Stage(out, "Rolling back to v%d", target.Version)
 	return d.change(ctx, app, member, out, rollbackTo(target))
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"towline/daemon/work"
 )
 
 // This file keeps the data of an app's add-ons beside its releases: before each release
@@ -177,7 +179,7 @@ func (d *Daemon) RollbackWithData(ctx context.Context, app, member string, versi
 	}
 	ctx = context.WithoutCancel(ctx)
 	if err != nil {
-		say(out, " !     Going back to the data of before")
+		work.Say(out, " !     Going back to the data of before")
 		return rel, errors.Join(err, d.undoRollback(ctx, op, data, out))
 	}
 	return rel, d.endRollback(ctx, op, out)
@@ -193,7 +195,7 @@ func (d *Daemon) rollBack(ctx context.Context, op *operation, data rollbackData,
 	if err := op.step(ctx, "release", nil); err != nil {
 		return Release{}, err
 	}
-	step(out, "Rolling back to v%d", target.Version)
+	work.Stage(out, "Rolling back to v%d", target.Version)
 	return d.changeLocked(ctx, target.App, op.Member, out, rollbackTo(target))
 }
 

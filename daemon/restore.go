@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -100,7 +101,7 @@ func (d *Daemon) takeDump(ctx context.Context, req RestoreRequest, out io.Writer
 	if _, err := d.source(ctx, req, Backup{}, addon); err != nil {
 		return nil, err
 	}
-	step(out, "Taking in the dump")
+	work.Stage(out, "Taking in the dump")
 	return d.spool(ctx, req.To, req.Dump, out)
 }
 
@@ -126,7 +127,7 @@ func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon
 		return from, Errorf(Conflict, "%s can't take a dump", addon.Service).WithHint("restore one of its backups: towline backups %s", addon.Name)
 	case req.Dump != nil:
 		from.fill = func(ctx context.Context, next Addon, out io.Writer) error {
-			step(out, "Reading the dump into a fresh %s", next.Service)
+			work.Stage(out, "Reading the dump into a fresh %s", next.Service)
 			return d.importDump(ctx, next, req.Dump)
 		}
 		return from, nil
@@ -149,7 +150,7 @@ func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon
 			from.secrets = then
 		}
 		from.fill = func(ctx context.Context, next Addon, out io.Writer) error {
-			step(out, "Checking %s", b.ID)
+			work.Stage(out, "Checking %s", b.ID)
 			return d.unpackBackup(ctx, next, b, part)
 		}
 		return from, nil
@@ -159,13 +160,13 @@ func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon
 		return from, Errorf(Conflict, "backup %s is of %s %s, and without a portable dump only that can take it", b.ID, b.Addon, b.Version)
 	}
 	from.fill = func(ctx context.Context, next Addon, out io.Writer) error {
-		step(out, "Checking %s", b.ID)
+		work.Stage(out, "Checking %s", b.ID)
 		r, err := d.open(ctx, b, dump)
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		step(out, "Reading its dump into a fresh %s %s", next.Service, next.Version)
+		work.Stage(out, "Reading its dump into a fresh %s %s", next.Service, next.Version)
 		return d.importDump(ctx, next, r)
 	}
 	return from, nil
@@ -192,7 +193,7 @@ func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Add
 	if err := op.step(ctx, "replace", nil); err != nil {
 		return err
 	}
-	step(out, "Replacing the data of %s; requests of its apps wait", addon.Name)
+	work.Stage(out, "Replacing the data of %s; requests of its apps wait", addon.Name)
 	if err := d.pauseApps(ctx, addon.Name); err != nil {
 		return err
 	}
@@ -217,7 +218,7 @@ func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next Add
 // knows other secrets than the present ones is started with those, and rotated to the
 // present ones.
 func (d *Daemon) proveNext(ctx context.Context, next Addon, secrets map[string]string, out io.Writer) error {
-	step(out, "Trying it in a throwaway container")
+	work.Stage(out, "Trying it in a throwaway container")
 	then := next
 	if secrets != nil {
 		then.Secrets = secrets
@@ -238,7 +239,7 @@ func (d *Daemon) proveNext(ctx context.Context, next Addon, secrets map[string]s
 		if secrets == nil || !running {
 			return nil
 		}
-		step(out, "Giving it the present credentials")
+		work.Stage(out, "Giving it the present credentials")
 		return d.moveSecrets(ctx, c.Name, then, next)
 	})
 	if err != nil {
@@ -246,7 +247,7 @@ func (d *Daemon) proveNext(ctx context.Context, next Addon, secrets map[string]s
 			WithHint("nothing was changed; was its version changed since, or its credentials by hand?")
 	}
 	if facts != "" {
-		step(out, "Found %s", facts)
+		work.Stage(out, "Found %s", facts)
 	}
 	return nil
 }
@@ -348,7 +349,7 @@ func (d *Daemon) keepOldData(ctx context.Context, op *operation, old Addon, out 
 	if err := d.notCurrent(ctx, old); err != nil {
 		return err
 	}
-	step(out, "Keeping the data of before as a backup")
+	work.Stage(out, "Keeping the data of before as a backup")
 	data, err := decode[backupData](op.Operation)
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"io"
 	"maps"
 	"strings"
+
+	"towline/daemon/work"
 )
 
 // Retry makes a new release from the source of an earlier one, with the present
@@ -32,7 +34,7 @@ func (d *Daemon) Retry(ctx context.Context, app, member string, version int, out
 	if err != nil {
 		return Release{}, err
 	}
-	step(out, "Deploying v%d again", target.Version)
+	work.Stage(out, "Deploying v%d again", target.Version)
 	return d.change(ctx, app, member, out, retryOf(target))
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"towline/daemon/work"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -56,7 +58,7 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 		return err
 	}
 	if len(web) > 0 {
-		step(out, "Starting %s", describe(web))
+		work.Stage(out, "Starting %s", describe(web))
 	}
 	started := time.Now()
 	if err := d.startProcesses(ctx, web, r); err != nil {
@@ -79,7 +81,7 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 		return err
 	}
 	if len(web) > 0 {
-		step(out, "Serving after %s", time.Since(started).Round(time.Millisecond))
+		work.Stage(out, "Serving after %s", time.Since(started).Round(time.Millisecond))
 	}
 	attempt("the end of a change", func() { d.afterSwap(ctx, op, r, others, out) })
 	return nil
@@ -89,9 +91,9 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 // The release serves by now, so nothing here takes it back.
 func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, others []ContainerSpec, out io.Writer) {
 	if len(others) > 0 {
-		step(out, "Starting %s", describe(others))
+		work.Stage(out, "Starting %s", describe(others))
 		if err := d.startProcesses(ctx, others, nil); err != nil {
-			warn(out, "%v", err)
+			work.Warn(out, "%v", err)
 			d.Logs.Write(r.release.App, "system", "start", err.Error())
 		}
 	}

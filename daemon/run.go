@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"towline/daemon/work"
 )
 
 // RunRequest is a one-off command in an app's current image and config.
@@ -81,8 +83,8 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 			if req.Streams.Terminal { // whose keys and lines are raw
 				end = "\r"
 			}
-			say(req.Streams.Stderr, " !     %s%s", why, end)
-			say(req.Streams.Stderr, "       %s%s", limitHint, end)
+			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
+			work.Say(req.Streams.Stderr, "       %s%s", limitHint, end)
 		}
 	}
 	return code, err

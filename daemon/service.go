@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -135,7 +136,7 @@ func (d *Daemon) startService(ctx context.Context, a Addon, apps []string, out i
 	if err != nil {
 		return spec, err
 	}
-	step(out, "Waiting for %s to answer", a.Name)
+	work.Stage(out, "Waiting for %s to answer", a.Name)
 	return spec, d.awaitService(ctx, d.addonContainer(a), spec)
 }
 

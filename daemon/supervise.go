@@ -132,7 +132,7 @@ func (d *Daemon) revive(ctx context.Context, e Event) {
 	}
 	first := true
 	for ctx.Err() == nil {
-		unlock, err := d.locks.lock(ctx, lock, nil)
+		unlock, err := d.locks.Lock(ctx, lock, nil)
 		if err != nil {
 			return
 		}

@@ -1,4 +1,4 @@
-package daemon
+package work
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 
 func TestOutputThatNeverEndsIsBounded(t *testing.T) {
 	var shown bytes.Buffer
-	w := newIndent(&shown)
+	w := NewIndent(&shown)
 	block := bytes.Repeat([]byte("x"), 64<<10)
 	for range 32 {
 		_, _ = w.Write(block)
@@ -22,20 +22,5 @@ func TestOutputThatNeverEndsIsBounded(t *testing.T) {
 	w.Flush()
 	if got := strings.Count(shown.String(), "x"); got != 32*len(block) {
 		t.Errorf("%d of %d bytes are shown", got, 32*len(block))
-	}
-
-	var end logEnd
-	for range 32 {
-		_, _ = end.Write(block)
-	}
-	_, _ = end.Write([]byte("\nlast but one\nlast\n"))
-	if len(end.kept) > 2*maxLogEnd+len(block) {
-		t.Errorf("%d bytes are kept of a log", len(end.kept))
-	}
-	if got := strings.Join(end.lines(2), "|"); got != "last but one|last" {
-		t.Errorf("%q", got)
-	}
-	if got := new(logEnd).lines(3); got != nil {
-		t.Errorf("of nothing: %q", got)
 	}
 }

@@ -5,82 +5,19 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"time"
+
+	"towline/daemon/work"
 )
-
-// locks gives every name a mutex of its own, taken with a context.
-type locks struct {
-	mu sync.Mutex
-	m  map[string]*namedLock
-}
-
-type namedLock struct {
-	c     chan struct{} // holds one when taken
-	mu    sync.Mutex
-	since time.Time // when it was taken last
-}
-
-// tellAgain is how often who waits for a lock is told for what.
-const tellAgain = time.Minute
-
-// lock waits for the named lock. waiting, if not nil, is called when another holds it, at
-// once and from time to time, with since when that is.
-func (l *locks) lock(ctx context.Context, name string, waiting func(since time.Time)) (unlock func(), err error) {
-	n := l.named(name)
-	select {
-	case n.c <- struct{}{}:
-		return n.taken(), nil
-	default:
-	}
-	tick := time.NewTicker(tellAgain)
-	defer tick.Stop()
-	for {
-		if waiting != nil {
-			n.mu.Lock()
-			since := n.since
-			n.mu.Unlock()
-			waiting(since)
-		}
-		select {
-		case n.c <- struct{}{}:
-			return n.taken(), nil
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-func (l *locks) named(name string) *namedLock {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.m == nil {
-		l.m = map[string]*namedLock{}
-	}
-	n := l.m[name]
-	if n == nil {
-		n = &namedLock{c: make(chan struct{}, 1)}
-		l.m[name] = n
-	}
-	return n
-}
-
-func (n *namedLock) taken() (unlock func()) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.since = time.Now()
-	return func() { <-n.c }
-}
 
 // lockApp takes the lock that every change of an app holds.
 func (d *Daemon) lockApp(ctx context.Context, app string, out io.Writer) (unlock func(), err error) {
-	return d.locks.lock(ctx, "app:"+app, d.tellWaiting(ctx, app, out))
+	return d.locks.Lock(ctx, "app:"+app, d.tellWaiting(ctx, app, out))
 }
 
 // lockAddon takes the lock that every change of an add-on holds, and every backup.
 func (d *Daemon) lockAddon(ctx context.Context, addon string, out io.Writer) (unlock func(), err error) {
-	return d.locks.lock(ctx, "addon:"+addon, d.tellWaiting(ctx, addon, out))
+	return d.locks.Lock(ctx, "addon:"+addon, d.tellWaiting(ctx, addon, out))
 }
 
 type waitsKey struct{}
@@ -107,7 +44,7 @@ func (d *Daemon) tellWaiting(ctx context.Context, subject string, out io.Writer)
 				what = k.text
 			}
 		}
-		step(out, "Waiting for %s of %s, begun%s %s", what, subject, by, begun(since))
+		work.Stage(out, "Waiting for %s of %s, begun%s %s", what, subject, by, begun(since))
 	}
 }
 
@@ -115,8 +52,8 @@ func (d *Daemon) tellWaiting(ctx context.Context, subject string, out io.Writer)
 // are. A check holds it for as long as it runs.
 func (d *Daemon) lockPlugins(ctx context.Context) (unlock func(), err error) {
 	out, _ := ctx.Value(waitsKey{}).(io.Writer)
-	return d.locks.lock(ctx, "plugins", func(since time.Time) {
-		say(out, " !     Waiting for the check or installation of another plugin, begun %s", begun(since))
+	return d.locks.Lock(ctx, "plugins", func(since time.Time) {
+		work.Say(out, " !     Waiting for the check or installation of another plugin, begun %s", begun(since))
 	})
 }
 
