@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// backupDetail is what the state keeps of a backup beside its columns.
+type backupDetail struct {
+	Parts        []Part    `json:"parts,omitempty"`  // the volumes, then the dump
+	Dump         string    `json:"dump,omitempty"`   // file name of the portable dump
+	Offsite      time.Time `json:"offsite,omitzero"` // when the copy elsewhere was made
+	OffsiteError string    `json:"offsite_error,omitempty"`
+	Of           dataOf    `json:"of,omitzero"`
+	AsOf         time.Time `json:"as_of,omitzero"`        // when the service was frozen: what it had acknowledged is in the copy
+	Credentials  string    `json:"credentials,omitempty"` // a mark of those that were in use; now Backup.Secrets
+}
+
+func newBackup(a Addon, reason string) Backup {
+	return Backup{
+		ID: backupID(a.Name, now()), Addon: a.Name, App: a.App, Service: a.Service, Version: a.Version,
+		Status: BackupRunning, Reason: reason, Created: now(), Secrets: withMarked(a.Secrets, "", nil),
+	}
+}
+
+// backupID is readable, sorts by time, and tells whose backup it is.
+func backupID(addon string, t time.Time) string {
+	return addon + "." + strings.ReplaceAll(t.Format("20060102T150405.000Z"), ".", "")
+}
+
+// BackupAddon is the add-on that a backup's ID names.
+func BackupAddon(id string) string {
+	addon, _, _ := strings.Cut(id, ".")
+	return addon
+}
+
+// Backup returns one backup.
+func (d *Daemon) Backup(ctx context.Context, id string) (Backup, error) {
+	return read(ctx, d, func(tx Tx) (Backup, error) {
+		b, err := tx.Backup(id)
+		if isKind(err, NotFound) {
+			err = Errorf(NotFound, "there is no backup %q", clip(id)).WithHint("towline backups lists them")
+		}
+		return b, err
+	})
+}
+
+// Backups lists, newest first, the backups of an add-on, of the add-ons that an app owns,
+// or of all that the member may view.
+func (d *Daemon) Backups(ctx context.Context, member, app, addon string) ([]Backup, error) {
+	return read(ctx, d, func(tx Tx) ([]Backup, error) {
+		all, err := tx.Backups(addon)
+		if err != nil {
+			return nil, err
+		}
+		list := []Backup{}
+		for _, b := range all {
+			ok, err := allowed(tx, member, b.App, View)
+			if err != nil {
+				return nil, err
+			}
+			if !ok || app != "" && b.App != app {
+				continue
+			}
+			if err := b.hideFrom(tx, member); err != nil {
+				return nil, err
+			}
+			list = append(list, b)
+		}
+		return list, nil
+	})
+}
+
+// hideFrom takes the name of an app out that the member may not view.
+func (b *Backup) hideFrom(tx Tx, member string) error {
+	of, _ := b.OfRelease()
+	if of == "" {
+		return nil
+	}
+	ok, err := allowed(tx, member, of, View)
+	if err == nil && !ok {
+		b.change(func(v *backupDetail) { v.Of = dataOf{} })
+	}
+	return err
+}
+
+func (b Backup) detail() (v backupDetail) {
+	_ = json.Unmarshal(b.Detail, &v) // our own; a backup without parts says so where it is used
+	return v
+}
+
+// AsOf is the moment that the data is of: every write acknowledged before it is in the
+// backup. Zero: it never came so far, or the backup is a dump of the user's own.
+func (b Backup) AsOf() time.Time { return b.detail().AsOf }
+
+// change edits what is kept beside the columns.
+func (b *Backup) change(f func(*backupDetail)) {
+	v := b.detail()
+	f(&v)
+	b.Detail = encode(v)
+}
+
+func (b *Backup) addPart(p Part) {
+	b.Size += p.Size
+	b.change(func(v *backupDetail) { v.Parts = append(v.Parts, p) })
+}
+
+// plain is what the manifest beside the bytes says: it has the parts already.
+func (b Backup) plain() Backup {
+	b.Detail = nil
+	return b
+}
+
+// data is the part that holds the volumes.
+func (b Backup) data() (Part, error) {
+	parts := b.detail().Parts
+	if len(parts) == 0 {
+		return Part{}, Errorf(Conflict, "backup %s was never stored: %s", b.ID, b.Error)
+	}
+	return parts[0], nil
+}
+
+// dump is the part that holds the portable dump, and the name of its file.
+func (b Backup) dump() (Part, string, error) {
+	v := b.detail()
+	if v.Dump == "" || len(v.Parts) < 2 {
+		return Part{}, "", Errorf(Conflict, "backup %s has no portable dump", b.ID).
+			WithHint("%s has none, or the backup is %s; it can be restored into %s itself", b.Service, b.Status, b.Addon)
+	}
+	return v.Parts[1], v.Dump, nil
+}
