@@ -55,7 +55,9 @@ func (e *Engine) Exec(ctx context.Context, name string, spec daemon.ExecSpec, st
 	if streams.Terminal && streams.Resize != nil {
 		go e.followSizes(running, path, streams.Resize)
 	}
-	if err := s.carry(running, streams, streams.Terminal); err != nil {
+	// With the caller's own context: what the caller ends with it ends before those
+	// that are made of it.
+	if err := s.carry(ctx, streams, streams.Terminal); err != nil {
 		return 0, wrap(err, "exec in container "+name)
 	}
 	return e.execCode(ctx, name, id)

@@ -58,27 +58,32 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	cancel := func() { timer.Stop(); end(nil) }
 	response, err := b.RoundTripper.RoundTrip(r.WithContext(ctx))
 	if err != nil {
-		err = late(ctx, err)
+		err = late(r.Context(), ctx, err)
 		cancel()
 		return nil, err
 	}
 	if !whole {
 		timer.Stop()
 	}
-	response.Body = &boundedBody{response.Body, ctx, cancel}
+	response.Body = &boundedBody{response.Body, r.Context(), ctx, cancel}
 	return response, nil
 }
 
-// late is errLate instead of what that made of a call.
-func late(ctx context.Context, err error) error {
+// late is errLate, or why the caller's context ended, instead of what that made of
+// a call with ctx.
+func late(caller, ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(cause, errLate) {
 		return errLate
+	}
+	if caller.Err() != nil {
+		return caller.Err()
 	}
 	return err
 }
 
 type boundedBody struct {
 	io.ReadCloser
+	caller context.Context
 	ctx    context.Context
 	cancel func()
 }
@@ -86,7 +91,7 @@ type boundedBody struct {
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = late(b.ctx, err)
+		err = late(b.caller, b.ctx, err)
 	}
 	return n, err
 }
