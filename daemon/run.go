@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"towline/daemon/shell"
 	"towline/daemon/work"
 )
 
@@ -135,14 +136,7 @@ func commandLine(words []string) string {
 	if len(words) == 1 {
 		return words[0]
 	}
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$`;&|<>()*?[]#~!{}") {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		quoted[i] = w
-	}
-	return strings.Join(quoted, " ")
+	return shell.Join(words)
 }
 
 // recoverRun removes a one-off, whose user is gone.

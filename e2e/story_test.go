@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"towline/daemon/shell"
 	"towline/e2e/stack"
 )
 
@@ -99,7 +100,7 @@ func command(ts *testscript.TestScript, s *stack.Stack, args []string) []string 
 func quoteAll(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
-		quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		quoted[i] = shell.Protect(w)
 	}
 	return strings.Join(quoted, " ")
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"towline/cmd/internal/session"
+	"towline/daemon/shell"
 	"towline/daemon/socket/wire"
 )
 
@@ -42,7 +43,7 @@ func main() {
 	if err != nil {
 		os.Exit(refuse(err, "this is run by sshd: command=\"towline-shell --member NAME\" before a key"))
 	}
-	words, err := split(os.Getenv("SSH_ORIGINAL_COMMAND"))
+	words, err := shell.Split(os.Getenv("SSH_ORIGINAL_COMMAND"))
 	if err != nil {
 		os.Exit(refuse(err, `quote once for your own shell and once more for the host, like: run -- rake '"a b"'`))
 	}
@@ -61,7 +62,7 @@ func refuse(err error, hint string) int {
 // Ctrl-C ends it and not the command.
 func parse(args []string) (options, error) {
 	if len(args) == 2 && args[0] == "-c" {
-		words, err := split(args[1])
+		words, err := shell.Split(args[1])
 		if err != nil {
 			return options{}, err
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"towline/cmd/internal/session"
+	"towline/daemon/shell"
 )
 
 // execSSH turns this process into the user's own ssh; or, for a command that changes
@@ -135,9 +136,8 @@ func sshArgs(t target, words []string, options ...string) []string {
 // quote writes a word for towline-shell's splitter; ssh puts blanks between words
 // and takes one that begins with a dash for its own.
 func quote(word string) string {
-	plain := "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"
-	if word != "" && word[0] != '-' && strings.Trim(word, plain) == "" {
-		return word
+	if strings.HasPrefix(word, "-") {
+		return shell.Protect(word)
 	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return shell.Quote(word)
 }

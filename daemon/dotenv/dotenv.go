@@ -12,6 +12,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"towline/daemon/shell"
 )
 
 // Var is one KEY=value, with the line where it begins, from 1. The key is as it stands
@@ -32,10 +34,9 @@ func (e *Error) Error() string { return fmt.Sprintf("line %d %s", e.Line, e.Mess
 const singleQuotes = "write the value in single quotes to have it taken as it is"
 
 // Write writes one line, or more where the value has newlines.
-// The value is in single quotes; one inside ends them, is quoted by a backslash, and begins
-// them anew.
+// The value is in single quotes, as a shell reads them.
 func Write(w io.Writer, key, value string) error {
-	_, err := fmt.Fprintf(w, "%s='%s'\n", key, strings.ReplaceAll(value, "'", `'\''`))
+	_, err := fmt.Fprintf(w, "%s=%s\n", key, shell.Protect(value))
 	return err
 }
 

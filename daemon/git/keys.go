@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"towline/daemon"
+	"towline/daemon/shell"
 )
 
 // Keys is a daemon.Keys: an authorized_keys file in which every key is bound to
@@ -71,14 +72,10 @@ func (k *Keys) line(key daemon.MemberKey) (string, error) {
 // quote protects a word from the login shell that sshd hands the command to, and
 // from sshd's own reading of the line.
 func quote(word string) (string, error) {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:,@%"
-	if word != "" && strings.Trim(word, plain) == "" {
-		return word, nil
-	}
 	if strings.ContainsAny(word, "'\"\\\n\r\x00") {
 		return "", fmt.Errorf("%q cannot be part of a forced command", word)
 	}
-	return "'" + word + "'", nil
+	return shell.Quote(word), nil
 }
 
 const minRSABits = 2048

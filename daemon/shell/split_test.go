@@ -1,4 +1,4 @@
-package main
+package shell
 
 import (
 	"os/exec"
@@ -26,32 +26,33 @@ func TestSplit(t *testing.T) {
 		{"git-receive-pack '/shop.git'", []string{"git-receive-pack", "/shop.git"}},
 		{"é ñ", []string{"é", "ñ"}},
 	} {
-		got, err := split(c.line)
+		got, err := Split(c.line)
 		if err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("split(%q) = %q, %v; want %q", c.line, got, err, c.want)
+			t.Errorf("Split(%q) = %q, %v; want %q", c.line, got, err, c.want)
 		}
 	}
 	for _, line := range []string{"'", `"`, `a "b`, `a 'b`, `\`, `"\`, "a\x00b"} {
-		if got, err := split(line); err == nil {
-			t.Errorf("split(%q) = %q, want an error", line, got)
+		if got, err := Split(line); err == nil {
+			t.Errorf("Split(%q) = %q, want an error", line, got)
 		}
 	}
 }
 
 // FuzzSplit checks that what a careful user quotes arrives unchanged, and that
-// nothing makes split panic.
+// nothing makes Split panic.
 func FuzzSplit(f *testing.F) {
 	f.Add("a b", "it's")
 	f.Add(`"\`, "$(x)\n")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		split(a)
+		Split(a)
 		if strings.Contains(a+b, "\x00") {
 			t.Skip()
 		}
-		quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-		got, err := split(quote(a) + " " + quote(b))
-		if err != nil || !slices.Equal(got, []string{a, b}) {
-			t.Errorf("got %q, %v; want %q, %q", got, err, a, b)
+		for _, line := range []string{Quote(a) + " " + Quote(b), Protect(a) + " " + Protect(b)} {
+			got, err := Split(line)
+			if err != nil || !slices.Equal(got, []string{a, b}) {
+				t.Errorf("%s becomes %q, %v; want %q, %q", line, got, err, a, b)
+			}
 		}
 	})
 }
@@ -66,8 +67,8 @@ func TestSplitAsShell(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
-		if got, err := split(line); err != nil || !slices.Equal(got, want) {
-			t.Errorf("split(%q) = %q, %v; sh has %q", line, got, err, want)
+		if got, err := Split(line); err != nil || !slices.Equal(got, want) {
+			t.Errorf("Split(%q) = %q, %v; sh has %q", line, got, err, want)
 		}
 	}
 }

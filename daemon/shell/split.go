@@ -1,18 +1,20 @@
-package main
+// Package shell reads and writes words as a POSIX shell does. It starts none, and knows
+// nothing of Towline.
+package shell
 
 import (
 	"errors"
 	"strings"
 )
 
-// split cuts a command line into words the way a POSIX shell does, and does
+// Split cuts a command line into words the way a POSIX shell does, and does
 // nothing else that a shell would: no variables, no file names, and | ; & < > are
 // plain text. Blanks and newlines separate words. Single quotes keep everything;
 // double quotes keep everything but a backslash before " \ $ ` or a newline; elsewhere a
 // backslash keeps the next character. ssh joins a command's words by blanks, so
 // that a quoted word needs a second pair: ssh towline@host run -a shop -- rake
 // '"a b"'.
-func split(line string) ([]string, error) {
+func Split(line string) ([]string, error) {
 	var (
 		words []string
 		word  strings.Builder
