@@ -108,7 +108,7 @@ func (c *clientConn) serveHTTP2() {
 	c.settle()
 	h := newHTTP2(c.p, c.raw.Conn, c.tls, c.peer, c.port)
 	if s, ok := c.tls.NetConn().(*clientSocket); ok {
-		s.dry, h.gathers = h.dry, true
+		s.gathers, s.dry, h.gathers = h.gathered, h.dry, true
 	}
 	c.p.conns.onWake(c, h.wake)
 	h.serve()

@@ -13,7 +13,9 @@ import (
 type clientSocket struct {
 	*wire
 	raw syscall.RawConn
-	dry func() // nil: nobody asks
+
+	gathers func() bool // tells whether somebody waits for what was gathered; nil: nobody ever does
+	dry     func()      // hands that on
 
 	read func(fd uintptr) bool // made once, so that a Read allocates nothing
 	p    []byte
@@ -39,8 +41,7 @@ func newClientSocket(w *wire) net.Conn {
 			case syscall.EINTR:
 				continue
 			case syscall.EAGAIN:
-				s.dry()
-				return false
+				return s.gathers() // else wait
 			}
 			return true
 		}
@@ -49,11 +50,16 @@ func newClientSocket(w *wire) net.Conn {
 }
 
 func (s *clientSocket) Read(p []byte) (int, error) {
-	if s.dry == nil || len(p) == 0 {
+	if s.gathers == nil || len(p) == 0 {
 		return s.Conn.Read(p)
 	}
 	s.p = p
 	err := s.raw.Read(s.read)
+	for err == nil && s.err == syscall.EAGAIN {
+		// Not within raw.Read: a Close waits for that, and may hold the lock that dry needs.
+		s.dry()
+		err = s.raw.Read(s.read)
+	}
 	s.p = nil
 	switch {
 	case err != nil:

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"time"
 
 	"towline/proxy/control"
@@ -48,3 +49,13 @@ func (spoiltBody) Read([]byte) (int, error) { panic("a body that cannot be read"
 
 // Stopping tells whether a stop has begun.
 func (p *Proxy) Stopping() bool { return p.stopping.Load() }
+
+// Gathering is c as an HTTP/2 connection reads it: dry is called once, when nothing is
+// left to be read for now.
+func Gathering(c net.Conn, dry func()) net.Conn {
+	s := newClientSocket(&wire{Conn: c}).(*clientSocket)
+	told := false
+	s.gathers = func() bool { return !told }
+	s.dry = func() { told = true; dry() }
+	return s
+}

@@ -166,6 +166,9 @@ func (h *http2) hearLocked(s *h2Stream, ends bool) {
 	}
 }
 
+// gathered tells whether dry has something to do.
+func (h *http2) gathered() bool { return h.unheard != nil }
+
 // dry is called when the client has sent no more for now.
 func (h *http2) dry() {
 	if s := h.unheard; s != nil {
