@@ -15,7 +15,7 @@ func (s *h2Stream) inform(res *message.Head) error {
 	b := message.AppendHPACKStatus(nil, res.Status)
 	b = appendH2Fields(b, res, "")
 	h := s.h
-	h.mu.Lock()
+	s.lockWithRoom()
 	if s.goneLocked() {
 		h.mu.Unlock()
 		return errClient
@@ -98,7 +98,7 @@ func (s *h2Stream) end(trailers []message.Field) error {
 func (s *h2Stream) push(end bool, trailers []byte) error {
 	h := s.h
 	for {
-		h.mu.Lock()
+		s.lockWithRoom()
 		gone := s.goneLocked()
 		all := gone || s.queueLocked(end, trailers)
 		batch := h.takeLocked()
@@ -114,6 +114,17 @@ func (s *h2Stream) push(end bool, trailers []byte) error {
 		if !s.wait(&s.download, s.movableLocked) || s.download.tooSlow(h.p.options.UploadGrace) {
 			return errClient
 		}
+	}
+}
+
+// lockWithRoom takes the lock once there is room for a head, which no window bounds: a
+// client that asks and does not read could make us queue one after the other. How long
+// that takes is bounded by the writer's timeout.
+func (s *h2Stream) lockWithRoom() {
+	h := s.h
+	h.mu.Lock()
+	for len(h.out) > h2HeadQueue && !s.goneLocked() {
+		h.quiet.Wait()
 	}
 }
 

@@ -82,6 +82,9 @@ func (h *http2) takeLocked() []byte {
 	h.writing = true
 	batch := h.out
 	h.out, h.spare = h.spare, nil
+	if len(batch) > h2HeadQueue {
+		h.quiet.Broadcast()
+	}
 	return batch
 }
 

@@ -20,7 +20,8 @@ const (
 	h2ConnWindow   = 1 << 20   // of all bodies of a connection
 	h2HeadBytes    = 4 << 20   // of all request heads of a connection
 	h2WriteQueue   = 128 << 10 // bytes queued before an answer waits
-	h2ControlQueue = 256 << 10 // bytes queued before a client that does not read is given up
+	h2HeadQueue    = 256 << 10 // bytes queued before an answer's head waits
+	h2ControlQueue = 512 << 10 // bytes queued before a client that does not read is given up
 	h2Offences     = 200       // resets that a client may be ahead of what it let finish
 	h2Retired      = 256       // streams that we reset and still know; more cannot be under way
 	h2FrameTimeout = time.Minute
@@ -73,7 +74,7 @@ type http2 struct {
 	handling int                  // handlers
 	heads    int                  // bytes of request heads that they hold
 	offences int                  // resets, less what finished
-	quiet    sync.Cond            // no handler is left, or nobody writes
+	quiet    sync.Cond            // no handler is left, nobody writes, or much that was queued is being written
 	granted  int64                // window that the client grants for all answers
 	recv     int64                // window that the client may use
 	owed     int64                // bytes of bodies used up and not yet given back
