@@ -169,6 +169,7 @@ func (s *h2Stream) queueLocked(end bool, trailers []byte) bool {
 		}
 		s.window -= int64(n)
 		h.granted -= int64(n)
+		h.sent += int64(n)
 		s.download.got += int64(n)
 		var flags byte
 		if end && s.sent+n == s.n && trailers == nil {

@@ -167,40 +167,51 @@ func (s *h2Stream) endLocalLocked() {
 func (s *h2Stream) goneLocked() bool { return s.reset || s.h.err != nil }
 
 // wait returns true once done is. done is asked with the lock held, at once and
-// whenever the stream has moved. Time in which the client sends nothing, or
-// leaves the stream no window, counts in p; after the idle timeout wait returns
-// false.
+// whenever the stream has moved. Time in which the client sends nothing, or leaves
+// no window, counts in p; after the idle timeout of it at a stretch wait returns
+// false, however often the stream has moved for another reason.
 func (s *h2Stream) wait(p *pace, done func() bool) bool {
-	h := s.h
+	h, idle := s.h, s.idle()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	var since time.Time // when it began to be the client's turn; zero: it is not
 	for !done() {
-		if p == &s.download && s.window > 0 && h.granted > 0 {
-			s.moved.Wait() // for those before it; the writer has a timeout
-		} else if !s.waitForClient(p) {
+		now := time.Now()
+		switch turn := p == &s.upload || s.window <= 0 || h.granted <= 0; {
+		case !turn:
+			since = time.Time{} // those before it are written; the writer has a timeout
+		case since.IsZero():
+			since = now
+		case now.Sub(since) >= idle:
 			return false
 		}
+		s.waitOnce(p, idle, since)
 	}
 	return true
 }
 
-// waitForClient waits once. That all streams together have no window is not this
-// one's fault.
-func (s *h2Stream) waitForClient(p *pace) bool {
-	expired, began := false, time.Now()
+// waitOnce waits until the stream moves, or until the idle timeout since then.
+func (s *h2Stream) waitOnce(p *pace, idle time.Duration, since time.Time) {
+	h, began, sent := s.h, time.Now(), s.h.sent
+	left := idle
+	if !since.IsZero() {
+		left -= began.Sub(since)
+	}
 	own := p == &s.upload || s.window <= 0
-	timer := time.AfterFunc(s.idle(), func() {
-		s.h.mu.Lock()
-		expired = true
+	timer := time.AfterFunc(left, func() {
+		h.mu.Lock()
 		s.moved.Broadcast()
-		s.h.mu.Unlock()
+		h.mu.Unlock()
 	})
 	s.moved.Wait()
 	timer.Stop()
-	if own {
-		p.waited += time.Since(began)
+	if since.IsZero() {
+		return
 	}
-	return !expired
+	p.waited += time.Since(began)
+	if !own {
+		p.got += h.sent - sent // the window of all streams together served others
+	}
 }
 
 func (s *h2Stream) idle() time.Duration {

@@ -159,6 +159,9 @@ func (h *http2) unblockLocked() {
 		h.blocked = h.blocked[1:]
 		s.blocked = false
 		s.moved.Broadcast()
+		if s.goneLocked() {
+			room += h2Data // it takes nothing
+		}
 	}
 }
 

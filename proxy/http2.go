@@ -76,6 +76,7 @@ type http2 struct {
 	offences int                  // resets, less what finished
 	quiet    sync.Cond            // no handler is left, nobody writes, or much that was queued is being written
 	granted  int64                // window that the client grants for all answers
+	sent     int64                // bytes of bodies queued, of all answers
 	recv     int64                // window that the client may use
 	owed     int64                // bytes of bodies used up and not yet given back
 	initial  int64                // window of new streams
