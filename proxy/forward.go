@@ -44,9 +44,7 @@ func (x *exchange) forward(name string) error {
 			return err
 		}
 		if x.cut.gone() {
-			// As nginx has it; nobody is sent this.
-			x.fault, x.status = "client-gone", 499
-			return errClient
+			return x.vanished()
 		}
 		// Nothing was answered yet, else attempt had seen to it.
 		tried = append(tried, t)
@@ -73,6 +71,13 @@ func (x *exchange) forward(name string) error {
 		}
 		return x.fail(502, "target-closed")
 	}
+}
+
+// vanished notes that the client went before it was answered. The status is nginx's;
+// nobody is sent it.
+func (x *exchange) vanished() error {
+	x.fault, x.status = "client-gone", 499
+	return errClient
 }
 
 // offer makes an attempt with a target that choose counted the request in at.

@@ -23,24 +23,21 @@ type gate struct {
 	waiting int
 }
 
-// enter lets a request in, at once or after a pause. false: it waited too
-// long, too many wait, or the client's time is up.
+// enter lets a request in unless the gate is closed.
 func (g *gate) enter() bool {
-	for {
-		g.running.add()
-		if !g.closed.Load() {
-			return true
-		}
-		g.running.done()
-		if !g.wait() {
-			return false
-		}
+	g.running.add()
+	if !g.closed.Load() {
+		return true
 	}
+	g.running.done()
+	return false
 }
 
 func (g *gate) leave() { g.running.done() }
 
-func (g *gate) wait() bool {
+// wait returns true once the gate is open, false if that takes too long, if too many
+// wait, or if the client is gone.
+func (g *gate) wait(gone <-chan struct{}) bool {
 	g.mu.Lock()
 	open, limit := g.open, g.limit
 	if open == nil {
@@ -65,7 +62,30 @@ func (g *gate) wait() bool {
 		return true
 	case <-timer.C:
 		return false
+	case <-gone:
+		return false
 	}
+}
+
+// enterGate lets the request in, at once or after a pause. false: see gate.wait.
+func (x *exchange) enterGate() bool {
+	g := &x.service.gate
+	if g.enter() {
+		x.inside = g
+		return true
+	}
+	gone := make(chan struct{})
+	x.cut.set(closer(sync.OnceFunc(func() { close(gone) })))
+	defer x.cut.set(nil)
+	x.watchClient()
+	defer x.unwatch()
+	for g.wait(gone) {
+		if g.enter() {
+			x.inside = g
+			return true
+		}
+	}
+	return false
 }
 
 // pause closes the gate and waits until the requests inside have left.

@@ -73,10 +73,12 @@ func (x *exchange) route() error {
 	if o.Undeployed {
 		return x.fail(404, "not-deployed")
 	}
-	if !s.gate.enter() {
+	if !x.enterGate() {
+		if x.cut.gone() {
+			return x.vanished()
+		}
 		return x.fail(503, "paused-too-long")
 	}
-	x.inside = &s.gate
 	defer x.leaveGate()
 	err := x.forward(name)
 	_, _ = x.replay.stop()

@@ -17,7 +17,7 @@ const patience = 150 * time.Millisecond
 // watcher is a client that must be looked after to see that it is gone.
 type watcher interface {
 	// watch closes what the exchange uses once the client is gone. It is called by the
-	// goroutine that answers, after the body was read, any number of times.
+	// goroutine that answers, while nobody reads the body, any number of times.
 	watch()
 	// unwatch ends that; the connection can be read again.
 	unwatch()
@@ -43,16 +43,23 @@ func (x *exchange) overdue(c *upstream, up *upload, err error, since time.Time, 
 		return false
 	}
 	// While the body comes, whoever reads it sees the client's end.
-	if w, ok := x.client.(watcher); ok && (up == nil || up.read.Load()) {
-		w.watch()
-		x.watched = true
+	if up == nil || up.read.Load() {
+		x.watchClient()
 	}
 	c.read = deadline{}
 	_ = c.SetReadDeadline(time.Now().Add(left))
 	return true
 }
 
-// unwatch ends what overdue began.
+// watchClient begins to keep an eye on the client.
+func (x *exchange) watchClient() {
+	if w, ok := x.client.(watcher); ok {
+		w.watch()
+		x.watched = true
+	}
+}
+
+// unwatch ends what watchClient began.
 func (x *exchange) unwatch() {
 	if x.watched {
 		x.watched = false
