@@ -111,6 +111,9 @@ func (c *clientConn) serveHTTP2() {
 		s.gathers, s.dry, h.gathers = h.gathered, h.dry, true
 	}
 	c.p.conns.onWake(c, h.wake)
+	if c.p.stopping.Load() {
+		h.wake() // the stop may have woken all before this one
+	}
 	h.serve()
 }
 

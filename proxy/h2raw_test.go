@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -20,13 +21,23 @@ type h2Conn struct {
 
 func (s *stand) dialH2() *h2Conn {
 	s.t.Helper()
-	config := s.tlsConfig()
-	config.ServerName, config.NextProtos = "shop.localhost", []string{"h2"}
-	c, err := tls.Dial("tcp", s.HTTPSAddr(), config)
+	raw, err := net.Dial("tcp", s.HTTPSAddr())
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return s.speakH2(raw)
+}
+
+// speakH2 begins to speak HTTP/2 on a connection on which nothing was said.
+func (s *stand) speakH2(raw net.Conn) *h2Conn {
+	s.t.Helper()
+	config := s.tlsConfig()
+	config.ServerName, config.NextProtos = "shop.localhost", []string{"h2"}
+	c := tls.Client(raw, config)
 	s.t.Cleanup(func() { c.Close() })
+	if err := c.Handshake(); err != nil {
+		s.t.Fatal(err)
+	}
 	c.SetDeadline(time.Now().Add(time.Minute))
 	c.Write([]byte(http2.ClientPreface))
 	h := &h2Conn{c, http2.NewFramer(c, c)}

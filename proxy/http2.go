@@ -103,7 +103,17 @@ func newHTTP2(p *Proxy, raw net.Conn, c *tls.Conn, peer netip.Addr, port uint16)
 	h.rd.Src = c
 	h.quiet.L = &h.mu
 	h.decoder = message.NewBlockDecoder(maxHead)
+	h.out = appendH2Settings(h.out) // before all else, also if a stop says good-bye at once
 	return h
+}
+
+func appendH2Settings(b []byte) []byte {
+	b = message.AppendFrame(b, 24, message.FrameSettings, 0, 0)
+	b = message.AppendSetting(b, message.SetStreams, h2Streams)
+	b = message.AppendSetting(b, message.SetWindow, h2StreamWindow)
+	b = message.AppendSetting(b, message.SetHeaderList, maxHead)
+	b = message.AppendSetting(b, message.SetPush, 0)
+	return message.AppendWindow(b, 0, h2ConnWindow-65535)
 }
 
 // serve returns when the connection is finished and its handlers have ended.
@@ -192,14 +202,7 @@ func (h *http2) failLocked(err error) {
 
 // start sends our settings and reads the client's preface.
 func (h *http2) start() error {
-	var b []byte
-	b = message.AppendFrame(b, 24, message.FrameSettings, 0, 0)
-	b = message.AppendSetting(b, message.SetStreams, h2Streams)
-	b = message.AppendSetting(b, message.SetWindow, h2StreamWindow)
-	b = message.AppendSetting(b, message.SetHeaderList, maxHead)
-	b = message.AppendSetting(b, message.SetPush, 0)
-	b = message.AppendWindow(b, 0, h2ConnWindow-65535)
-	if err := h.control(b); err != nil {
+	if err := h.control(nil); err != nil {
 		return err
 	}
 	h.rd.Acquire()
