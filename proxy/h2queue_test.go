@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // What a client asks for and does not read is not queued without end, though no window
@@ -66,4 +70,19 @@ func TestHTTP2HeadsThatNobodyReads(t *testing.T) {
 			t.Errorf("%d MB of interim answers were taken from the app", most>>20)
 		}
 	})
+}
+
+// Trailers are held with their stream, so that they have a bound of their own.
+func TestHTTP2TrailersAreBounded(t *testing.T) {
+	s := start(t)
+	s.deploy(shop(addr(app(t, forVisitors(echoBody)))))
+	c := s.dialH2()
+	c.open(1)
+	var b bytes.Buffer
+	hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: "x-long", Value: strings.Repeat("~", 17<<10)})
+	c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: b.Bytes()[:16<<10], EndStream: true})
+	c.framer.WriteContinuation(1, true, b.Bytes()[16<<10:])
+	if got := c.outcome(1); got != "reset 1" {
+		t.Errorf("got %s, want PROTOCOL_ERROR", got)
+	}
 }

@@ -303,7 +303,7 @@ func (h *http2) trailers(id uint32, block []byte) error {
 		return h.strayLocked(id)
 	case s.remoteEnd:
 		return s.failLocked(message.CodeClosed)
-	case !h.ends || !fits || s.sized && s.left > 0:
+	case !h.ends || !fits || h.decoder.Size() > h2Trailers || s.sized && s.left > 0:
 		return s.failLocked(message.CodeProtocol)
 	}
 	for _, f := range t.Fields {

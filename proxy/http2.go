@@ -19,6 +19,7 @@ const (
 	h2StreamWindow = 256 << 10 // bytes of a request body that may be under way
 	h2ConnWindow   = 1 << 20   // of all bodies of a connection
 	h2HeadBytes    = 4 << 20   // of all request heads of a connection
+	h2Trailers     = 16 << 10  // bytes of the trailers of a request
 	h2WriteQueue   = 128 << 10 // bytes queued before an answer waits
 	h2HeadQueue    = 256 << 10 // bytes queued before an answer's head waits
 	h2ControlQueue = 512 << 10 // bytes queued before a client that does not read is given up
