@@ -267,13 +267,17 @@ func TestAccessLogAndMetrics(t *testing.T) {
 	s := start(t, func(o *proxy.Options) { o.AccessLogSize = 2000 })
 	s.deploy(shop(addr(app(t, says("hello")))))
 	s.get(shopURL + "page?token=secret")
-	s.doWith(s.newClient(true), request(t, "POST", shopURL+`q"uote`, nil))
 	path := filepath.Join(s.options.AccessLog, "shop.log")
 	var text []byte
-	until(t, "two lines", func() bool {
-		text, _ = os.ReadFile(path)
-		return bytes.Count(text, []byte("\n")) == 2
-	})
+	lines := func(n int) func() bool {
+		return func() bool {
+			text, _ = os.ReadFile(path)
+			return bytes.Count(text, []byte("\n")) == n
+		}
+	}
+	until(t, "a line", lines(1)) // it is written after the answer
+	s.doWith(s.newClient(true), request(t, "POST", shopURL+`q"uote`, nil))
+	until(t, "two lines", lines(2))
 	line := regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z stdout F at=info method=GET path="/page" host=shop\.localhost request_id=[0-9a-f-]{36} fwd="127\.0\.0\.1" target=web\.1\.\d+ connect=\d+ms service=\d+ms status=200 bytes=5 protocol=h1\n`)
 	if !line.Match(text) {
 		t.Errorf("log: %s", text)
