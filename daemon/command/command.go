@@ -207,6 +207,9 @@ func (t *Table) find(words []string) (*Command, []string, error) {
 	if name := aliases[words[0]]; name != "" {
 		return t.commands[name], words[1:], nil
 	}
+	if strings.HasPrefix(words[0], "-") {
+		return nil, nil, daemon.Errorf(daemon.Invalid, "%q is no command", clip(words[0])).WithHint("flags follow the command: towline COMMAND -a APP --json")
+	}
 	return nil, nil, daemon.Errorf(daemon.Invalid, "there is no command %q", clip(t.meant(words))).WithHint("%s", t.suggest(words))
 }
 
@@ -229,7 +232,11 @@ func (call *Call) parse(c *Command, words []string) (help bool, err error) {
 	case help:
 		return true, nil
 	case c.takesApp() && call.App == "":
-		return false, usageError(c, "no app was named").WithHint("add -a NAME; towline apps lists them")
+		hint := "add -a NAME; towline apps lists them"
+		if c.Max >= 0 && n > c.Max && daemon.CheckAppName(call.Args[n-1]) == nil {
+			hint = "an app is named by -a: write -a " + call.Args[n-1]
+		}
+		return false, usageError(c, "no app was named").WithHint("%s", hint)
 	case n < c.Min:
 		return false, usageError(c, "%s needs %s", c.Name, c.Args)
 	case c.Max >= 0 && n > c.Max:

@@ -74,3 +74,20 @@ func TestHintsLeadSomewhere(t *testing.T) {
 	want(t, r.errors, "the app's own name", "maintenance:on")
 	b.run(3, "domains:remove", "other.example.org", "-a", "shop")
 }
+
+// TestNamedWithoutFlag: an app named as an argument, as in other programs, and a flag before
+// the command get the hint that leads on.
+func TestNamedWithoutFlag(t *testing.T) {
+	b := newBench(t)
+	for line, says := range map[string]string{
+		"apps:info shop":                   "an app is named by -a: write -a shop",
+		"domains:add www.example.com shop": "an app is named by -a: write -a shop",
+		"apps:info":                        "add -a NAME; towline apps lists them",
+		"apps:info $(id)":                  "add -a NAME; towline apps lists them",
+		"config:set A=1 shop":              "add -a NAME; towline apps lists them",
+		"--json ps":                        "flags follow the command",
+		"-a shop ps":                       "flags follow the command",
+	} {
+		want(t, b.run(2, strings.Fields(line)...).errors, says)
+	}
+}
