@@ -24,7 +24,7 @@ func TestCountsOfTypesAreKept(t *testing.T) {
 	if _, err := d.Deploy(t.Context(), daemon.DeployRequest{App: "shop", Source: bytes.NewReader(sourceTar(t))}, &out); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "This release has no worker: of it 2 ran") {
+	if !strings.Contains(out.String(), "This release has no worker, of which 2 ran") {
 		t.Errorf("nothing says that the workers end:\n%s", out.String())
 	}
 	counts, _, err := d.Processes(t.Context(), "shop")

@@ -86,7 +86,7 @@ func fitFormation(app App, types map[string]Process) (now, kept Formation) {
 func sayGone(out io.Writer, before, kept Formation) {
 	for _, t := range sortedKeys(kept) {
 		if n := before[t]; n > 0 {
-			work.Say(out, " !     This release has no %s: of it %d ran. The count is kept for when it comes back", t, n)
+			work.Say(out, " !     This release has no %s, of which %d ran. The count is kept for when it comes back", t, n)
 		}
 	}
 }
