@@ -91,8 +91,8 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 	return code, err
 }
 
-// removeRun removes a one-off. While Podman is away it goes on trying, but not with the
-// user waiting; the journal has it for the next start.
+// removeRun removes a one-off. What fails is tried again, with longer and longer waits, but
+// not with the user waiting; the journal has it for the next start.
 func (d *Daemon) removeRun(ctx context.Context, op *operation, container string) {
 	remove := func(ctx context.Context) error {
 		if err := d.Engine.RemoveContainer(ctx, container); err != nil {
@@ -107,13 +107,20 @@ func (d *Daemon) removeRun(ctx context.Context, op *operation, container string)
 		return
 	}
 	d.Log.Error("remove one-off", "container", container, "err", err)
-	if isAway(err) {
-		d.goBackground(func(ctx context.Context) {
-			if err := d.outlast(ctx, nil, remove); err != nil {
-				d.Log.Error("remove one-off", "container", container, "err", err)
+	d.goBackground(func(ctx context.Context) {
+		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
+			err := d.outlast(ctx, nil, remove)
+			if err == nil {
+				return
 			}
-		})
-	}
+			d.Log.Error("remove one-off", "container", container, "err", err)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 }
 
 // runSpec is a process of no type: run.N, with the command started as a Procfile

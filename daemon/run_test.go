@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"towline/daemon"
 )
@@ -78,6 +80,40 @@ func TestEndedOneOff(t *testing.T) {
 	_, _ = d.Run(ctx, daemon.RunRequest{App: "shop", Member: "ann", Command: []string{"env"}, Streams: daemon.Streams{Stdout: shown}})
 	if !n.said("One-off was ended: you are no member here any more") {
 		t.Errorf("the log says %q", n.lines)
+	}
+}
+
+// TestOneOffIsRemoved: Podman's refusal to remove a one-off, which may have been ending just
+// then, is not its last word; a one-off that stays counts as one that runs.
+func TestOneOffIsRemoved(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	deployed(t, d, n, "shop", daemon.Formation{})
+	var refused atomic.Int32
+	n.setHook(func(_ context.Context, call, _ string) error {
+		if call == "remove" && refused.Add(1) <= 2 {
+			return errors.New("it could not be stopped")
+		}
+		return nil
+	})
+	if _, err := d.Run(t.Context(), daemon.RunRequest{App: "shop", Member: "ann", Command: []string{"env"}}); err != nil {
+		t.Fatal(err)
+	}
+	for since := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		var ops []daemon.Operation
+		err := d.Store.View(t.Context(), func(tx daemon.Tx) (err error) {
+			ops, err = tx.Operations()
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(ops) == 0 {
+			break
+		}
+		if time.Since(since) > 30*time.Second {
+			t.Fatalf("%d times refused, it stays: %v", refused.Load(), ops)
+		}
 	}
 }
 

@@ -103,13 +103,16 @@ func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
 		if err != nil && (absent(err) || contains(err, "no such container", "no container with")) {
 			return nil
 		}
-		// The clean-up that Podman's monitor runs at an exit may hold mounts still.
-		if err == nil || time.Since(since) > busyLimit || ctx.Err() != nil || !contains(err, "resource busy") {
+		if err == nil || time.Since(since) > busyLimit || ctx.Err() != nil || !ending(err) {
 			return wrap(err, "remove container "+name)
 		}
 		time.Sleep(busyDelay)
 	}
 }
+
+// ending tells whether err comes of a container that is ending just now: the clean-up that
+// Podman's monitor runs at an exit may hold mounts still, and what has exited can't be killed.
+func ending(err error) bool { return contains(err, "resource busy", "container state improper") }
 
 // busyDelay is waited before what was busy is tried again, for no longer than busyLimit.
 const (

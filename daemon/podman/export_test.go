@@ -25,3 +25,6 @@ func ParseKill(line string) (id, process string, ok bool) {
 func (e *Engine) PullWithoutTLS(ctx context.Context, ref string) (daemon.Image, error) {
 	return e.pull(ctx, ref, new(images.PullOptions).WithSkipTLSVerify(true))
 }
+
+// Ending is ending.
+var Ending = ending
