@@ -1,7 +1,11 @@
 package daemon
 
 import (
+	"bytes"
+	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -103,5 +107,30 @@ func TestApplyChanges(t *testing.T) {
 	}
 	if !maps.Equal(old, Formation{"web": 1, "worker": 2}) {
 		t.Error("the old formation was changed")
+	}
+}
+
+// TestUnreadableSource: what is not a small file in the source itself is not read, and the
+// error says what to do.
+func TestUnreadableSource(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"a link that leads out": func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"a directory":           func(path string) error { return os.Mkdir(path, 0o755) },
+		"a large file":          func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("#\n"), 1<<20), 0o644) },
+	} {
+		dir := t.TempDir()
+		if err := make(filepath.Join(dir, "Procfile")); err != nil {
+			t.Fatal(err)
+		}
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = readSmall(root, "Procfile")
+		root.Close()
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != Invalid || !strings.Contains(e.Hint, "as a plain file") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -74,13 +74,17 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, Errorf(Invalid, "can't read %s from the source", name)
+		return nil, unreadable(name)
 	}
 	defer f.Close()
 	const limit = 1 << 20
 	text, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil || len(text) > limit {
-		return nil, Errorf(Invalid, "can't read %s from the source: it must be a file of at most 1 MiB", name)
+		return nil, unreadable(name)
 	}
 	return text, nil
+}
+
+func unreadable(name string) error {
+	return Errorf(Invalid, "%s is not a file of at most 1 MiB", name).WithHint("commit it as a plain file at the top of the repository")
 }
