@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+
 	"towline/proxy/message"
 
 	"golang.org/x/crypto/bcrypt"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"time"
+
 	"towline/proxy/message"
 )
 

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
 	"towline/proxy"
 
 	"golang.org/x/net/http2"

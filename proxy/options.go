@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
 	"towline/proxy/certs"
 )
 

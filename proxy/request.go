@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/netip"
 	"strconv"
+
 	"towline/proxy/message"
 )
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math/rand/v2"
+
 	"towline/proxy/message"
 )
 

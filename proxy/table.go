@@ -3,6 +3,7 @@ package proxy
 import (
 	"strings"
 	"sync/atomic"
+
 	"towline/proxy/message"
 )
 

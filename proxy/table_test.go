@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
 	"towline/proxy/control"
 	"towline/proxy/message"
 )

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
 	"towline/proxy/message"
 )
 

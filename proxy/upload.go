@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
 	"towline/proxy/message"
 )
 

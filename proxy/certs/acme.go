@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+
 	"towline/proxy/control"
 
 	"github.com/caddyserver/certmagic"

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+
 	"towline/proxy/durable"
 )
 
