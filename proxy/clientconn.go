@@ -106,6 +106,7 @@ func (c *clientConn) serve() {
 func (c *clientConn) serveHTTP2() {
 	// GOAWAY tells an HTTP/2 client to go elsewhere with its first request.
 	c.settle()
+	c.raw.idle = defaultIdleTimeout
 	h := newHTTP2(c.p, c.raw.Conn, c.tls, c.peer, c.port)
 	if s, ok := c.tls.NetConn().(*clientSocket); ok {
 		s.gathers, s.dry, h.gathers = h.gathered, h.dry, true

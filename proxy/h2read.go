@@ -300,6 +300,7 @@ func (h *http2) settings(flags byte, b []byte) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	initial := h.initial
 	for ; len(b) > 0; b = b[6:] {
 		value := binary.BigEndian.Uint32(b[2:])
 		switch binary.BigEndian.Uint16(b) {
@@ -311,18 +312,21 @@ func (h *http2) settings(flags byte, b []byte) error {
 			if value > 1<<31-1 {
 				return message.ConnError(message.CodeFlow)
 			}
-			grown := int64(value) - h.initial
-			h.initial = int64(value)
-			for _, s := range h.streams {
-				if s.window += grown; s.window > 1<<31-1 {
-					return message.ConnError(message.CodeFlow)
-				}
-				s.moved.Broadcast()
-			}
+			initial = int64(value)
 		case message.SetFrame:
 			if value < message.MaxFrame || value > 1<<24-1 {
 				return message.ConnError(message.CodeProtocol)
 			}
+		}
+	}
+	// The last value holds; the streams are looked at once, however many there were.
+	if grown := initial - h.initial; grown != 0 {
+		h.initial = initial
+		for _, s := range h.streams {
+			if s.window += grown; s.window > 1<<31-1 {
+				return message.ConnError(message.CodeFlow)
+			}
+			s.moved.Broadcast()
 		}
 	}
 	return h.controlLocked(message.AppendFrame(nil, 0, message.FrameSettings, message.FlagAck, 0))

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"sync"
-	"time"
 
 	"towline/proxy/message"
 )
@@ -129,12 +128,11 @@ func (h *http2) wroteLocked(batch []byte, err error, enough bool) []byte {
 	return nil
 }
 
-// put writes a batch in pieces of a TLS record each, so that a client that reads
-// slowly has the whole timeout for each of them.
+// put writes a batch in pieces of a TLS record each. A client that reads slowly
+// has its time: see wire.
 func (h *http2) put(batch []byte) error {
 	for len(batch) > 0 {
 		n := min(len(batch), 16<<10)
-		h.write.arm(h.raw.SetWriteDeadline, time.Now(), defaultIdleTimeout)
 		if _, err := h.c.Write(batch[:n]); err != nil {
 			return err
 		}

@@ -84,7 +84,6 @@ type http2 struct {
 	out      []byte
 	spare    []byte
 	writing  bool
-	write    deadline    // the writer's
 	blocked  []*h2Stream // handlers that wait for granted, or for room in out
 	tableSet bool        // our empty HPACK table was announced
 	opened   uint32      // highest stream that is served
@@ -135,7 +134,7 @@ func (h *http2) stop(err error) {
 	if blame && h.err == nil {
 		h.p.refused.Add(1)
 		h.out = message.AppendGoAway(h.out, h.opened, uint32(violation))
-		_ = h.raw.SetWriteDeadline(time.Now().Add(h2LastWords))
+		defer time.AfterFunc(h2LastWords, func() { h.raw.Close() }).Stop()
 	}
 	for _, s := range h.streams {
 		s.cutLocked()
