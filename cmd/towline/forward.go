@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,8 +164,10 @@ func (f *forwarder) run(ctx context.Context, port int) int {
 func (f *forwarder) ask(ctx context.Context) (p place, code int) {
 	argv := f.argv("ERROR", append(slices.Clone(f.words), "--json")...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stderr = os.Stderr
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	text, err := cmd.Output()
+	f.tell(said.String())
 	var exited *exec.ExitError
 	if errors.As(err, &exited) {
 		return p, max(exited.ExitCode(), 1)
@@ -177,6 +180,23 @@ func (f *forwarder) ask(ctx context.Context) (p place, code int) {
 		return p, 1
 	}
 	return p, 0
+}
+
+// tell prints what the server said on standard error: an error, which comes as JSON
+// because that was asked for, in words, unless the user asked for JSON too.
+func (f *forwarder) tell(said string) {
+	lines := strings.SplitAfter(said, "\n")
+	for i, line := range lines {
+		var e struct {
+			Error struct{ Message, Hint string }
+		}
+		rest := strings.Join(lines[i+1:], "")
+		if rest == "" && !slices.Contains(f.words, "--json") && json.Unmarshal([]byte(line), &e) == nil && e.Error.Message != "" {
+			session.Complain(errors.New(e.Error.Message), e.Error.Hint)
+			return
+		}
+		fmt.Fprint(os.Stderr, line)
+	}
 }
 
 // listen takes the port asked for, or else the service's own number if it is free, or
