@@ -77,11 +77,16 @@ func startDaemon(t *testing.T, s *stack.Stack, env ...string) {
 }
 
 // crash runs change against a daemon that dies at point, and starts it again.
-// meanwhile is called while it is dead.
+// meanwhile is called while it is dead. A push waits for the next one, so change may
+// end only then.
 func crash(t *testing.T, s *stack.Stack, point string, change, meanwhile func()) {
 	t.Helper()
 	restartDaemon(t, s, "TOWLINE_CRASH_AT="+point)
-	change()
+	changed := make(chan struct{})
+	go func() {
+		defer close(changed)
+		change()
+	}()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := s.WaitDaemonDied(ctx); err != nil {
@@ -89,6 +94,7 @@ func crash(t *testing.T, s *stack.Stack, point string, change, meanwhile func())
 	}
 	meanwhile()
 	startDaemon(t, s)
+	<-changed
 }
 
 func TestCrashInDeploy(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Objects is everything of an installation in Podman, by name, sorted.
@@ -61,11 +62,20 @@ func removeObjects(name string) error {
 		return err
 	}
 	var errs []error
+	// While Podman still cleans up after what has just ended, a removal may find a
+	// mount busy.
 	remove := func(list []string, args ...string) {
-		if len(list) > 0 {
-			_, err := Podman(append(args, list...)...)
-			errs = append(errs, err)
+		if len(list) == 0 {
+			return
 		}
+		var err error
+		for range 20 {
+			if _, err = Podman(append(args, list...)...); err == nil || !strings.Contains(err.Error(), "busy") {
+				break
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		errs = append(errs, err)
 	}
 	remove(o.Containers, "rm", "-f", "-t", "0", "-v")
 	remove(o.Networks, "network", "rm", "-f")
