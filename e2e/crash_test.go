@@ -131,7 +131,7 @@ func TestCrashInDeploy(t *testing.T) {
 					t.Errorf("while the daemon is dead version %q serves, want %q: %s", v, want, reason)
 				}
 			})
-			if pushed.Code == 0 && i <= swapped {
+			if pushed.Code == 0 && i < swapped {
 				t.Errorf("the push was taken: %s", pushed)
 			}
 			assertApp(t, s, "crash", want)
