@@ -37,7 +37,7 @@ race: setup images
 	TOWLINE_REQUIRE_PODMAN=1 CGO_ENABLED=1 $(GO) test -race -timeout 35m -tags "$(TAGS)" $$($(GO) list -tags "$(TAGS)" ./... | grep -v /e2e)
 
 e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
-	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 35m ./e2e/...
+	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 50m ./e2e/...
 
 soak: setup images build ## the stories with their longest loops, a browser, gRPC's C-core, and HOSTILE=1h of hostile clients of the proxy
 	packaging/dev/setup.sh --browser --grpc
