@@ -62,20 +62,11 @@ func removeObjects(name string) error {
 		return err
 	}
 	var errs []error
-	// While Podman still cleans up after what has just ended, a removal may find a
-	// mount busy.
 	remove := func(list []string, args ...string) {
-		if len(list) == 0 {
-			return
+		if len(list) > 0 {
+			_, err := Podman(append(args, list...)...)
+			errs = append(errs, err)
 		}
-		var err error
-		for range 20 {
-			if _, err = Podman(append(args, list...)...); err == nil || !strings.Contains(err.Error(), "busy") {
-				break
-			}
-			time.Sleep(500 * time.Millisecond)
-		}
-		errs = append(errs, err)
 	}
 	remove(o.Containers, "rm", "-f", "-t", "0", "-v")
 	remove(o.Networks, "network", "rm", "-f")
@@ -84,8 +75,19 @@ func removeObjects(name string) error {
 	return errors.Join(errs...)
 }
 
-// Podman runs podman and returns what it printed.
-func Podman(args ...string) (string, error) {
+// Podman runs podman and returns what it printed. While Podman still cleans up after
+// what has just ended, a removal may find a mount busy: it is tried again.
+func Podman(args ...string) (out string, err error) {
+	for range 20 {
+		if out, err = podman(args...); err == nil || !strings.Contains(err.Error(), "resource busy") {
+			break
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	return out, err
+}
+
+func podman(args ...string) (string, error) {
 	cmd := exec.Command("podman", args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
