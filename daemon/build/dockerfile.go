@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/shell"
 )
 
 // A Dockerfile is built by buildah in a container whose root is nobody on the host.
@@ -148,7 +149,7 @@ func (j *job) buildDockerfile(ctx context.Context, file string) (daemon.BuildRes
 	j.out.Stage("Build succeeded in %.1f s", time.Since(began).Seconds())
 	result := daemon.BuildResult{Image: image, Kind: "dockerfile"}
 	if words := slices.Concat(image.Entrypoint, image.Cmd); len(words) > 0 {
-		result.Processes = map[string]string{"web": quoteCommand(words)}
+		result.Processes = map[string]string{"web": shell.Join(words)}
 	}
 	return result, nil
 }

@@ -3,25 +3,9 @@ package build
 import (
 	"encoding/json"
 	"strings"
+
+	"towline/daemon/shell"
 )
-
-// quoteCommand renders words as a command that a shell splits into them again.
-func quoteCommand(words []string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = quoteWord(w)
-	}
-	return strings.Join(quoted, " ")
-}
-
-const plainBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
-
-func quoteWord(w string) string {
-	if w != "" && strings.Trim(w, plainBytes) == "" {
-		return w
-	}
-	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-}
 
 // processesLabel is where the lifecycle records the process types of an image.
 const processesLabel = "io.buildpacks.build.metadata"
@@ -74,10 +58,10 @@ func (p builtProcess) command() string {
 	words := append(append([]string{}, p.Command...), p.Args...)
 	if !p.Direct && len(p.Command) == 1 {
 		// A line for a shell, whose arguments are words of their own.
-		return strings.TrimSpace(p.Command[0] + " " + quoteCommand(p.Args))
+		return strings.TrimSpace(p.Command[0] + " " + shell.Join(p.Args))
 	}
 	if len(words) == 3 && (words[0] == "bash" || words[0] == "sh" || words[0] == "/bin/bash" || words[0] == "/bin/sh") && words[1] == "-c" {
 		return words[2] // the launcher's shell does as well
 	}
-	return quoteCommand(words)
+	return shell.Join(words)
 }

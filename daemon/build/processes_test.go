@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"towline/daemon/shell"
 )
 
 func TestParseProcesses(t *testing.T) {
@@ -40,7 +42,7 @@ func TestParseProcesses(t *testing.T) {
 // TestQuoteCommand asks a shell.
 func TestQuoteCommand(t *testing.T) {
 	words := []string{"printf", `%s|`, "", "a b", "it's", `"`, `\`, "$HOME", "`id`", "*", "~", "#", "a=b", "-n", "\n", "é"}
-	out, err := exec.Command("sh", "-c", quoteCommand(words)).Output()
+	out, err := exec.Command("sh", "-c", shell.Join(words)).Output()
 	if err != nil || string(out) != strings.Join(words[2:], "|")+"|" {
 		t.Errorf("the shell saw %q, error %v", out, err)
 	}
