@@ -13,7 +13,7 @@ import (
 // Allowed fails unless the member may do p with the app. An empty member is the operator
 // on the host, who may do everything, as administrators may.
 func (d *Daemon) Allowed(ctx context.Context, member, app string, p Permission) error {
-	ok, err := read(ctx, d, func(tx Tx) (bool, error) {
+	ok, err := Read(ctx, d.Store, func(tx Tx) (bool, error) {
 		if _, err := findApp(tx, app); err != nil {
 			return false, err
 		}
@@ -23,7 +23,7 @@ func (d *Daemon) Allowed(ctx context.Context, member, app string, p Permission) 
 		return err
 	}
 	// An app that one may not even view is, to them, not there.
-	if view, err := read(ctx, d, func(tx Tx) (bool, error) { return allowed(tx, member, app, View) }); err != nil || !view {
+	if view, err := Read(ctx, d.Store, func(tx Tx) (bool, error) { return allowed(tx, member, app, View) }); err != nil || !view {
 		return Errorf(NotFound, "there is no app %q", clip(app)).
 			WithHint("towline apps lists them; towline apps:create NAME makes one")
 	}
@@ -32,7 +32,7 @@ func (d *Daemon) Allowed(ctx context.Context, member, app string, p Permission) 
 
 // AllowedHost fails unless the member is an administrator.
 func (d *Daemon) AllowedHost(ctx context.Context, member string) error {
-	ok, err := read(ctx, d, func(tx Tx) (bool, error) { return isAdmin(tx, member) })
+	ok, err := Read(ctx, d.Store, func(tx Tx) (bool, error) { return isAdmin(tx, member) })
 	if err == nil && !ok {
 		err = Errorf(Forbidden, "only administrators may do this").WithHint("ask one: towline members")
 	}
@@ -51,7 +51,7 @@ func (d *Daemon) AllowedMember(ctx context.Context, member, other string) error 
 		return nil
 	}
 	if d.IsAdmin(ctx, member) {
-		_, err := read(ctx, d, func(tx Tx) (Member, error) { return findMember(tx, other) })
+		_, err := Read(ctx, d.Store, func(tx Tx) (Member, error) { return findMember(tx, other) })
 		return err
 	}
 	return Errorf(Forbidden, "only administrators may do this for others").WithHint("ask one: towline members")
@@ -63,7 +63,7 @@ func (d *Daemon) AllowedAddon(ctx context.Context, member, name string, p Permis
 	if err != nil {
 		return err
 	}
-	ok, err := read(ctx, d, func(tx Tx) (bool, error) { return allowed(tx, member, addon.App, p) })
+	ok, err := Read(ctx, d.Store, func(tx Tx) (bool, error) { return allowed(tx, member, addon.App, p) })
 	if err != nil || ok {
 		return err
 	}
@@ -85,7 +85,7 @@ func (d *Daemon) SeesAddon(ctx context.Context, member, name string) error {
 	if err != nil {
 		return err
 	}
-	visible, err := read(ctx, d, func(tx Tx) (bool, error) {
+	visible, err := Read(ctx, d.Store, func(tx Tx) (bool, error) {
 		attached, err := tx.Attachments()
 		if err != nil {
 			return false, err
@@ -118,7 +118,7 @@ func (d *Daemon) AllowedBackup(ctx context.Context, member, id string, p Permiss
 		if may, err = allowed(tx, member, b.App, p); err != nil {
 			return err
 		}
-		return b.hideFrom(tx, member)
+		return hideFrom(&b, tx, member)
 	})
 	switch {
 	case err != nil || may:
@@ -182,7 +182,7 @@ func (d *Daemon) Grant(ctx context.Context, app, member string, permissions []Pe
 
 // AccessList tells who may do what with an app.
 func (d *Daemon) AccessList(ctx context.Context, app string) ([]Access, error) {
-	return read(ctx, d, func(tx Tx) ([]Access, error) {
+	return Read(ctx, d.Store, func(tx Tx) ([]Access, error) {
 		if _, err := findApp(tx, app); err != nil {
 			return nil, err
 		}

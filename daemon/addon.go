@@ -8,7 +8,7 @@ import (
 
 // Addon returns one add-on.
 func (d *Daemon) Addon(ctx context.Context, name string) (Addon, error) {
-	return read(ctx, d, func(tx Tx) (Addon, error) {
+	return Read(ctx, d.Store, func(tx Tx) (Addon, error) {
 		addon, err := tx.Addon(name)
 		if isKind(err, NotFound) {
 			err = noAddon(name)
@@ -56,7 +56,7 @@ func (d *Daemon) Addons(ctx context.Context, member, app string) ([]AddonInfo, e
 
 // visibleAddons is Addons as the state has them, without what runs.
 func (d *Daemon) visibleAddons(ctx context.Context, member, app string) ([]AddonInfo, error) {
-	return read(ctx, d, func(tx Tx) ([]AddonInfo, error) {
+	return Read(ctx, d.Store, func(tx Tx) ([]AddonInfo, error) {
 		if app != "" {
 			if _, err := findApp(tx, app); err != nil {
 				return nil, err
@@ -121,7 +121,7 @@ func (d *Daemon) AddonInfo(ctx context.Context, name, member string) (AddonInfo,
 	if err != nil {
 		return AddonInfo{}, err
 	}
-	info, err := read(ctx, d, func(tx Tx) (AddonInfo, error) {
+	info, err := Read(ctx, d.Store, func(tx Tx) (AddonInfo, error) {
 		attached, err := tx.Attachments()
 		if err != nil {
 			return AddonInfo{}, err
@@ -146,7 +146,7 @@ func (d *Daemon) AddonInfo(ctx context.Context, name, member string) (AddonInfo,
 }
 
 func (d *Daemon) attachments(ctx context.Context, addon string) ([]AddonAttachment, error) {
-	all, err := read(ctx, d, Tx.Attachments)
+	all, err := Read(ctx, d.Store, Tx.Attachments)
 	return slices.DeleteFunc(all, func(at AddonAttachment) bool { return at.Addon != addon }), err
 }
 

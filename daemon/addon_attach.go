@@ -27,8 +27,10 @@ type attachData struct {
 
 const opAttach = "attach"
 
-var attachKind = opKind{name: opAttach, text: "the attachment", of: ofAddon, releases: true,
-	steps: []string{"connect", "release"}, recover: unlessGone((*Daemon).recoverAttach)}
+func (d *Daemon) attachKind() opKind {
+	return opKind{name: opAttach, text: "the attachment", of: ofAddon, releases: true,
+		steps: []string{"connect", "release"}, recover: d.unlessGone(d.recoverAttach)}
+}
 
 // Attach joins a running add-on to an app's network, then releases the app with its
 // config vars. If the app does not start with them, nothing of it stays.

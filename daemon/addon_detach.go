@@ -13,8 +13,10 @@ import (
 
 const opDetach = "detach"
 
-var detachKind = opKind{name: opDetach, text: "the detachment", of: ofAddon, releases: true, background: "disconnect",
-	steps: []string{"release", "disconnect"}, recover: unlessGone((*Daemon).recoverDetach)}
+func (d *Daemon) detachKind() opKind {
+	return opKind{name: opDetach, text: "the detachment", of: ofAddon, releases: true, background: "disconnect",
+		steps: []string{"release", "disconnect"}, recover: d.unlessGone(d.recoverDetach)}
+}
 
 // Detach takes an add-on from an app: a release without its config vars, and once
 // nothing of the releases before runs any more, the way to it is closed. If the app

@@ -183,7 +183,7 @@ func (d *Daemon) lockPage(ctx context.Context, addon string) (unlock func(), err
 }
 
 func (d *Daemon) opening(ctx context.Context, addon string) (o Opening, open bool, err error) {
-	all, err := read(ctx, d, Tx.Openings)
+	all, err := Read(ctx, d.Store, Tx.Openings)
 	i := slices.IndexFunc(all, func(o Opening) bool { return o.Addon == addon })
 	if i < 0 {
 		return o, false, err
@@ -273,7 +273,7 @@ func (d *Daemon) wakePages() {
 func (d *Daemon) RunPages(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := time.Hour
-		all, err := read(ctx, d, Tx.Openings)
+		all, err := Read(ctx, d.Store, Tx.Openings)
 		for _, o := range all {
 			left := time.Until(o.Expires)
 			if left <= 0 {

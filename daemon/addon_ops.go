@@ -53,7 +53,9 @@ func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (A
 
 const opBounce = "bounce"
 
-var bounceKind = opKind{name: opBounce, text: "a restart", of: ofAddon, steps: []string{"restart"}, recover: unlessGone((*Daemon).recoverBounce)}
+func (d *Daemon) bounceKind() opKind {
+	return opKind{name: opBounce, text: "a restart", of: ofAddon, steps: []string{"restart"}, recover: d.unlessGone(d.recoverBounce)}
+}
 
 // RestartAddon stops the service and starts it again. Requests of the apps attached to
 // it wait meanwhile.

@@ -43,9 +43,11 @@ func withMarked(secrets map[string]string, mark string, others map[string]string
 
 const opRotate = "rotate"
 
-var rotateKind = opKind{name: opRotate, text: "a rotation", of: ofAddon, releases: true, background: "retire",
-	steps:   []string{"accept", "release", "undo", "retire"}, // undo instead of the last
-	recover: unlessGone((*Daemon).recoverRotate)}
+func (d *Daemon) rotateKind() opKind {
+	return opKind{name: opRotate, text: "a rotation", of: ofAddon, releases: true, background: "retire",
+		steps:   []string{"accept", "release", "undo", "retire"}, // undo instead of the last
+		recover: d.unlessGone(d.recoverRotate)}
+}
 
 // RotateAddon gives an add-on new credentials: the service takes both, the apps are
 // released with the new ones, and once nothing uses the old ones the service forgets

@@ -24,8 +24,10 @@ type upgradeData struct {
 
 const opUpgrade = "upgrade"
 
-var upgradeKind = opKind{name: opUpgrade, text: "an upgrade", of: ofAddon,
-	steps: []string{"prepare", "replace", "current"}, recover: unlessGone((*Daemon).recoverUpgrade)}
+func (d *Daemon) upgradeKind() opKind {
+	return opKind{name: opUpgrade, text: "an upgrade", of: ofAddon,
+		steps: []string{"prepare", "replace", "current"}, recover: d.unlessGone(d.recoverUpgrade)}
+}
 
 // UpgradeAddon moves an add-on to another plan or version: a safety backup, then the
 // next generation on a copy of the volumes, while the requests of its apps wait. If it

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
 )
 
 // App returns one app.
 func (d *Daemon) App(ctx context.Context, name string) (App, error) {
-	return read(ctx, d, func(tx Tx) (App, error) { return findApp(tx, name) })
+	return Read(ctx, d.Store, func(tx Tx) (App, error) { return findApp(tx, name) })
 }
 
 // findApp looks an app up, and says more than that it is absent.
@@ -25,7 +24,7 @@ func findApp(tx Tx, name string) (App, error) {
 // Apps lists the apps that the member may view, by name. An empty member is the
 // operator on the host, who may view all.
 func (d *Daemon) Apps(ctx context.Context, member string) ([]App, error) {
-	return read(ctx, d, func(tx Tx) ([]App, error) {
+	return Read(ctx, d.Store, func(tx Tx) ([]App, error) {
 		apps, err := tx.Apps()
 		if err != nil {
 			return nil, err
@@ -63,7 +62,7 @@ func (d *Daemon) CreateApp(ctx context.Context, name, member string) (App, error
 		return App{}, err
 	}
 	room := func(tx Tx) (struct{}, error) { return struct{}{}, d.roomForApp(tx, member) }
-	if _, err := read(ctx, d, room); err != nil {
+	if _, err := Read(ctx, d.Store, room); err != nil {
 		return App{}, err
 	}
 	// The repository comes first: one without an app is invisible, and is taken
@@ -105,7 +104,9 @@ func (d *Daemon) CreateApp(ctx context.Context, name, member string) (App, error
 
 const opDestroy = "destroy"
 
-var destroyKind = opKind{name: opDestroy, text: "the destruction", of: ofApp, steps: []string{"remove"}, recover: (*Daemon).removeApp}
+func (d *Daemon) destroyKind() opKind {
+	return opKind{name: opDestroy, text: "the destruction", of: ofApp, ends: true, steps: []string{"remove"}, recover: d.removeApp}
+}
 
 // DestroyApp removes an app with its releases, processes, routes and logs. Add-ons
 // hold data, so they must be gone first.
@@ -118,11 +119,11 @@ func (d *Daemon) DestroyApp(ctx context.Context, name, member string, out io.Wri
 	if _, err := d.App(ctx, name); err != nil {
 		return err
 	}
-	attached, err := read(ctx, d, Tx.Attachments)
+	attached, err := Read(ctx, d.Store, Tx.Attachments)
 	if err != nil {
 		return err
 	}
-	addons, err := read(ctx, d, Tx.Addons)
+	addons, err := Read(ctx, d.Store, Tx.Addons)
 	if err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func (d *Daemon) removeApp(ctx context.Context, op *operation) error {
 	if err := d.Engine.RemoveNetwork(ctx, d.networkName(name)); err != nil {
 		return err
 	}
-	releases, err := read(ctx, d, func(tx Tx) ([]Release, error) { return tx.Releases(name) })
+	releases, err := Read(ctx, d.Store, func(tx Tx) ([]Release, error) { return tx.Releases(name) })
 	if err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ type AppInfo struct {
 
 // Info gathers what there is to know of an app at a glance.
 func (d *Daemon) Info(ctx context.Context, name string) (AppInfo, error) {
-	info, err := read(ctx, d, func(tx Tx) (AppInfo, error) {
+	info, err := Read(ctx, d.Store, func(tx Tx) (AppInfo, error) {
 		app, err := findApp(tx, name)
 		if err != nil {
 			return AppInfo{}, err
@@ -256,8 +257,10 @@ func (d *Daemon) SetMaintenance(ctx context.Context, name string, on bool) error
 
 // SetDeployBranch chooses the branch whose pushes deploy; empty: main and master.
 func (d *Daemon) SetDeployBranch(ctx context.Context, name, branch string) error {
-	if branch != "" && (len(branch) > 200 || !branchName.MatchString(branch) || strings.Contains(branch, "..")) {
-		return Errorf(Invalid, "%q is not the name of a branch", clip(branch)).WithHint("give it as git branch shows it, like production")
+	if branch != "" {
+		if err := CheckBranch(branch); err != nil {
+			return err
+		}
 	}
 	return d.Store.Update(ctx, func(tx Tx) error {
 		app, err := findApp(tx, name)

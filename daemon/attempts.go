@@ -82,5 +82,5 @@ func (a *attempts) save() {
 	}
 }
 
-// name is what an operation is called among the attempts.
-func (op Operation) name() string { return fmt.Sprintf("operation:%d", op.ID) }
+// attemptOf is what an operation is called among the attempts.
+func attemptOf(op Operation) string { return fmt.Sprintf("operation:%d", op.ID) }

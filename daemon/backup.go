@@ -22,8 +22,10 @@ type backupData struct {
 
 const opBackup = "backup"
 
-var backupKind = opKind{name: opBackup, text: "a backup", of: ofBackup,
-	steps: []string{"capture", "store", "prove"}, recover: (*Daemon).recoverCapture}
+func (d *Daemon) backupKind() opKind {
+	return opKind{name: opBackup, text: "a backup", of: ofBackup,
+		steps: []string{"capture", "store", "prove"}, recover: d.recoverCapture}
+}
 
 // Capture is journey 4: copy the volumes while the service runs, freeze it, copy what
 // has changed since, thaw; store the copy; prove it by starting a throwaway container
@@ -52,7 +54,7 @@ func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of 
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
 	b := newBackup(addon, reason)
-	b.change(func(v *backupDetail) { v.Of = of })
+	changeDetail(&b, func(v *backupDetail) { v.Of = of })
 	op, err := d.begin(ctx, opBackup, name, member, "capture", backupData{Backup: b.ID}, func(tx Tx) error { return tx.InsertBackup(b) })
 	if err != nil {
 		return Backup{}, err
@@ -67,8 +69,8 @@ func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of 
 	if err != nil {
 		b.Status, b.Error = BackupFailed, err.Error()
 	}
-	if parts := b.detail().Parts; len(parts) > 0 {
-		err = errors.Join(err, d.Vault.Describe(ctx, b.ID, b.plain(), parts...))
+	if parts := detailOf(b).Parts; len(parts) > 0 {
+		err = errors.Join(err, d.Vault.Describe(ctx, b.ID, plain(b), parts...))
 	}
 	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), d.ballast.Insist(d.closing, func() error {
 		return op.finish(ctx, func(tx Tx) error { return tx.UpdateBackup(b) })
@@ -88,11 +90,11 @@ func (d *Daemon) capture(ctx context.Context, op *operation, addon Addon, b *Bac
 		return err
 	}
 	work.Stage(out, "Storing; the service stood still for %s", b.Stall.Round(time.Millisecond))
-	part, err := d.Vault.Store(ctx, b.ID, dirs, b.plain())
+	part, err := d.Vault.Store(ctx, b.ID, dirs, plain(*b))
 	if err != nil {
 		return err
 	}
-	b.addPart(part)
+	addPart(b, part)
 	if err := op.step(ctx, "prove", nil, func(tx Tx) error { return tx.UpdateBackup(*b) }); err != nil {
 		return err
 	}

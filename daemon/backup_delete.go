@@ -6,8 +6,10 @@ import (
 
 const opBackupDelete = "backup-delete"
 
-var backupDeleteKind = opKind{name: opBackupDelete, text: "the deletion of a backup", of: ofBackup,
-	steps: []string{"delete"}, recover: (*Daemon).recoverBackupDelete}
+func (d *Daemon) backupDeleteKind() opKind {
+	return opKind{name: opBackupDelete, text: "the deletion of a backup", of: ofBackup,
+		steps: []string{"delete"}, recover: d.recoverBackupDelete}
+}
 
 // DeleteBackup removes a backup for good, here and elsewhere.
 func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
@@ -33,7 +35,7 @@ func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
 
 // removeBackup goes on where a deletion was cut short.
 func (d *Daemon) removeBackup(ctx context.Context, op *operation, b Backup) error {
-	if d.Offsite != nil && !b.detail().Offsite.IsZero() {
+	if d.Offsite != nil && !detailOf(b).Offsite.IsZero() {
 		if err := d.Offsite.Forget(ctx, b.ID); err != nil {
 			d.sayAddon(ctx, b.Addon, "backup: the copy of %s at %s could not be deleted: %v", b.ID, d.Offsite.Place(), err)
 		}

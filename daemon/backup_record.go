@@ -38,7 +38,7 @@ func BackupAddon(id string) string {
 
 // Backup returns one backup.
 func (d *Daemon) Backup(ctx context.Context, id string) (Backup, error) {
-	return read(ctx, d, func(tx Tx) (Backup, error) {
+	return Read(ctx, d.Store, func(tx Tx) (Backup, error) {
 		b, err := tx.Backup(id)
 		if isKind(err, NotFound) {
 			err = Errorf(NotFound, "there is no backup %q", clip(id)).WithHint("towline backups lists them")
@@ -50,7 +50,7 @@ func (d *Daemon) Backup(ctx context.Context, id string) (Backup, error) {
 // Backups lists, newest first, the backups of an add-on, of the add-ons that an app owns,
 // or of all that the member may view.
 func (d *Daemon) Backups(ctx context.Context, member, app, addon string) ([]Backup, error) {
-	return read(ctx, d, func(tx Tx) ([]Backup, error) {
+	return Read(ctx, d.Store, func(tx Tx) ([]Backup, error) {
 		all, err := tx.Backups(addon)
 		if err != nil {
 			return nil, err
@@ -64,7 +64,7 @@ func (d *Daemon) Backups(ctx context.Context, member, app, addon string) ([]Back
 			if !ok || app != "" && b.App != app {
 				continue
 			}
-			if err := b.hideFrom(tx, member); err != nil {
+			if err := hideFrom(&b, tx, member); err != nil {
 				return nil, err
 			}
 			list = append(list, b)
@@ -73,58 +73,58 @@ func (d *Daemon) Backups(ctx context.Context, member, app, addon string) ([]Back
 	})
 }
 
-// hideFrom takes the name of an app out that the member may not view.
-func (b *Backup) hideFrom(tx Tx, member string) error {
-	of, _ := b.OfRelease()
+// hideFrom takes the name of an app out of a backup that the member may not view.
+func hideFrom(b *Backup, tx Tx, member string) error {
+	of, _ := OfRelease(*b)
 	if of == "" {
 		return nil
 	}
 	ok, err := allowed(tx, member, of, View)
 	if err == nil && !ok {
-		b.change(func(v *backupDetail) { v.Of = dataOf{} })
+		changeDetail(b, func(v *backupDetail) { v.Of = dataOf{} })
 	}
 	return err
 }
 
-func (b Backup) detail() (v backupDetail) {
+func detailOf(b Backup) (v backupDetail) {
 	_ = json.Unmarshal(b.Detail, &v) // our own; a backup without parts says so where it is used
 	return v
 }
 
 // AsOf is the moment that the data is of: every write acknowledged before it is in the
 // backup. Zero: it never came so far, or the backup is a dump of the user's own.
-func (b Backup) AsOf() time.Time { return b.detail().AsOf }
+func AsOf(b Backup) time.Time { return detailOf(b).AsOf }
 
-// change edits what is kept beside the columns.
-func (b *Backup) change(f func(*backupDetail)) {
-	v := b.detail()
+// changeDetail edits what is kept beside the columns.
+func changeDetail(b *Backup, f func(*backupDetail)) {
+	v := detailOf(*b)
 	f(&v)
 	b.Detail = encode(v)
 }
 
-func (b *Backup) addPart(p Part) {
+func addPart(b *Backup, p Part) {
 	b.Size += p.Size
-	b.change(func(v *backupDetail) { v.Parts = append(v.Parts, p) })
+	changeDetail(b, func(v *backupDetail) { v.Parts = append(v.Parts, p) })
 }
 
 // plain is what the manifest beside the bytes says: it has the parts already.
-func (b Backup) plain() Backup {
+func plain(b Backup) Backup {
 	b.Detail = nil
 	return b
 }
 
-// data is the part that holds the volumes.
-func (b Backup) data() (Part, error) {
-	parts := b.detail().Parts
+// dataPart is the part that holds the volumes.
+func dataPart(b Backup) (Part, error) {
+	parts := detailOf(b).Parts
 	if len(parts) == 0 {
 		return Part{}, Errorf(Conflict, "backup %s was never stored: %s", b.ID, b.Error)
 	}
 	return parts[0], nil
 }
 
-// dump is the part that holds the portable dump, and the name of its file.
-func (b Backup) dump() (Part, string, error) {
-	v := b.detail()
+// dumpPart is the part that holds the portable dump, and the name of its file.
+func dumpPart(b Backup) (Part, string, error) {
+	v := detailOf(b)
 	if v.Dump == "" || len(v.Parts) < 2 {
 		return Part{}, "", Errorf(Conflict, "backup %s has no portable dump", b.ID).
 			WithHint("%s has none, or the backup is %s; it can be restored into %s itself", b.Service, b.Status, b.Addon)

@@ -116,7 +116,7 @@ func (d *Daemon) warnOfCertificates(ctx context.Context) {
 		d.Log.Error("look at certificates", "err", err)
 		return
 	}
-	apps, err := read(ctx, d, Tx.Apps)
+	apps, err := Read(ctx, d.Store, Tx.Apps)
 	if err != nil {
 		d.Log.Error("look at certificates", "err", err)
 		return

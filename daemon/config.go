@@ -9,6 +9,11 @@ import (
 	"unicode/utf8"
 )
 
+const (
+	maxConfigValue = 64 << 10
+	maxConfig      = 256 << 10 // of all of an app's config vars, names and values
+)
+
 // Config returns an app's config vars.
 func (d *Daemon) Config(ctx context.Context, app string) (map[string]string, error) {
 	a, err := d.App(ctx, app)
@@ -138,7 +143,7 @@ func (d *Daemon) checkConfigChange(ctx context.Context, c ConfigChange, app App)
 
 // AddonVars maps the config vars that belong to add-ons to the add-on's name.
 func (d *Daemon) AddonVars(ctx context.Context, app string) (map[string]string, error) {
-	attached, err := read(ctx, d, Tx.Attachments)
+	attached, err := Read(ctx, d.Store, Tx.Attachments)
 	owner := map[string]string{}
 	for _, at := range attached {
 		if at.App == app {

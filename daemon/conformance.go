@@ -47,8 +47,10 @@ const opConform = "conform"
 
 // conformKind is recovered before others: those that a check is made of can't be, without
 // its manifest.
-var conformKind = opKind{name: opConform, text: "a check of a plugin", of: ofCheck, shared: true, when: recoveredBefore,
-	steps: []string{"run"}, recover: (*Daemon).recoverCheck}
+func (d *Daemon) conformKind() opKind {
+	return opKind{name: opConform, text: "a check of a plugin", of: ofCheck, shared: true, when: recoveredBefore,
+		steps: []string{"run"}, recover: d.recoverCheck}
+}
 
 // conformance is one run of the suite.
 type conformance struct {
@@ -295,7 +297,7 @@ func (c *conformance) clean(ctx context.Context) error {
 	if _, err := c.d.Addon(ctx, c.addon); err == nil {
 		errs = append(errs, c.d.Deprovision(ctx, c.addon, c.member, nil))
 	}
-	backups, err := read(ctx, c.d, func(tx Tx) ([]Backup, error) { return tx.Backups(c.addon) })
+	backups, err := Read(ctx, c.d.Store, func(tx Tx) ([]Backup, error) { return tx.Backups(c.addon) })
 	errs = append(errs, err)
 	for _, b := range backups {
 		errs = append(errs, c.d.DeleteBackup(ctx, b.ID, c.member))
@@ -310,7 +312,7 @@ func (c *conformance) clean(ctx context.Context) error {
 
 // recoverCheck removes what a check left, with all operations that it was made of.
 func (d *Daemon) recoverCheck(ctx context.Context, op *operation) error {
-	all, err := read(ctx, d, Tx.Operations)
+	all, err := Read(ctx, d.Store, Tx.Operations)
 	if err != nil {
 		return err
 	}

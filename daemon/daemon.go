@@ -78,7 +78,7 @@ func New(o Options) *Daemon {
 	d.closing, d.close = context.WithCancelCause(context.Background())
 	d.supervisor.failures = map[string]failure{}
 	d.supervisor.reviving = map[string]int{}
-	d.kinds = kindsByName()
+	d.kinds = kindsByName(d.allKinds())
 	d.ballast = work.Ballast(filepath.Join(d.Dir, "ballast"))
 	d.started = make(chan struct{})
 	d.offsite = make(chan struct{}, 1)
@@ -180,10 +180,10 @@ func (d *Daemon) imageName(app, tag string) string {
 
 func (d *Daemon) workDir(id string) string { return filepath.Join(d.Dir, "work", id) }
 
-// read runs one query in a transaction of its own.
-func read[T any](ctx context.Context, d *Daemon, f func(Tx) (T, error)) (T, error) {
+// Read runs one query in a transaction of its own.
+func Read[T any](ctx context.Context, s Store, f func(Tx) (T, error)) (T, error) {
 	var v T
-	err := d.Store.View(ctx, func(tx Tx) (err error) {
+	err := s.View(ctx, func(tx Tx) (err error) {
 		v, err = f(tx)
 		return err
 	})

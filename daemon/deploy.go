@@ -25,9 +25,11 @@ type DeployRequest struct {
 
 const opDeploy = "deploy"
 
-var deployKind = opKind{name: opDeploy, text: "a deploy", of: ofApp, background: "current",
-	steps:   []string{"build", "release", "release-phase", "start", "swap", "current"}, // after the build those of a release
-	recover: (*Daemon).recoverRelease}
+func (d *Daemon) deployKind() opKind {
+	return opKind{name: opDeploy, text: "a deploy", of: ofApp, background: "current",
+		steps:   []string{"build", "release", "release-phase", "start", "swap", "current"}, // after the build those of a release
+		recover: d.recoverRelease}
+}
 
 // deployData is what reconcile must know of a deploy that was cut short.
 type deployData struct {

@@ -10,7 +10,7 @@ import (
 // Domains lists the host names added to an app. Its own name below the
 // installation's domain leads to it as well.
 func (d *Daemon) Domains(ctx context.Context, app string) ([]Domain, error) {
-	return read(ctx, d, func(tx Tx) ([]Domain, error) {
+	return Read(ctx, d.Store, func(tx Tx) ([]Domain, error) {
 		if _, err := findApp(tx, app); err != nil {
 			return nil, err
 		}
@@ -134,7 +134,7 @@ func noDomain(app, host string) error {
 
 // hosts are all the names that lead to an app.
 func (d *Daemon) hosts(ctx context.Context, app string) ([]string, error) {
-	domains, err := read(ctx, d, func(tx Tx) ([]Domain, error) { return tx.Domains(app) })
+	domains, err := Read(ctx, d.Store, func(tx Tx) ([]Domain, error) { return tx.Domains(app) })
 	hosts := []string{app + "." + d.Domain}
 	for _, dom := range domains {
 		hosts = append(hosts, dom.Host)

@@ -69,9 +69,9 @@ func (d *Daemon) restOffsite(ctx context.Context, wait time.Duration, gone bool)
 
 // nextOffsite is the oldest good backup without a copy elsewhere; none has no ID.
 func (d *Daemon) nextOffsite(ctx context.Context) (next Backup, err error) {
-	all, err := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups("") })
+	all, err := Read(ctx, d.Store, func(tx Tx) ([]Backup, error) { return tx.Backups("") })
 	for _, b := range all {
-		if b.Status == BackupGood && b.detail().Offsite.IsZero() {
+		if b.Status == BackupGood && detailOf(b).Offsite.IsZero() {
 			next = b
 		}
 	}
@@ -95,7 +95,7 @@ func (d *Daemon) changeBackup(ctx context.Context, id string, f func(*backupDeta
 		if err != nil {
 			return err
 		}
-		b.change(f)
+		changeDetail(&b, f)
 		return tx.UpdateBackup(b)
 	})
 }
@@ -127,7 +127,7 @@ func (d *Daemon) open(ctx context.Context, b Backup, part Part) (io.ReadCloser, 
 
 // fetch tells whether it has brought back bytes whose absence is the error.
 func (d *Daemon) fetch(ctx context.Context, b Backup, err *error) bool {
-	if !isKind(*err, NotFound) || d.Offsite == nil || b.detail().Offsite.IsZero() {
+	if !isKind(*err, NotFound) || d.Offsite == nil || detailOf(b).Offsite.IsZero() {
 		return false
 	}
 	if ferr := d.Offsite.Fetch(ctx, b.ID); ferr != nil {
@@ -139,8 +139,8 @@ func (d *Daemon) fetch(ctx context.Context, b Backup, err *error) bool {
 
 // Elsewhere tells when the copy of a backup was made elsewhere, or why there is none
 // yet. Both are empty where no copies are wanted.
-func (b Backup) Elsewhere() (at time.Time, problem string) {
-	v := b.detail()
+func Elsewhere(b Backup) (at time.Time, problem string) {
+	v := detailOf(b)
 	return v.Offsite, v.OffsiteError
 }
 
@@ -150,7 +150,7 @@ func (d *Daemon) Download(ctx context.Context, id string) (io.ReadCloser, string
 	if err != nil {
 		return nil, "", err
 	}
-	part, name, err := b.dump()
+	part, name, err := dumpPart(b)
 	if err != nil {
 		return nil, "", err
 	}

@@ -56,7 +56,7 @@ func (d *Daemon) snapshot(ctx context.Context, addon Addon, b *Backup) (dirs map
 	if err != nil {
 		return nil, errors.Join(err, d.thaw(ctx, addon)) // Podman may have done it and not lived to say so
 	}
-	b.change(func(v *backupDetail) { v.AsOf = begin.UTC() })
+	changeDetail(b, func(v *backupDetail) { v.AsOf = begin.UTC() })
 	d.fault("backup:frozen")
 	err = try("a copy", func() error { // whatever happens, the service goes on
 		_, err := mirror.Pass(ctx, true)

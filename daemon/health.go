@@ -24,7 +24,7 @@ func (d *Daemon) CheckBackups(ctx context.Context, member, addon string) ([]Back
 	if err != nil {
 		return nil, err
 	}
-	schedules, err := read(ctx, d, Tx.Schedules)
+	schedules, err := Read(ctx, d.Store, Tx.Schedules)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (d *Daemon) CheckBackups(ctx context.Context, member, addon string) ([]Back
 		if addon != "" && a.Name != addon {
 			continue
 		}
-		backups, err := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups(a.Name) })
+		backups, err := Read(ctx, d.Store, func(tx Tx) ([]Backup, error) { return tx.Backups(a.Name) })
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +69,7 @@ func (d *Daemon) health(addon string, schedule *Schedule, backups []Backup, at t
 		break
 	}
 	for _, b := range backups {
-		if at, text := b.Elsewhere(); at.IsZero() && text != "" {
+		if at, text := Elsewhere(b); at.IsZero() && text != "" {
 			problem("%s has no copy elsewhere: %s", b.ID, text)
 		}
 	}
@@ -80,7 +80,7 @@ func (d *Daemon) health(addon string, schedule *Schedule, backups []Backup, at t
 		return h
 	}
 	h.Schedule = schedule.Cron + " " + schedule.Zone
-	t, err := schedule.times()
+	t, err := timesOf(*schedule)
 	if err != nil {
 		problem("its schedule: %v", err)
 		return h

@@ -27,8 +27,8 @@ func (d *Daemon) begin(ctx context.Context, kind, subject, member, step string, 
 		if err != nil {
 			return err
 		}
-		destroying := func(o Operation) bool { return o.Kind == opDestroy && o.Subject == subject }
-		if kind != opDestroy && k.of == ofApp && slices.ContainsFunc(ops, destroying) {
+		destroying := func(o Operation) bool { return d.kinds[o.Kind].ends && o.Subject == subject }
+		if !k.ends && k.of == ofApp && slices.ContainsFunc(ops, destroying) {
 			return Errorf(Conflict, "%s is being destroyed, and that could not be ended", subject).
 				WithHint("towline apps:destroy -a %s --confirm %s", subject, subject)
 		}

@@ -20,7 +20,7 @@ func (k MemberKey) Name() string {
 
 // MemberKeys lists a member's keys in the order in which they were added.
 func (d *Daemon) MemberKeys(ctx context.Context, member string) ([]MemberKey, error) {
-	return read(ctx, d, func(tx Tx) ([]MemberKey, error) {
+	return Read(ctx, d.Store, func(tx Tx) ([]MemberKey, error) {
 		if _, err := findMember(tx, member); err != nil {
 			return nil, err
 		}

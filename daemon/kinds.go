@@ -16,6 +16,7 @@ type opKind struct {
 	// dies leaves the last step either not begun, cut short, or done.
 	steps []string
 
+	ends       bool   // it ends its subject: while it is in the journal, nothing else begins there
 	shared     bool   // it does not hold its subject's lock
 	background string // the step from which the lock is needed no longer, as a rule: what is old ends in the background
 	releases   bool   // its recovery releases the apps, and holds their locks too
@@ -27,7 +28,7 @@ type opKind struct {
 
 	// recover brings one that was cut short to its one allowed outcome. It may be cut short
 	// too, and is then done again.
-	recover func(*Daemon, context.Context, *operation) error
+	recover func(context.Context, *operation) error
 }
 
 // subjectKind is what an operation is done to.
@@ -48,19 +49,19 @@ const (
 	recoveredAfter
 )
 
-// opKinds are all kinds of operation: begin takes no other.
-var opKinds = []opKind{
-	deployKind, releaseKind, rollKind, destroyKind, runKind,
-	provisionKind, deprovisionKind, attachKind, detachKind, bounceKind, rotateKind, upgradeKind,
-	backupKind, backupDeleteKind, restoreKind, rollbackKind,
-	conformKind,
+// allKinds are all kinds of operation: begin takes no other.
+func (d *Daemon) allKinds() []opKind {
+	return []opKind{
+		d.deployKind(), d.releaseKind(), d.rollKind(), d.destroyKind(), d.runKind(),
+		d.provisionKind(), d.deprovisionKind(), d.attachKind(), d.detachKind(), d.bounceKind(), d.rotateKind(), d.upgradeKind(),
+		d.backupKind(), d.backupDeleteKind(), d.restoreKind(), d.rollbackKind(),
+		d.conformKind(),
+	}
 }
 
-// kindsByName gives a Daemon its table. The functions in it begin operations themselves, so
-// none of them may reach opKinds: the compiler would see a circle.
-func kindsByName() map[string]opKind {
+func kindsByName(all []opKind) map[string]opKind {
 	kinds := map[string]opKind{}
-	for _, k := range opKinds {
+	for _, k := range all {
 		kinds[k.name] = k
 	}
 	return kinds
@@ -72,11 +73,11 @@ func (k opKind) has(step string) bool { return slices.Contains(k.steps, step) }
 func (k opKind) lingers(op Operation) bool { return k.background != "" && op.Step == k.background }
 
 // unlessGone is a recovery that has nothing to do once the add-on is gone.
-func unlessGone(recover func(*Daemon, context.Context, *operation) error) func(*Daemon, context.Context, *operation) error {
-	return func(d *Daemon, ctx context.Context, op *operation) error {
+func (d *Daemon) unlessGone(recover func(context.Context, *operation) error) func(context.Context, *operation) error {
+	return func(ctx context.Context, op *operation) error {
 		if _, err := d.Addon(ctx, op.Subject); isKind(err, NotFound) {
 			return op.finish(ctx)
 		}
-		return recover(d, ctx, op)
+		return recover(ctx, op)
 	}
 }

@@ -35,7 +35,7 @@ func TestArchitectureNamesEveryStep(t *testing.T) {
 			said[kind[1]+":"+step[1]]++
 		}
 	}
-	for _, k := range opKinds {
+	for _, k := range New(Options{}).allKinds() {
 		for _, step := range k.steps {
 			if n := said[k.name+":"+step]; n != 1 {
 				t.Errorf("the step %s of %s is in the table %d times", step, k.name, n)
@@ -50,7 +50,7 @@ func TestArchitectureNamesEveryStep(t *testing.T) {
 
 func TestKindsAreWhole(t *testing.T) {
 	names := map[string]bool{}
-	for _, k := range opKinds {
+	for _, k := range New(Options{}).allKinds() {
 		if k.name == "" || names[k.name] || k.text == "" || len(k.steps) == 0 || k.recover == nil {
 			t.Errorf("not whole, or declared twice: %+v", k)
 		}

@@ -63,7 +63,7 @@ func (d *Daemon) roomForOneOff(tx Tx, member string) error {
 
 // roomForProcesses refuses a formation that has grown larger than an app's may be.
 func (d *Daemon) roomForProcesses(app string, old, next Formation) error {
-	before, after := old.total(), next.total()
+	before, after := total(old), total(next)
 	if d.Bounds.Processes == 0 || after <= before || after <= d.Bounds.Processes {
 		return nil
 	}
@@ -71,7 +71,7 @@ func (d *Daemon) roomForProcesses(app string, old, next Formation) error {
 		WithHint("scale another type down, or have an administrator raise processes under [limits] in towline.toml")
 }
 
-func (f Formation) total() (n int) {
+func total(f Formation) (n int) {
 	for _, count := range f {
 		n += count
 	}

@@ -9,7 +9,7 @@ import (
 // Members lists everybody with their keys.
 func (d *Daemon) Members(ctx context.Context) ([]Member, []MemberKey, error) {
 	var keys []MemberKey
-	members, err := read(ctx, d, func(tx Tx) (m []Member, err error) {
+	members, err := Read(ctx, d.Store, func(tx Tx) (m []Member, err error) {
 		if keys, err = tx.Keys(); err != nil {
 			return nil, err
 		}
@@ -79,7 +79,7 @@ func (d *Daemon) RemoveMember(ctx context.Context, name, by string) (left []stri
 
 // SoleManager lists the apps that nobody but the member and administrators may manage.
 func (d *Daemon) SoleManager(ctx context.Context, member string) ([]string, error) {
-	return read(ctx, d, func(tx Tx) ([]string, error) { return soleManager(tx, member) })
+	return Read(ctx, d.Store, func(tx Tx) ([]string, error) { return soleManager(tx, member) })
 }
 
 func soleManager(tx Tx, member string) (names []string, err error) {
@@ -118,7 +118,7 @@ func (d *Daemon) changeKeys(ctx context.Context, edit func(Tx) error) error {
 }
 
 func (d *Daemon) syncKeys(ctx context.Context) error {
-	keys, err := read(ctx, d, Tx.Keys)
+	keys, err := Read(ctx, d.Store, Tx.Keys)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,7 @@ var (
 	hostLabel   = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$`)
 )
 
-const (
-	maxAppName     = 30
-	maxConfigValue = 64 << 10
-	maxConfig      = 256 << 10 // of all of an app's config vars, names and values
-)
+const maxAppName = 30
 
 // reservedApps would be taken for parts of Towline in a host name or in the name of
 // a container or a network.
@@ -44,6 +40,24 @@ func CheckAppName(name string) error {
 			WithHint("use lower-case letters, digits and dashes, beginning with a letter, like %q", suggestName(name))
 	case reserved(name):
 		return Errorf(Invalid, "app name %q is reserved", name).WithHint("choose another")
+	}
+	return nil
+}
+
+// CheckAddonName tells whether name can be that of an add-on: a host name in the networks of
+// its apps, and part of a container's. like is one to suggest.
+func CheckAddonName(name, like string) error {
+	if !appName.MatchString(name) || len(name) > 40 {
+		return Errorf(Invalid, "add-on name %q is not allowed", clip(name)).
+			WithHint("use lower-case letters, digits and dashes, at most 40, like %s", like)
+	}
+	return nil
+}
+
+// CheckBranch tells whether name can be that of a branch to deploy.
+func CheckBranch(name string) error {
+	if len(name) > 200 || !branchName.MatchString(name) || strings.Contains(name, "..") {
+		return Errorf(Invalid, "%q is not the name of a branch", clip(name)).WithHint("give it as git branch shows it, like production")
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ const fetchTimeout = 2 * time.Minute
 
 // Plugins lists the services.
 func (d *Daemon) Plugins(ctx context.Context) ([]PluginInfo, error) {
-	addons, err := read(ctx, d, Tx.Addons)
+	addons, err := Read(ctx, d.Store, Tx.Addons)
 	list := []PluginInfo{}
 	for _, name := range d.Catalog.Names() {
 		if m, ok := d.Catalog.Service(name); ok {
@@ -66,7 +66,7 @@ func (d *Daemon) InstallPlugin(ctx context.Context, source, member string, out i
 		return PluginInfo{}, err
 	}
 	defer clean()
-	addons, err := read(ctx, d, Tx.Addons)
+	addons, err := Read(ctx, d.Store, Tx.Addons)
 	if err != nil {
 		return PluginInfo{}, err
 	}

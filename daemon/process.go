@@ -15,28 +15,6 @@ import (
 // webPort is $PORT in every container: each has an address of its own.
 const webPort = "5000"
 
-// Labels of the containers that Towline makes, next to the installation's own.
-const (
-	labelApp       = "towline.app"
-	labelAddon     = "towline.addon"
-	labelKind      = "towline.kind" // one of the kinds below
-	labelProcess   = "towline.process"
-	labelIndex     = "towline.index"
-	labelRelease   = "towline.release"
-	labelOperation = "towline.operation" // that created it
-	labelIDs       = "towline.ids"       // where its user ids begin on the host
-
-	kindProcess = "process" // one of the formation
-	kindRun     = "run"     // a one-off
-	kindRelease = "release" // a release phase
-	kindAddon   = "addon"
-	kindProof   = "proof" // a throwaway that proves a backup
-)
-
-// OnlyAnswers tells, by its labels, of a container that is in networks of several apps and
-// must not lead from one to another: it answers there and begins no connection.
-func OnlyAnswers(labels map[string]string) bool { return labels[labelKind] == kindAddon }
-
 // processSpec describes the container of one process. operation tells apart two
 // generations of the same process.
 func (d *Daemon) processSpec(rel Release, p Process, process string, index int, operation string) ContainerSpec {
@@ -248,12 +226,14 @@ func (d *Daemon) Restart(ctx context.Context, app, member, process string, out i
 
 const opRoll = "roll" // the same release, other processes
 
-var rollKind = opKind{name: opRoll, text: "a change of the processes", of: ofApp, background: "current",
-	steps: []string{"roll", "start", "swap", "current"},
-	recover: func(_ *Daemon, ctx context.Context, op *operation) error {
-		// The formation is in the state once it serves; startAll does the rest.
-		return op.finish(ctx)
-	}}
+func (d *Daemon) rollKind() opKind {
+	return opKind{name: opRoll, text: "a change of the processes", of: ofApp, background: "current",
+		steps: []string{"roll", "start", "swap", "current"},
+		recover: func(ctx context.Context, op *operation) error {
+			// The formation is in the state once it serves; startAll does the rest.
+			return op.finish(ctx)
+		}}
+}
 
 // reroll carries out a rollout that makes no release.
 func (d *Daemon) reroll(ctx context.Context, member string, r *rollout, out io.Writer) error {

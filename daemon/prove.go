@@ -168,8 +168,8 @@ func (d *Daemon) export(ctx context.Context, c ContainerSpec, spec plugins.Spec,
 	if err != nil {
 		return fmt.Errorf("portable dump: %w", err)
 	}
-	b.addPart(part)
-	b.change(func(v *backupDetail) { v.Dump = e.File })
+	addPart(b, part)
+	changeDetail(b, func(v *backupDetail) { v.Dump = e.File })
 	return nil
 }
 
@@ -282,7 +282,7 @@ func (d *Daemon) VerifyBackup(ctx context.Context, id, member string, out io.Wri
 	if err != nil {
 		return b, err
 	}
-	part, err := b.data()
+	part, err := dataPart(b)
 	if err != nil {
 		return b, err
 	}
@@ -291,14 +291,14 @@ func (d *Daemon) VerifyBackup(ctx context.Context, id, member string, out io.Wri
 	if err := d.room(ctx, "unpacking "+b.ID, d.Dir, 4*part.Size); err != nil {
 		return b, err
 	}
-	addon.Version, addon.Secrets = b.Version, b.secretsThen(addon)
+	addon.Version, addon.Secrets = b.Version, secretsThen(b, addon)
 	facts, err := d.proveStored(ctx, addon, b, part, out)
 	if errors.Is(context.Cause(ctx), errClosing) {
 		return b, errClosing
 	}
 	b.Proven, b.Facts = now(), facts
 	switch {
-	case err != nil && b.Secrets == nil && b.detail().Credentials != credentials(addon.Secrets):
+	case err != nil && b.Secrets == nil && detailOf(b).Credentials != credentials(addon.Secrets):
 		return b, Errorf(Conflict, "backup %s is from before the credentials of %s were rotated, and can't be tried with today's: %w", b.ID, b.Addon, err)
 	case isKind(err, Failed) || isKind(err, NotFound):
 		b.Status, b.Proven, b.Error = BackupFailed, time.Time{}, "verify: "+err.Error()
@@ -328,7 +328,7 @@ func (d *Daemon) proveStored(ctx context.Context, addon Addon, b Backup, part Pa
 	if err := d.load(ctx, b, part, dirs); err != nil {
 		return "", err
 	}
-	for _, p := range b.detail().Parts[1:] {
+	for _, p := range detailOf(b).Parts[1:] {
 		r, err := d.Vault.Open(ctx, b.ID, p)
 		if err != nil {
 			return "", err
@@ -349,7 +349,7 @@ func (d *Daemon) proveStored(ctx context.Context, addon Addon, b Backup, part Pa
 
 // secretsThen are the secrets that the data of a backup knows, as far as they were
 // kept, and the add-on's present ones where they were not.
-func (b Backup) secretsThen(addon Addon) map[string]string {
+func secretsThen(b Backup, addon Addon) map[string]string {
 	then := withMarked(addon.Secrets, "", nil)
 	maps.Copy(then, b.Secrets)
 	return then

@@ -29,8 +29,10 @@ type provisionData struct {
 
 const opProvision = "provision"
 
-var provisionKind = opKind{name: opProvision, text: "the creation", of: ofAddon, releases: true,
-	steps: []string{"create", "attach"}, recover: (*Daemon).recoverProvision}
+func (d *Daemon) provisionKind() opKind {
+	return opKind{name: opProvision, text: "the creation", of: ofAddon, releases: true,
+		steps: []string{"create", "attach"}, recover: d.recoverProvision}
+}
 
 // Provision is journey 3: check, record, start the service and wait for its probe,
 // store add-on and config vars in one transaction, then release the app with them.
@@ -126,7 +128,7 @@ func (d *Daemon) planAddon(ctx context.Context, req *ProvisionRequest) (Addon, e
 			return Addon{}, Errorf(Invalid, "%q can't begin config vars", clip(req.Prefix)).WithHint("use letters, digits and underscores, like CACHE")
 		}
 	}
-	addons, err := read(ctx, d, Tx.Addons)
+	addons, err := Read(ctx, d.Store, Tx.Addons)
 	if err != nil {
 		return Addon{}, err
 	}
@@ -169,9 +171,8 @@ func nameAddon(req *ProvisionRequest, addons []Addon) error {
 		return slices.ContainsFunc(addons, func(a Addon) bool { return a.Name == name })
 	}
 	if req.Name != "" {
-		if !appName.MatchString(req.Name) || len(req.Name) > 40 {
-			return Errorf(Invalid, "add-on name %q is not allowed", clip(req.Name)).
-				WithHint("use lower-case letters, digits and dashes, at most 40, like %s-%s", req.Service, req.App)
+		if err := CheckAddonName(req.Name, req.Service+"-"+req.App); err != nil {
+			return err
 		}
 		if taken(req.Name) {
 			return Errorf(Exists, "the name %s is taken", req.Name).WithHint("choose another, or leave --name out")
@@ -205,8 +206,10 @@ func attach(tx Tx, addon Addon, req ProvisionRequest, vars []plugins.Var) error 
 
 const opDeprovision = "deprovision"
 
-var deprovisionKind = opKind{name: opDeprovision, text: "the destruction", of: ofAddon, releases: true,
-	steps: []string{"detach", "remove"}, recover: (*Daemon).recoverDeprovision}
+func (d *Daemon) deprovisionKind() opKind {
+	return opKind{name: opDeprovision, text: "the destruction", of: ofAddon, releases: true,
+		steps: []string{"detach", "remove"}, recover: d.recoverDeprovision}
+}
 
 // Deprovision destroys an add-on with its data: first every app attached to it is
 // released without its config vars, then the service goes.

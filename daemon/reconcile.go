@@ -43,7 +43,7 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 
 // recoverFirst recovers the operations that come before all others are looked at.
 func (d *Daemon) recoverFirst(ctx context.Context) error {
-	ops, err := read(ctx, d, Tx.Operations)
+	ops, err := Read(ctx, d.Store, Tx.Operations)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (d *Daemon) recover(ctx context.Context, op *operation) error {
 	if !ok { // of a newer version of Towline, maybe: that knows what to do
 		return fmt.Errorf("operation %d is of a kind that this version does not know, %q; it is left in the journal", op.ID, op.Kind)
 	}
-	return k.recover(d, ctx, op)
+	return k.recover(ctx, op)
 }
 
 // recoverRelease decides a release that was cut short. Before the switch the old one
@@ -106,7 +106,7 @@ func (d *Daemon) recoverRelease(ctx context.Context, op *operation) error {
 }
 
 func (d *Daemon) pendingRelease(ctx context.Context, op *operation) (Release, error) {
-	releases, err := read(ctx, d, func(tx Tx) ([]Release, error) { return tx.Releases(op.Subject) })
+	releases, err := Read(ctx, d.Store, func(tx Tx) ([]Release, error) { return tx.Releases(op.Subject) })
 	if err != nil {
 		return Release{}, err
 	}

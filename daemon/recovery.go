@@ -32,7 +32,7 @@ type recoveryGroup struct {
 
 // recoverAll recovers every operation of the journal.
 func (d *Daemon) recoverAll(ctx context.Context) (*recoveries, error) {
-	ops, err := read(ctx, d, Tx.Operations)
+	ops, err := Read(ctx, d.Store, Tx.Operations)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (d *Daemon) recoverAll(ctx context.Context) (*recoveries, error) {
 	// dies again, it is known of which.
 	var later []*recoveryGroup
 	for _, g := range r.groups {
-		if slices.ContainsFunc(g.ops, func(op Operation) bool { return d.attempts.suspect(op.name()) }) {
+		if slices.ContainsFunc(g.ops, func(op Operation) bool { return d.attempts.suspect(attemptOf(op)) }) {
 			later = append(later, g)
 			continue
 		}
@@ -167,11 +167,11 @@ func (d *Daemon) recoverGroup(ctx context.Context, g *recoveryGroup) {
 // recoverOne recovers an operation, unless that is done already, or has taken the daemon
 // down twice.
 func (d *Daemon) recoverOne(ctx context.Context, op Operation) {
-	ops, err := read(ctx, d, Tx.Operations)
+	ops, err := Read(ctx, d.Store, Tx.Operations)
 	if err == nil && !slices.ContainsFunc(ops, func(o Operation) bool { return o.ID == op.ID }) {
 		return
 	}
-	ended, ok := d.attempts.begin(op.name())
+	ended, ok := d.attempts.begin(attemptOf(op))
 	if !ok {
 		d.Log.Error("towlined went down twice as it finished or undid this; it goes on without", "kind", op.Kind, "subject", op.Subject, "step", op.Step)
 		return
@@ -194,7 +194,7 @@ func (d *Daemon) touches(ctx context.Context, op Operation) (subjects []string, 
 		if err != nil {
 			return nil, err
 		}
-		for _, app := range append(apps, op.appsOf()...) {
+		for _, app := range append(apps, appsOf(op)...) {
 			subjects = append(subjects, "app:"+app)
 		}
 	}

@@ -149,14 +149,16 @@ func (d *Daemon) change(ctx context.Context, app, member string, out io.Writer, 
 
 const opRelease = "release"
 
-var releaseKind = opKind{name: opRelease, text: "a release", of: ofApp, background: "current",
-	steps:   []string{"release", "release-phase", "start", "swap", "current"},
-	recover: (*Daemon).recoverRelease}
+func (d *Daemon) releaseKind() opKind {
+	return opKind{name: opRelease, text: "a release", of: ofApp, background: "current",
+		steps:   []string{"release", "release-phase", "start", "swap", "current"},
+		recover: d.recoverRelease}
+}
 
 func (d *Daemon) changeLocked(ctx context.Context, app, member string, out io.Writer, edit func(Tx, *Release) error) (Release, error) {
 	ctx, cancel := d.detach(ctx)
 	defer cancel()
-	rel, err := read(ctx, d, func(tx Tx) (Release, error) { return nextRelease(tx, app, member) })
+	rel, err := Read(ctx, d.Store, func(tx Tx) (Release, error) { return nextRelease(tx, app, member) })
 	if err != nil {
 		return Release{}, err
 	}
@@ -214,7 +216,7 @@ func makeCurrent(tx Tx, rel Release) error {
 
 // Releases lists an app's releases, newest first.
 func (d *Daemon) Releases(ctx context.Context, app string) ([]Release, error) {
-	return read(ctx, d, func(tx Tx) ([]Release, error) {
+	return Read(ctx, d.Store, func(tx Tx) ([]Release, error) {
 		if _, err := tx.App(app); err != nil {
 			return nil, err
 		}
@@ -224,7 +226,7 @@ func (d *Daemon) Releases(ctx context.Context, app string) ([]Release, error) {
 
 // Release returns one release; version 0 is the current one.
 func (d *Daemon) Release(ctx context.Context, app string, version int) (Release, error) {
-	return read(ctx, d, func(tx Tx) (Release, error) {
+	return Read(ctx, d.Store, func(tx Tx) (Release, error) {
 		a, err := tx.App(app)
 		if err != nil {
 			return Release{}, err
@@ -327,7 +329,7 @@ func (d *Daemon) pruneImages(ctx context.Context, app string) error {
 		return err
 	}
 	defer unlock()
-	releases, err := read(ctx, d, func(tx Tx) ([]Release, error) { return tx.Releases(app) })
+	releases, err := Read(ctx, d.Store, func(tx Tx) ([]Release, error) { return tx.Releases(app) })
 	if err != nil {
 		return err
 	}

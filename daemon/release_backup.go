@@ -21,8 +21,8 @@ type dataOf struct {
 
 // OfRelease is the release of an app that left the data of a backup; 0 where none is
 // known.
-func (b Backup) OfRelease() (app string, version int) {
-	of := b.detail().Of
+func OfRelease(b Backup) (app string, version int) {
+	of := detailOf(b).Of
 	return of.App, of.Release
 }
 
@@ -81,7 +81,7 @@ func (d *Daemon) backUpForRelease(ctx context.Context, app, member string, out i
 }
 
 func (d *Daemon) appAttachments(ctx context.Context, app string) ([]AddonAttachment, error) {
-	all, err := read(ctx, d, Tx.Attachments)
+	all, err := Read(ctx, d.Store, Tx.Attachments)
 	return slices.DeleteFunc(all, func(at AddonAttachment) bool { return at.App != app }), err
 }
 
@@ -92,11 +92,11 @@ const keptReleaseBackups = keptImages
 // took counts: see Keep.Expired for the others.
 func (d *Daemon) pruneReleaseBackups(ctx context.Context, app string, attached []AddonAttachment) (err error) {
 	for _, at := range attached {
-		all, rerr := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups(at.Addon) })
+		all, rerr := Read(ctx, d.Store, func(tx Tx) ([]Backup, error) { return tx.Backups(at.Addon) })
 		err = errors.Join(err, rerr)
 		good, failed := 0, 0
 		for _, b := range all { // newest first
-			if of, _ := b.OfRelease(); of != app || b.Reason != ReasonRelease {
+			if of, _ := OfRelease(b); of != app || b.Reason != ReasonRelease {
 				continue
 			}
 			switch b.Status {
@@ -130,16 +130,18 @@ type rollbackItem struct {
 const opRollback = "rollback"
 
 // rollbackKind is of a rollback with data, which is made of restores and a release.
-var rollbackKind = opKind{name: opRollback, text: "a rollback", of: ofApp, when: recoveredAfter,
-	steps: []string{"data", "release", "resume"},
-	addons: func(op Operation) (names []string) {
-		data, _ := decode[rollbackData](op) // its recovery says what is wrong with it
-		for _, item := range data.Items {
-			names = append(names, item.Addon)
-		}
-		return names
-	},
-	recover: (*Daemon).recoverRollback}
+func (d *Daemon) rollbackKind() opKind {
+	return opKind{name: opRollback, text: "a rollback", of: ofApp, when: recoveredAfter,
+		steps: []string{"data", "release", "resume"},
+		addons: func(op Operation) (names []string) {
+			data, _ := decode[rollbackData](op) // its recovery says what is wrong with it
+			for _, item := range data.Items {
+				names = append(names, item.Addon)
+			}
+			return names
+		},
+		recover: d.recoverRollback}
+}
 
 // RollbackWithData goes back to an earlier release, and the data of the app's add-ons to
 // what that release left. Requests wait from the first restore until the release serves.
@@ -223,7 +225,7 @@ func (d *Daemon) dataOfRelease(ctx context.Context, target Release) (items []rol
 			return nil, Errorf(Conflict, "%s is attached to other apps too, whose data would go back with that of %s", at.Addon, target.App).
 				WithHint("restore it for all of them: towline backups %s; then roll back without --with-data", at.Addon)
 		}
-		backups, err := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups(at.Addon) })
+		backups, err := Read(ctx, d.Store, func(tx Tx) ([]Backup, error) { return tx.Backups(at.Addon) })
 		if err != nil {
 			return nil, err
 		}
@@ -257,7 +259,7 @@ func (d *Daemon) sameCode(ctx context.Context, target Release) (versions []int, 
 func leftBy(backups []Backup, app string, versions []int) (Backup, bool) {
 	for _, version := range versions {
 		for _, b := range backups { // newest first
-			if of := b.detail().Of; b.Status == BackupGood && of == (dataOf{app, version}) {
+			if of := detailOf(b).Of; b.Status == BackupGood && of == (dataOf{app, version}) {
 				return b, true
 			}
 		}

@@ -25,8 +25,10 @@ type RestoreRequest struct {
 
 const opRestore = "restore"
 
-var restoreKind = opKind{name: opRestore, text: "a restore", of: ofAddon,
-	steps: []string{"check", "replace", "current"}, recover: (*Daemon).recoverRestore}
+func (d *Daemon) restoreKind() opKind {
+	return opKind{name: opRestore, text: "a restore", of: ofAddon,
+		steps: []string{"check", "replace", "current"}, recover: d.recoverRestore}
+}
 
 // Restore puts an add-on's data back: check the sums and unpack beside the present
 // data, have the requests of the attached apps wait, stop the service and start it on
@@ -234,17 +236,17 @@ func (d *Daemon) keepOldData(ctx context.Context, op *operation, old Addon, out 
 	}
 	b := newBackup(old, ReasonSafety)
 	b.ID = data.Safety
-	b.change(func(v *backupDetail) { v.Of = data.Of })
+	changeDetail(&b, func(v *backupDetail) { v.Of = data.Of })
 	dirs, err := d.volumeDirs(ctx, old)
 	if err != nil {
 		return err
 	}
-	part, err := d.Vault.Store(ctx, b.ID, dirs, b.plain())
+	part, err := d.Vault.Store(ctx, b.ID, dirs, plain(b))
 	if err != nil {
 		return Errorf(Failed, "the data is restored, but that of before could not be kept as a backup: %w", d.explainFull(ctx, err)).
 			WithHint("it stays in the volumes of %s until that succeeds, when towlined starts", d.addonContainer(old))
 	}
-	b.addPart(part)
+	addPart(&b, part)
 	if err := d.Engine.RemoveContainer(ctx, d.addonContainer(old)); err != nil {
 		return err
 	}
@@ -257,7 +259,7 @@ func (d *Daemon) keepOldData(ctx context.Context, op *operation, old Addon, out 
 	}
 	b.Facts = strings.TrimSuffix("replaced by a restore; "+b.Facts, "; ")
 	b.Finished = now()
-	err = d.Vault.Describe(ctx, b.ID, b.plain(), b.detail().Parts...)
+	err = d.Vault.Describe(ctx, b.ID, plain(b), detailOf(b).Parts...)
 	if err = errors.Join(err, d.removeGeneration(ctx, old)); err != nil {
 		return err
 	}

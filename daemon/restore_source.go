@@ -54,7 +54,7 @@ func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon
 	case addon.Service != b.Service:
 		return from, Errorf(Conflict, "backup %s is of %s, but %s is %s", b.ID, b.Service, addon.Name, addon.Service)
 	}
-	part, err := b.data()
+	part, err := dataPart(b)
 	if err != nil {
 		return from, err
 	}
@@ -63,7 +63,7 @@ func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon
 		if err := d.room(ctx, "restoring "+b.ID, d.Dir, 4*part.Size); err != nil {
 			return from, err
 		}
-		then := b.secretsThen(addon)
+		then := secretsThen(b, addon)
 		if len(spec.Rotate.Command) > 0 && !maps.Equal(then, withMarked(addon.Secrets, "", nil)) {
 			from.secrets = then
 		}
@@ -73,7 +73,7 @@ func (d *Daemon) source(ctx context.Context, req RestoreRequest, b Backup, addon
 		}
 		return from, nil
 	}
-	dump, _, err := b.dump()
+	dump, _, err := dumpPart(b)
 	if err != nil || !importable {
 		return from, Errorf(Conflict, "backup %s is of %s %s, and without a portable dump only that can take it", b.ID, b.Addon, b.Version)
 	}

@@ -47,7 +47,7 @@ func retryTarget(app App, releases []Release, version int) (Release, error) {
 		if r.Version == app.Current {
 			current = r
 		}
-		if target.Version == 0 && (r.Version == version || version == 0 && r.bringsSource()) {
+		if target.Version == 0 && (r.Version == version || version == 0 && bringsSource(r)) {
 			target = r
 		}
 	}
@@ -74,7 +74,7 @@ func retryTarget(app App, releases []Release, version int) (Release, error) {
 
 // bringsSource tells a release that was pushed, or sent as an archive, from one that
 // changes config or goes back.
-func (r Release) bringsSource() bool { return strings.HasPrefix(r.Description, "Deploy ") }
+func bringsSource(r Release) bool { return strings.HasPrefix(r.Description, "Deploy ") }
 
 // retryOf makes a copy of the current release one of an earlier release's source.
 func retryOf(target Release) func(Tx, *Release) error {
@@ -84,7 +84,7 @@ func retryOf(target Release) func(Tx, *Release) error {
 			return err
 		}
 		rel.Description = fmt.Sprintf("Retry v%d: %s", target.Version, strings.TrimSuffix(target.Description, "."))
-		if target.bringsSource() {
+		if bringsSource(target) {
 			rel.Config = maps.Clone(present)
 			rel.Description = again(target.Description)
 		}

@@ -30,7 +30,7 @@ func (d *Daemon) roomForBackup(ctx context.Context, addon Addon) error {
 		data += n
 	}
 	stored := data
-	backups, err := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups(addon.Name) })
+	backups, err := Read(ctx, d.Store, func(tx Tx) ([]Backup, error) { return tx.Backups(addon.Name) })
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (d *Daemon) room(ctx context.Context, what, dir string, need int64) error {
 
 // takers names what backups take most room.
 func (d *Daemon) takers(ctx context.Context) string {
-	backups, err := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups("") })
+	backups, err := Read(ctx, d.Store, func(tx Tx) ([]Backup, error) { return tx.Backups("") })
 	if err != nil || len(backups) == 0 {
 		return "there are no backups to delete: make room, or move Towline's directory to a larger disk"
 	}

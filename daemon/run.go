@@ -22,7 +22,9 @@ type RunRequest struct {
 
 const opRun = "run"
 
-var runKind = opKind{name: opRun, text: "a one-off", of: ofApp, shared: true, steps: []string{"run"}, recover: (*Daemon).recoverRun}
+func (d *Daemon) runKind() opKind {
+	return opKind{name: opRun, text: "a one-off", of: ofApp, shared: true, steps: []string{"run"}, recover: d.recoverRun}
+}
 
 // Run starts a one-off, connects it to the user and returns its exit code. It ends
 // with the user's connection. The app's log says who began it and how it ended, and nothing

@@ -16,8 +16,8 @@ type ScheduleInfo struct {
 	Next time.Time `json:"next"`
 }
 
-// times are those of a schedule's expression, in its zone.
-func (s Schedule) times() (cron.Times, error) {
+// timesOf are those of a schedule's expression, in its zone.
+func timesOf(s Schedule) (cron.Times, error) {
 	const form = `minute, hour, day of the month, month, day of the week, like "0 3 * * *"`
 	t, err := cron.Parse(s.Cron, s.Zone, now())
 	switch {
@@ -42,7 +42,7 @@ func (d *Daemon) SetSchedule(ctx context.Context, s Schedule, member string) (Sc
 	if _, err := ParseKeep(s.Keep); err != nil {
 		return ScheduleInfo{}, err
 	}
-	t, err := s.times()
+	t, err := timesOf(s)
 	if err != nil {
 		return ScheduleInfo{}, err
 	}
@@ -79,12 +79,12 @@ func (d *Daemon) Schedules(ctx context.Context, member, app string) ([]ScheduleI
 	if err != nil {
 		return nil, err
 	}
-	all, err := read(ctx, d, Tx.Schedules)
+	all, err := Read(ctx, d.Store, Tx.Schedules)
 	list := []ScheduleInfo{}
 	for _, s := range all {
 		for _, a := range visible {
 			if a.Name == s.Addon {
-				t, terr := s.times()
+				t, terr := timesOf(s)
 				if terr != nil {
 					return nil, terr
 				}
@@ -120,12 +120,12 @@ const lateAfter = 5 * time.Minute
 func (d *Daemon) RunSchedules(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := scheduleRest
-		schedules, err := read(ctx, d, Tx.Schedules)
+		schedules, err := Read(ctx, d.Store, Tx.Schedules)
 		if err != nil && ctx.Err() == nil {
 			d.Log.Error("backup schedules", "err", err)
 		}
 		for _, s := range schedules {
-			t, err := s.times()
+			t, err := timesOf(s)
 			if err != nil {
 				d.Log.Error("backup schedule", "addon", s.Addon, "err", err)
 				continue
@@ -223,7 +223,7 @@ func (d *Daemon) prune(ctx context.Context, s Schedule, zone *time.Location) err
 	if err != nil {
 		return err
 	}
-	all, err := read(ctx, d, func(tx Tx) ([]Backup, error) { return tx.Backups(s.Addon) })
+	all, err := Read(ctx, d.Store, func(tx Tx) ([]Backup, error) { return tx.Backups(s.Addon) })
 	for _, b := range keep.Expired(all, zone) {
 		err = errors.Join(err, d.DeleteBackup(ctx, b.ID, ""))
 	}

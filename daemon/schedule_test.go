@@ -10,7 +10,7 @@ func TestScheduleIsChecked(t *testing.T) {
 		{Cron: "0 0 30 2 *", Zone: "UTC"}, {Cron: "0 3 * * *", Zone: "Mars/Olympus"}, {Cron: "0 3 * * *", Zone: "Local"},
 		{Cron: "0 3 * * *", Zone: "../../etc/passwd"}, {Cron: "TZ=UTC 0 3 * * *", Zone: "UTC"}, {Cron: "@never", Zone: "UTC"},
 	} {
-		if _, err := s.times(); !isKind(err, Invalid) {
+		if _, err := timesOf(s); !isKind(err, Invalid) {
 			t.Errorf("%+v is taken: %v", s, err)
 		}
 	}

@@ -79,7 +79,7 @@ func (d *Daemon) rightsChanged(ctx context.Context) {
 			s.end(err)
 		}
 	}
-	pages, err := read(ctx, d, Tx.Openings)
+	pages, err := Read(ctx, d.Store, Tx.Openings)
 	for _, o := range pages {
 		if err == nil && d.AllowedAddon(ctx, o.Member, o.Addon, Operate) != nil {
 			err = d.endPage(ctx, o)

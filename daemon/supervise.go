@@ -202,7 +202,7 @@ func (d *Daemon) logCrash(ctx context.Context, e Event, text string) {
 		d.Logs.Write(app, "system", d.shortName(e.Container), text)
 		return
 	}
-	attached, err := read(ctx, d, Tx.Attachments)
+	attached, err := Read(ctx, d.Store, Tx.Attachments)
 	if err != nil {
 		d.Log.Error("log crash", "err", err)
 	}
@@ -216,7 +216,7 @@ func (d *Daemon) logCrash(ctx context.Context, e Event, text string) {
 // wanted tells whether a container belongs to what should run now.
 func (d *Daemon) wanted(ctx context.Context, e Event) bool {
 	if name := e.Labels[labelAddon]; name != "" {
-		addon, err := read(ctx, d, func(tx Tx) (Addon, error) { return tx.Addon(name) })
+		addon, err := Read(ctx, d.Store, func(tx Tx) (Addon, error) { return tx.Addon(name) })
 		return err == nil && addon.Status == AddonReady && e.Container == d.addonContainer(addon)
 	}
 	app, err := d.App(ctx, e.Labels[labelApp])

@@ -67,12 +67,12 @@ func begun(since time.Time) string {
 // underWay is the operation that an app's or an add-on's lock is held for, as far as the
 // journal has it.
 func (d *Daemon) underWay(ctx context.Context, subject string) (found Operation, ok bool) {
-	ops, err := read(ctx, d, Tx.Operations) // oldest first
+	ops, err := Read(ctx, d.Store, Tx.Operations) // oldest first
 	if err != nil {
 		return Operation{}, false
 	}
 	for _, op := range ops {
-		if op.Subject != subject && !slices.Contains(op.appsOf(), subject) || d.kinds[op.Kind].shared {
+		if op.Subject != subject && !slices.Contains(appsOf(op), subject) || d.kinds[op.Kind].shared {
 			continue
 		}
 		if !d.kinds[op.Kind].lingers(op) {
@@ -84,7 +84,7 @@ func (d *Daemon) underWay(ctx context.Context, subject string) (found Operation,
 }
 
 // appsOf are the apps, other than the subject, whose lock an operation holds.
-func (op Operation) appsOf() []string {
+func appsOf(op Operation) []string {
 	data, err := decode[struct {
 		App string `json:"app"`
 	}](op)

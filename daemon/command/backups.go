@@ -129,7 +129,7 @@ func runBackups(ctx context.Context, call *Call) error {
 
 // elsewhere is where the copy of a backup is on its way.
 func elsewhere(b daemon.Backup) string {
-	at, problem := b.Elsewhere()
+	at, problem := daemon.Elsewhere(b)
 	switch {
 	case !at.IsZero():
 		return ago(at)
@@ -205,18 +205,18 @@ func runBackupInfo(_ context.Context, call *Call) error {
 			row("Add-on:", b.Addon+" ("+b.Service+" "+b.Version+")")
 			row("Status:", b.Status)
 			row("Reason:", b.Reason)
-			if app, version := b.OfRelease(); version > 0 {
+			if app, version := daemon.OfRelease(b); version > 0 {
 				row("Data of:", fmt.Sprintf("%s v%d", app, version))
 			}
 			row("Taken:", b.Created.Local().Format("2006-01-02 15:04:05 MST"))
-			if at := b.AsOf(); !at.IsZero() {
+			if at := daemon.AsOf(b); !at.IsZero() {
 				row("Data as of:", at.Local().Format("2006-01-02 15:04:05.000 MST"))
 			}
 			row("Size:", size(b.Size))
 			row("Stall:", b.Stall.Round(time.Millisecond))
 			row("Proven:", ago(b.Proven))
 			row("Facts:", b.Facts)
-			if at, problem := b.Elsewhere(); problem != "" || !at.IsZero() {
+			if at, problem := daemon.Elsewhere(b); problem != "" || !at.IsZero() {
 				row("Elsewhere:", strings.TrimSpace(ago(at)+" "+problem))
 			}
 			if b.Error != "" {
