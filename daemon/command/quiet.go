@@ -29,6 +29,8 @@ type vitals struct {
 // watch returns writers in place of the two of the request, until end is called.
 func watch(stdout, stderr io.Writer, quiet time.Duration) (v *vitals, out, errors io.Writer) {
 	v = &vitals{errors: stderr, quiet: quiet}
+	v.mu.Lock() // the timer may fire before it is in its field
+	defer v.mu.Unlock()
 	v.timer = time.AfterFunc(quiet, v.tick)
 	v.output()
 	return v, &watched{v, stdout}, &watched{v, stderr}
