@@ -22,12 +22,12 @@ func Contain(what string, err *error) {
 	}
 }
 
-// try calls f, and turns a panic in it into an error: what f began is then ended like
+// Try calls f, and turns a panic in it into an error: what f began is then ended like
 // any other work that failed.
-func try(what string, f func() error) (err error) {
+func Try(what string, f func() error) (err error) {
 	defer Contain(what, &err)
 	return f()
 }
 
-// attempt is try for a round of a loop that must go on.
-func attempt(what string, f func()) { _ = try(what, func() error { f(); return nil }) }
+// Attempt is try for a round of a loop that must go on.
+func Attempt(what string, f func()) { _ = Try(what, func() error { f(); return nil }) }

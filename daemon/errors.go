@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Kind sorts errors by what the user can do about them. The command package maps
@@ -60,3 +61,27 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 type NotReadyError struct{ Target, Reason string }
 
 func (e *NotReadyError) Error() string { return e.Target + ": " + e.Reason }
+
+// ErrClosing is the cause of work that was cut short because the daemon ends.
+var ErrClosing = Errorf(Unavailable, "towlined is shutting down").
+	WithHint("nothing was changed; try again in a moment")
+
+// IsAway tells whether any of the errors in err says that Podman or the proxy is away.
+func IsAway(err error) bool {
+	if e, ok := err.(*Error); ok && e.Kind == Unavailable {
+		return true
+	}
+	switch x := err.(type) {
+	case interface{ Unwrap() error }:
+		return IsAway(x.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(x.Unwrap(), IsAway)
+	}
+	return false
+}
+
+// IsKind tells whether err is, or wraps, an Error of that kind.
+func IsKind(err error, kind Kind) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == kind
+}

@@ -2,22 +2,22 @@ package daemon
 
 // Labels of the containers that Towline makes, next to the installation's own.
 const (
-	labelApp       = "towline.app"
-	labelAddon     = "towline.addon"
-	labelKind      = "towline.kind" // one of the kinds below
-	labelProcess   = "towline.process"
-	labelIndex     = "towline.index"
-	labelRelease   = "towline.release"
-	labelOperation = "towline.operation" // that created it
-	labelIDs       = "towline.ids"       // where its user ids begin on the host
+	LabelApp       = "towline.app"
+	LabelAddon     = "towline.addon"
+	LabelKind      = "towline.kind" // one of the kinds below
+	LabelProcess   = "towline.process"
+	LabelIndex     = "towline.index"
+	LabelRelease   = "towline.release"
+	LabelOperation = "towline.operation" // that created it
+	LabelIDs       = "towline.ids"       // where its user ids begin on the host
 
-	kindProcess = "process" // one of the formation
-	kindRun     = "run"     // a one-off
-	kindRelease = "release" // a release phase
-	kindAddon   = "addon"
-	kindProof   = "proof" // a throwaway that proves a backup
+	KindProcess = "process" // one of the formation
+	KindRun     = "run"     // a one-off
+	KindRelease = "release" // a release phase
+	KindAddon   = "addon"
+	KindProof   = "proof" // a throwaway that proves a backup
 )
 
 // OnlyAnswers tells, by its labels, of a container that is in networks of several apps and
 // must not lead from one to another: it answers there and begins no connection.
-func OnlyAnswers(labels map[string]string) bool { return labels[labelKind] == kindAddon }
+func OnlyAnswers(labels map[string]string) bool { return labels[LabelKind] == KindAddon }

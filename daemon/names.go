@@ -9,7 +9,7 @@ import (
 var (
 	appName     = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
 	memberName  = regexp.MustCompile(`^[a-z][a-z0-9._-]*$`)
-	processType = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
+	ProcessType = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
 	configKey   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	branchName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
 	hostLabel   = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$`)
@@ -48,7 +48,7 @@ func CheckAppName(name string) error {
 // its apps, and part of a container's. like is one to suggest.
 func CheckAddonName(name, like string) error {
 	if !appName.MatchString(name) || len(name) > 40 {
-		return Errorf(Invalid, "add-on name %q is not allowed", clip(name)).
+		return Errorf(Invalid, "add-on name %q is not allowed", Clip(name)).
 			WithHint("use lower-case letters, digits and dashes, at most 40, like %s", like)
 	}
 	return nil
@@ -57,7 +57,7 @@ func CheckAddonName(name, like string) error {
 // CheckBranch tells whether name can be that of a branch to deploy.
 func CheckBranch(name string) error {
 	if len(name) > 200 || !branchName.MatchString(name) || strings.Contains(name, "..") {
-		return Errorf(Invalid, "%q is not the name of a branch", clip(name)).WithHint("give it as git branch shows it, like production")
+		return Errorf(Invalid, "%q is not the name of a branch", Clip(name)).WithHint("give it as git branch shows it, like production")
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func suggestName(name string) string {
 // configuration line.
 func CheckMemberName(name string) error {
 	if len(name) > 40 || !memberName.MatchString(name) {
-		return Errorf(Invalid, "member name %q is not allowed", clip(name)).
+		return Errorf(Invalid, "member name %q is not allowed", Clip(name)).
 			WithHint("use lower-case letters, digits, dots and dashes, beginning with a letter, like \"alice\"")
 	}
 	return nil
@@ -105,7 +105,7 @@ func CheckConfigKey(key string) error {
 	case len(key) > 128:
 		return Errorf(Invalid, "config var name is %d characters long; at most 128 are allowed", len(key))
 	case !configKey.MatchString(key):
-		return Errorf(Invalid, "config var name %q is not allowed", clip(key)).
+		return Errorf(Invalid, "config var name %q is not allowed", Clip(key)).
 			WithHint("use letters, digits and underscores, beginning with a letter or an underscore")
 	case slices.Contains(ownVars, key), strings.HasPrefix(key, "TOWLINE_"):
 		return Errorf(Invalid, "config var %s is set by Towline itself", key).WithHint("choose another name")
@@ -116,7 +116,7 @@ func CheckConfigKey(key string) error {
 // CheckHost tells whether host can be routed: a lower-case DNS name, or one with
 // a "*" as its first label.
 func CheckHost(host string) error {
-	bad := Errorf(Invalid, "domain %q is not a host name", clip(host)).
+	bad := Errorf(Invalid, "domain %q is not a host name", Clip(host)).
 		WithHint("give a name alone, without scheme, port or path, like www.example.com or *.example.com")
 	if len(host) == 0 || len(host) > 253 {
 		return bad
@@ -136,12 +136,4 @@ func CheckHost(host string) error {
 		return bad // an IP address
 	}
 	return nil
-}
-
-// clip keeps a hostile or mistaken value from filling the user's screen.
-func clip(s string) string {
-	if len(s) > 60 {
-		return s[:60] + "..."
-	}
-	return s
 }

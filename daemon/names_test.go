@@ -33,8 +33,8 @@ func TestNames(t *testing.T) {
 			}
 		}
 		for _, s := range c.bad {
-			if err := c.check(s); !isKind(err, Invalid) {
-				t.Errorf("%s %q: error %v, want an invalid one", c.what, clip(s), err)
+			if err := c.check(s); !IsKind(err, Invalid) {
+				t.Errorf("%s %q: error %v, want an invalid one", c.what, Clip(s), err)
 			}
 		}
 	}

@@ -60,13 +60,13 @@ func CheckRules(r Rules) error {
 	for _, text := range r.AllowFrom {
 		if _, err := netip.ParsePrefix(text); err != nil {
 			if _, err := netip.ParseAddr(text); err != nil {
-				return Errorf(Invalid, "%q is neither an address nor a range of them", clip(text)).WithHint("write it like 192.0.2.7 or 10.0.0.0/8")
+				return Errorf(Invalid, "%q is neither an address nor a range of them", Clip(text)).WithHint("write it like 192.0.2.7 or 10.0.0.0/8")
 			}
 		}
 	}
 	for name := range r.Auth {
 		if !loginName.MatchString(name) {
-			return Errorf(Invalid, "user name %q is not allowed", clip(name)).WithHint("use letters, digits, dots, dashes, underscores and @")
+			return Errorf(Invalid, "user name %q is not allowed", Clip(name)).WithHint("use letters, digits, dots, dashes, underscores and @")
 		}
 	}
 	return nil

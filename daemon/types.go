@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -227,4 +228,13 @@ type Activity struct {
 	Member string    `json:"member"`
 	App    string    `json:"app,omitempty"`
 	Text   string    `json:"text"`
+}
+
+// Name is the comment of a key, by which its owner knows it. It may be empty.
+func (k MemberKey) Name() string {
+	fields := strings.SplitN(k.Key, " ", 3)
+	if len(fields) < 3 {
+		return ""
+	}
+	return fields[2]
 }

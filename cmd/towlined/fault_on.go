@@ -9,7 +9,7 @@ import (
 )
 
 // fault ends the daemon as kill -9 does at the recorded step that TOWLINE_CRASH_AT
-// names, like "deploy:swap" or "deploy:swap:done". See daemon/journal.go. Every step
+// names, like "deploy:swap" or "deploy:swap:done". See daemon/journal. Every step
 // that is passed is a line in the file that TOWLINE_FAULT_LOG names, so that the tests
 // learn which there are.
 var fault = func(point string) {

@@ -18,6 +18,7 @@ import (
 	"towline/cmd/internal/config"
 	"towline/daemon"
 	"towline/daemon/command"
+	"towline/daemon/machine"
 	"towline/daemon/socket"
 )
 
@@ -121,7 +122,7 @@ func handle(ctx context.Context, table *command.Table, account account, c *socke
 }
 
 // reconcile waits for the engine and the proxy, which may start after the daemon.
-func reconcile(ctx context.Context, d *daemon.Daemon, log *slog.Logger) error {
+func reconcile(ctx context.Context, d *machine.Daemon, log *slog.Logger) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := d.Reconcile(ctx)
 		var e *daemon.Error
@@ -154,7 +155,7 @@ func keepOn(ctx context.Context, loop func(context.Context)) {
 	}
 }
 
-func supervise(ctx context.Context, d *daemon.Daemon, log *slog.Logger) {
+func supervise(ctx context.Context, d *machine.Daemon, log *slog.Logger) {
 	if err := d.Supervise(ctx); err != nil && ctx.Err() == nil {
 		log.Error("supervise", "err", err)
 	}
@@ -183,7 +184,7 @@ func makeDirs(file config.File) error {
 		file.State: 0o711, filepath.Join(file.State, "ssh"): 0o755, filepath.Join(file.State, "git"): 0o711,
 		filepath.Join(file.State, "work"): 0o700, filepath.Join(file.State, "build"): 0o711,
 		filepath.Join(file.State, "logs"): 0o700, filepath.Join(file.State, "addons"): 0o700,
-		filepath.Join(file.State, "backups"): 0o700, daemon.PluginDir(file.State): 0o755, file.Run: 0o755,
+		filepath.Join(file.State, "backups"): 0o700, machine.PluginDir(file.State): 0o755, file.Run: 0o755,
 	} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return err

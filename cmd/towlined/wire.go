@@ -18,6 +18,7 @@ import (
 	"towline/daemon/build"
 	"towline/daemon/git"
 	"towline/daemon/logs"
+	"towline/daemon/machine"
 	"towline/daemon/offsite"
 	"towline/daemon/podman"
 	"towline/daemon/router"
@@ -28,7 +29,7 @@ import (
 )
 
 // wire makes the daemon out of its adapters. closeAll ends what was started.
-func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d *daemon.Daemon, closeAll func(), err error) {
+func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d *machine.Daemon, closeAll func(), err error) {
 	var closers []func() error
 	closeAll = func() {
 		for i := len(closers) - 1; i >= 0; i-- {
@@ -89,7 +90,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
-	catalog, err := loadCatalog(append(slices.Clone(file.Addons), daemon.PluginDir(file.State)), log)
+	catalog, err := loadCatalog(append(slices.Clone(file.Addons), machine.PluginDir(file.State)), log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,9 +100,9 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 		log.Info("Podman's storage can't bound what a container writes, only the size of each file: "+
 			"that takes XFS with project quotas", "limits.disk", file.Limits.Disk)
 	}
-	d = daemon.New(daemon.Options{
+	d = machine.New(machine.Options{
 		Name: file.Name, Dir: file.State, Domain: file.Domain, Port: httpsPort(file.Proxy.HTTPS), Remote: remote(file),
-		Limits: limits, Bounds: daemon.Bounds{Processes: file.Limits.Processes, Apps: file.Limits.Apps, OneOffs: file.Limits.OneOffs},
+		Limits: limits, Bounds: machine.Bounds{Processes: file.Limits.Processes, Apps: file.Limits.Apps, OneOffs: file.Limits.OneOffs},
 		Store: db, Engine: engine, Builder: builder, Router: router.New(proxy),
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Unpacker:     git.NewUnpacker(git.Limits{}),

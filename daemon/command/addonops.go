@@ -7,11 +7,12 @@ import (
 	"strings"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 func runAddonAttach(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	req := daemon.AttachRequest{Addon: name, App: call.App, Member: call.Member}
+	req := machine.AttachRequest{Addon: name, App: call.App, Member: call.Member}
 	req.Prefix, _ = call.Flags.GetString("as")
 	at, err := call.Daemon.Attach(ctx, req, call.Stderr)
 	if err != nil {
@@ -95,7 +96,7 @@ func runAddonRotate(ctx context.Context, call *Call) error {
 }
 
 func runAddonUpgrade(ctx context.Context, call *Call) error {
-	req := daemon.UpgradeRequest{Addon: call.Args[0], Member: call.Member}
+	req := machine.UpgradeRequest{Addon: call.Args[0], Member: call.Member}
 	req.Plan, _ = call.Flags.GetString("plan")
 	req.Version, _ = call.Flags.GetString("version")
 	addon, err := call.Daemon.UpgradeAddon(ctx, req, call.Stderr)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 // addonReachCommands lead from a person's own machine into an add-on.
@@ -20,7 +21,7 @@ func addonReachCommands() []*Command {
 				"  towline addons:open neo4j-shop --for 2h\n" +
 				"  towline addons:open neo4j-shop --close",
 			Flags: func(f *pflag.FlagSet) {
-				f.Duration("for", daemon.OpenFor, "how long, at most 24h")
+				f.Duration("for", machine.OpenFor, "how long, at most 24h")
 				f.Bool("close", false, "close it now, with its connections")
 				appToo(f)
 			}},
@@ -41,7 +42,7 @@ func addonReachCommands() []*Command {
 }
 
 func runAddonOpen(ctx context.Context, call *Call) error {
-	req := daemon.OpenRequest{Addon: call.Args[0], Member: call.Member}
+	req := machine.OpenRequest{Addon: call.Args[0], Member: call.Member}
 	if end, _ := call.Flags.GetBool("close"); end {
 		if err := call.Daemon.CloseAddon(ctx, req.Addon, call.Member); err != nil {
 			return err

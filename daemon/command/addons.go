@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 func addonCommands() []*Command {
@@ -154,7 +155,7 @@ func runAddonPlans(_ context.Context, call *Call) error {
 }
 
 func runAddonCreate(ctx context.Context, call *Call) error {
-	req := daemon.ProvisionRequest{App: call.App, Member: call.Member}
+	req := machine.ProvisionRequest{App: call.App, Member: call.Member}
 	req.Service, req.Plan, _ = strings.Cut(call.Args[0], ":")
 	req.Version, _ = call.Flags.GetString("version")
 	req.Prefix, _ = call.Flags.GetString("as")
@@ -199,7 +200,7 @@ func runAddonInfo(ctx context.Context, call *Call) error {
 }
 
 // running is what is known of the add-on's service.
-func running(a daemon.AddonInfo) string {
+func running(a machine.AddonInfo) string {
 	switch {
 	case a.Running == nil:
 		return ""

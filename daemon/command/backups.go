@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 func backupCommands() []*Command {
@@ -129,7 +130,7 @@ func runBackups(ctx context.Context, call *Call) error {
 
 // elsewhere is where the copy of a backup is on its way.
 func elsewhere(b daemon.Backup) string {
-	at, problem := daemon.Elsewhere(b)
+	at, problem := machine.Elsewhere(b)
 	switch {
 	case !at.IsZero():
 		return ago(at)
@@ -154,7 +155,7 @@ func runBackupCapture(ctx context.Context, call *Call) error {
 func runBackupRestore(ctx context.Context, call *Call) error {
 	to, _ := call.Flags.GetString("to")
 	dump, _ := call.Flags.GetBool("dump")
-	req := daemon.RestoreRequest{To: to, Member: call.Member}
+	req := machine.RestoreRequest{To: to, Member: call.Member}
 	if dump {
 		req.Dump = call.input("a dump")
 	} else {
@@ -205,18 +206,18 @@ func runBackupInfo(_ context.Context, call *Call) error {
 			row("Add-on:", b.Addon+" ("+b.Service+" "+b.Version+")")
 			row("Status:", b.Status)
 			row("Reason:", b.Reason)
-			if app, version := daemon.OfRelease(b); version > 0 {
+			if app, version := machine.OfRelease(b); version > 0 {
 				row("Data of:", fmt.Sprintf("%s v%d", app, version))
 			}
 			row("Taken:", b.Created.Local().Format("2006-01-02 15:04:05 MST"))
-			if at := daemon.AsOf(b); !at.IsZero() {
+			if at := machine.AsOf(b); !at.IsZero() {
 				row("Data as of:", at.Local().Format("2006-01-02 15:04:05.000 MST"))
 			}
 			row("Size:", size(b.Size))
 			row("Stall:", b.Stall.Round(time.Millisecond))
 			row("Proven:", ago(b.Proven))
 			row("Facts:", b.Facts)
-			if at, problem := daemon.Elsewhere(b); problem != "" || !at.IsZero() {
+			if at, problem := machine.Elsewhere(b); problem != "" || !at.IsZero() {
 				row("Elsewhere:", strings.TrimSpace(ago(at)+" "+problem))
 			}
 			if b.Error != "" {

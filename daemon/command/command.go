@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 // Command is one verb.
@@ -45,7 +46,7 @@ type Command struct {
 
 // Call is one invocation of a command.
 type Call struct {
-	Daemon   *daemon.Daemon
+	Daemon   *machine.Daemon
 	Member   string // empty: the operator on the host
 	Key      string // fingerprint of the member's key that opened the connection
 	App      string
@@ -90,13 +91,13 @@ type Request struct {
 
 // Table holds all commands.
 type Table struct {
-	daemon   *daemon.Daemon
+	daemon   *machine.Daemon
 	commands map[string]*Command
 	quiet    time.Duration // see quietFor
 }
 
 // New returns the table of everything that d can do.
-func New(d *daemon.Daemon) *Table {
+func New(d *machine.Daemon) *Table {
 	t := &Table{daemon: d, commands: map[string]*Command{}, quiet: quietFor}
 	families := [][]*Command{
 		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(),
@@ -166,7 +167,7 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	} else {
 		defer v.onInterrupt(ctx, call.App)()
 	}
-	err = c.Run(daemon.TellWaits(ctx, call.Stderr), call)
+	err = c.Run(machine.TellWaits(ctx, call.Stderr), call)
 	if why := ended(ctx); why != nil && err != nil {
 		return why
 	}

@@ -13,6 +13,7 @@ import (
 
 	"towline/daemon"
 	"towline/daemon/dotenv"
+	"towline/daemon/machine"
 )
 
 func configCommands() []*Command {
@@ -121,7 +122,7 @@ func runConfigSet(ctx context.Context, call *Call) error {
 
 func setConfig(ctx context.Context, call *Call, set map[string]string) error {
 	noRestart, _ := call.Flags.GetBool("no-restart")
-	rel, err := call.Daemon.SetConfig(ctx, daemon.ConfigChange{
+	rel, err := call.Daemon.SetConfig(ctx, machine.ConfigChange{
 		App: call.App, Member: call.Member, Set: set, NoRestart: noRestart,
 	}, call.Stderr)
 	if err != nil {
@@ -135,7 +136,7 @@ func setConfig(ctx context.Context, call *Call, set map[string]string) error {
 
 func runConfigUnset(ctx context.Context, call *Call) error {
 	noRestart, _ := call.Flags.GetBool("no-restart")
-	rel, err := call.Daemon.SetConfig(ctx, daemon.ConfigChange{
+	rel, err := call.Daemon.SetConfig(ctx, machine.ConfigChange{
 		App: call.App, Member: call.Member, Unset: call.Args, NoRestart: noRestart,
 	}, call.Stderr)
 	if err != nil {

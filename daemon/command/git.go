@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 // gitCommands are what towline-shell and the pre-receive hook ask: the commit of a
@@ -31,7 +32,7 @@ func gitCommands() []*Command {
 		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", On: on(theApp(daemon.Deploy)),
 			Help: "  git archive HEAD | towline deploy:archive -a shop",
 			Run: func(ctx context.Context, call *Call) error {
-				return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Source: call.input("a tar of the source")})
+				return deploy(ctx, call, machine.DeployRequest{App: call.App, Member: call.Member, Source: call.input("a tar of the source")})
 			}},
 	}
 }
@@ -52,7 +53,7 @@ func runGitPush(ctx context.Context, call *Call) error {
 	if err := call.Daemon.CheckPush(ctx, call.App, ref); err != nil {
 		return err
 	}
-	return deploy(ctx, call, daemon.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Subject: subject, Source: call.Stdin})
+	return deploy(ctx, call, machine.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Subject: subject, Source: call.Stdin})
 }
 
 // runGitServed tells how the deploy of a commit has ended that a restart cut short.
@@ -68,7 +69,7 @@ func runGitServed(ctx context.Context, call *Call) error {
 	return call.did(object{"release": rel.Version}, "-----> Released v%d, though Towline was restarted meanwhile", rel.Version)
 }
 
-func deploy(ctx context.Context, call *Call, req daemon.DeployRequest) error {
+func deploy(ctx context.Context, call *Call, req machine.DeployRequest) error {
 	progress := call.Stdout // which git shows to who pushes
 	if call.JSON {
 		progress = call.Stderr

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 // filledBench has something for every listing to list.
@@ -150,7 +151,7 @@ func TestEmptyListingsAreEmptyArrays(t *testing.T) {
 func TestAddonsSayWhatRuns(t *testing.T) {
 	b := filledBench(t)
 	b.d.Engine = runningEngine{running: "test-addon-redis-shop.0"}
-	var list []daemon.AddonInfo
+	var list []machine.AddonInfo
 	if err := json.Unmarshal([]byte(b.run(0, "addons", "--json").out), &list); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 func pluginCommands() []*Command {
@@ -65,7 +65,7 @@ func runPluginRemove(ctx context.Context, call *Call) error {
 }
 
 func runPluginCheck(ctx context.Context, call *Call) error {
-	req := daemon.PluginCheck{Source: call.Args[0], Member: call.Member}
+	req := machine.PluginCheck{Source: call.Args[0], Member: call.Member}
 	req.Run, _ = call.Flags.GetBool("run")
 	req.Version, _ = call.Flags.GetString("version")
 	p, err := call.Daemon.CheckPlugin(ctx, req, call.Stderr)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 func processCommands() []*Command {
@@ -45,7 +46,7 @@ func runPs(ctx context.Context, call *Call) error {
 		return err
 	}
 	if list == nil {
-		list = []daemon.ProcessState{}
+		list = []machine.ProcessState{}
 	}
 	return call.result(list, func(w io.Writer) {
 		if len(list) == 0 {
@@ -72,7 +73,7 @@ func runPs(ctx context.Context, call *Call) error {
 
 // psHeading is above the processes of a type. Of one-offs no number is wanted, and each has
 // a command of its own.
-func psHeading(p daemon.ProcessState, wanted int) string {
+func psHeading(p machine.ProcessState, wanted int) string {
 	if p.Type == "run" {
 		return "=== one-offs"
 	}
@@ -87,7 +88,7 @@ func runPsScale(ctx context.Context, call *Call) error {
 		}
 		return call.result(counts, func(w io.Writer) { fmt.Fprintln(w, formation(counts)) })
 	}
-	var changes []daemon.Change
+	var changes []machine.Change
 	for _, word := range call.Args {
 		c, err := parseChange(word)
 		if err != nil {
@@ -103,20 +104,20 @@ func runPsScale(ctx context.Context, call *Call) error {
 }
 
 // parseChange reads "web=2", "worker+1" or "worker-1".
-func parseChange(word string) (daemon.Change, error) {
+func parseChange(word string) (machine.Change, error) {
 	bad := daemon.Errorf(daemon.Invalid, "%q is not a scale", clip(word)).WithHint("write TYPE=N, TYPE+N or TYPE-N, like web=2")
 	i := strings.IndexAny(word, "=+")
 	if i < 0 {
 		i = strings.LastIndex(word, "-") // types may have dashes in their names
 	}
 	if i < 1 {
-		return daemon.Change{}, bad
+		return machine.Change{}, bad
 	}
 	n, err := strconv.Atoi(word[i+1:])
 	if err != nil || n < 0 || strings.ContainsAny(word[i+1:], "+-") {
-		return daemon.Change{}, bad
+		return machine.Change{}, bad
 	}
-	c := daemon.Change{Type: word[:i], Count: n, Relative: word[i] != '='}
+	c := machine.Change{Type: word[:i], Count: n, Relative: word[i] != '='}
 	if word[i] == '-' {
 		c.Count = -n
 	}

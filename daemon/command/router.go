@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 func routerCommands() []*Command {
@@ -206,7 +207,7 @@ func readPassword(call *Call, name string) (string, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", daemon.Errorf(daemon.Invalid, "can't read the password: %w", err).WithHint("nothing was changed")
 	}
-	return daemon.HashPassword(strings.TrimRight(line, "\r\n"))
+	return machine.HashPassword(strings.TrimRight(line, "\r\n"))
 }
 
 func runRouterUnset(ctx context.Context, call *Call) error {
@@ -238,7 +239,7 @@ func runRouterUnset(ctx context.Context, call *Call) error {
 }
 
 func changeRules(ctx context.Context, call *Call, what string, edits ...func(*daemon.Rules) error) error {
-	err := call.Daemon.ChangeRules(ctx, daemon.RuleChange{App: call.App, Member: call.Member, What: what, Edit: func(r *daemon.Rules) error {
+	err := call.Daemon.ChangeRules(ctx, machine.RuleChange{App: call.App, Member: call.Member, What: what, Edit: func(r *daemon.Rules) error {
 		for _, edit := range edits {
 			if err := edit(r); err != nil {
 				return err

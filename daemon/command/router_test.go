@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 	"towline/daemon/router"
 	"towline/proxy"
 	"towline/proxy/control"
@@ -41,7 +42,7 @@ func servedBench(t *testing.T) (*bench, *proxy.Proxy) {
 	}
 	client := control.NewClient(p.ControlAddr())
 	t.Cleanup(func() { client.Close(); p.Close() })
-	b := newBench(t, func(o *daemon.Options) { o.Router = router.New(client) })
+	b := newBench(t, func(o *machine.Options) { o.Router = router.New(client) })
 	b.run(0, "apps:create", "shop")
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 func runCommands() []*Command {
@@ -41,7 +42,7 @@ func runRun(ctx context.Context, call *Call) error {
 	if call.Terminal && !noTTY {
 		call.Raw()
 	}
-	code, err := call.Daemon.Run(ctx, daemon.RunRequest{
+	code, err := call.Daemon.Run(ctx, machine.RunRequest{
 		App: call.App, Member: call.Member, Command: call.Args, Env: env,
 		Streams: daemon.Streams{
 			Stdin: call.Stdin, Stdout: call.Stdout, Stderr: call.Stderr,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 func runBackupSchedule(ctx context.Context, call *Call) error {
@@ -25,7 +26,7 @@ func runBackupSchedule(ctx context.Context, call *Call) error {
 	})
 }
 
-func due(s daemon.ScheduleInfo) string {
+func due(s machine.ScheduleInfo) string {
 	next := s.Next
 	if zone, err := time.LoadLocation(s.Zone); err == nil {
 		next = next.In(zone)

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 // open lets the call begin if its caller is who they were when they connected and may do
@@ -33,7 +34,7 @@ func (call *Call) open(ctx context.Context, c *Command, end func(error)) (_ cont
 
 // check asks for the caller's rights as they are now.
 func (call *Call) check(ctx context.Context, c *Command) error {
-	if err := call.Daemon.Identify(ctx, daemon.Caller{Member: call.Member, Key: call.Key}); err != nil {
+	if err := call.Daemon.Identify(ctx, machine.Caller{Member: call.Member, Key: call.Key}); err != nil {
 		return err
 	}
 	return call.authorize(ctx, c)

@@ -18,6 +18,7 @@ import (
 
 	"towline/daemon"
 	"towline/daemon/git"
+	"towline/daemon/machine"
 	"towline/daemon/store"
 	"towline/plugins"
 )
@@ -140,7 +141,7 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	d := daemon.New(daemon.Options{Name: "test", Dir: dir, Domain: "example.net", Store: db, Engine: stillEngine{}, Catalog: &plugins.Catalog{},
+	d := machine.New(machine.Options{Name: "test", Dir: dir, Domain: "example.net", Store: db, Engine: stillEngine{}, Catalog: &plugins.Catalog{},
 		Keys: git.NewKeys(filepath.Join(dir, "authorized_keys"), "towline-shell"), Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)
 	all := []daemon.Permission{daemon.View, daemon.Deploy, daemon.Operate, daemon.Manage}

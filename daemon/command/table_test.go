@@ -12,6 +12,7 @@ import (
 	"towline/daemon"
 	"towline/daemon/git"
 	"towline/daemon/logs"
+	"towline/daemon/machine"
 	"towline/daemon/store"
 	"towline/daemon/vault"
 	"towline/plugins"
@@ -23,10 +24,10 @@ import (
 type bench struct {
 	*Table
 	t *testing.T
-	d *daemon.Daemon
+	d *machine.Daemon
 }
 
-func newBench(t *testing.T, change ...func(*daemon.Options)) *bench {
+func newBench(t *testing.T, change ...func(*machine.Options)) *bench {
 	t.Helper()
 	dir := t.TempDir()
 	key, err := store.LoadKey(filepath.Join(dir, "key"))
@@ -45,7 +46,7 @@ func newBench(t *testing.T, change ...func(*daemon.Options)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := daemon.Options{
+	o := machine.Options{
 		Name: "test", Dir: dir, Domain: "example.test", Remote: "ssh://towline@example.test/",
 		Store: db, Engine: stillEngine{}, Router: stillRouter{}, Repositories: noRepositories{},
 		Unpacker: git.NewUnpacker(git.Limits{}), Keys: git.NewKeys(filepath.Join(dir, "authorized_keys"), "towline-shell"),
@@ -55,7 +56,7 @@ func newBench(t *testing.T, change ...func(*daemon.Options)) *bench {
 	for _, f := range change {
 		f(&o)
 	}
-	d := daemon.New(o)
+	d := machine.New(o)
 	t.Cleanup(func() {
 		d.Close()
 		if err := db.Close(); err != nil {

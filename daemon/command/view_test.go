@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"towline/daemon"
+	"towline/daemon/machine"
 )
 
 func TestListingsHaveHeadings(t *testing.T) {
@@ -93,7 +93,7 @@ func TestColour(t *testing.T) {
 }
 
 func TestPsHeading(t *testing.T) {
-	for want, p := range map[string]daemon.ProcessState{
+	for want, p := range map[string]machine.ProcessState{
 		"=== web (2): bin/web": {Type: "web", Command: "bin/web"},
 		"=== one-offs":         {Type: "run"},
 	} {

@@ -1,0 +1,266 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"towline/daemon"
+	"towline/daemon/work"
+	"towline/plugins"
+)
+
+// While a rotation is under way, the secrets to be, and after the switch those that
+// were, lie sealed with the present ones, under names that no manifest can give.
+const (
+	nextSecret = "next."
+	oldSecret  = "old."
+)
+
+func marked(secrets map[string]string, mark string) map[string]string {
+	out := map[string]string{}
+	for name, value := range secrets {
+		if name, ok := strings.CutPrefix(name, mark); ok {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// withMarked is a's present secrets and, marked, others beside them.
+func withMarked(secrets map[string]string, mark string, others map[string]string) map[string]string {
+	out := map[string]string{}
+	for name, value := range secrets {
+		if !strings.Contains(name, ".") {
+			out[name] = value
+		}
+	}
+	for name, value := range others {
+		out[mark+name] = value
+	}
+	return out
+}
+
+const opRotate = "rotate"
+
+func (d *Daemon) rotateKind() opKind {
+	return opKind{name: opRotate, text: "a rotation", of: ofAddon, releases: true, background: "retire",
+		steps:   []string{"accept", "release", "undo", "retire"}, // undo instead of the last
+		recover: d.unlessGone(d.recoverRotate)}
+}
+
+// RotateAddon gives an add-on new credentials: the service takes both, the apps are
+// released with the new ones, and once nothing uses the old ones the service forgets
+// them. If an app does not start with them, everything is as before.
+func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Writer) error {
+	unlock, err := d.lockAttached(ctx, name, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	addon, err := d.readyAddon(ctx, name)
+	if err != nil {
+		return err
+	}
+	m, err := d.service(addon.Service)
+	if err != nil {
+		return err
+	}
+	if len(m.Rotate.Command) == 0 {
+		return daemon.Errorf(daemon.Conflict, "the plugin of %s does not say how to rotate its credentials", addon.Service)
+	}
+	if len(marked(addon.Secrets, oldSecret)) > 0 {
+		return daemon.Errorf(daemon.Conflict, "processes with the credentials before the present ones still run").
+			WithHint("try again once they have stopped, within a minute or so")
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	present := withMarked(addon.Secrets, "", nil)
+	addon.Secrets = withMarked(present, nextSecret, m.Rotated(present))
+	op, err := d.begin(ctx, opRotate, name, member, "accept", nil, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) })
+	if err != nil {
+		return err
+	}
+	work.Stage(out, "Giving %s new credentials", name)
+	if err := daemon.Try("a rotation", func() error { return d.acceptNext(ctx, op, addon, out) }); err != nil {
+		if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
+			return daemon.ErrClosing
+		}
+		return errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.undoRotate(ctx, op, out) }))
+	}
+	if err := op.step(ctx, "retire", nil); err != nil {
+		return err
+	}
+	work.Stage(out, "The old ones go with the last process that has them")
+	d.persist(op, "forgetting old credentials", d.retireOld)
+	return nil
+}
+
+// acceptNext has the service take the next secrets, makes them the present ones, and
+// releases the apps with them.
+func (d *Daemon) acceptNext(ctx context.Context, op *operation, addon daemon.Addon, out io.Writer) error {
+	present, next := withMarked(addon.Secrets, "", nil), marked(addon.Secrets, nextSecret)
+	spec, err := d.renderRotation(addon, present, next)
+	if err != nil {
+		return err
+	}
+	if _, err := d.execIn(ctx, d.addonContainer(addon), spec.Rotate); err != nil {
+		return daemon.Errorf(daemon.Failed, "%s did not take new credentials: %w", addon.Name, err).WithHint("towline addons:logs %s", addon.Name)
+	}
+	addon.Secrets = withMarked(next, oldSecret, present)
+	if err := d.switchSecrets(ctx, op, "release", addon); err != nil {
+		return err
+	}
+	return d.releaseSecrets(ctx, op, addon, out)
+}
+
+// renderRotation renders the actions that lead from one set of secrets to another.
+func (d *Daemon) renderRotation(addon daemon.Addon, from, to map[string]string) (plugins.Spec, error) {
+	m, err := d.service(addon.Service)
+	if err != nil {
+		return plugins.Spec{}, err
+	}
+	i := instance(addon)
+	i.Secrets, i.Next = from, to
+	return m.Render(i)
+}
+
+// switchSecrets records the next step together with the add-on's secrets, which from then
+// on are in its apps' config vars.
+func (d *Daemon) switchSecrets(ctx context.Context, op *operation, step string, addon daemon.Addon) error {
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return err
+	}
+	attached, err := d.attachments(ctx, addon.Name)
+	if err != nil {
+		return err
+	}
+	return op.step(ctx, step, nil, func(tx daemon.Tx) error {
+		err := tx.UpdateAddon(addon)
+		for _, at := range attached {
+			err = errors.Join(err, setVars(tx, at.App, spec.Vars(at.Prefix)))
+		}
+		return err
+	})
+}
+
+// releaseSecrets writes the add-on's files anew, for the next start of its container, and
+// releases its apps.
+func (d *Daemon) releaseSecrets(ctx context.Context, op *operation, addon daemon.Addon, out io.Writer) error {
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return err
+	}
+	attached, err := d.attachments(ctx, addon.Name)
+	if err != nil {
+		return err
+	}
+	if err := d.writeFiles(addon, spec); err != nil {
+		return err
+	}
+	for _, at := range attached {
+		if err := d.releaseAttached(ctx, op, at.App, "Rotate credentials of "+addon.Name, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retireOld waits until no process with the old credentials is left, then has the
+// service forget them.
+func (d *Daemon) retireOld(ctx context.Context, op *operation) error {
+	attached, err := d.attachments(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	versions := map[string]int{}
+	for _, at := range attached {
+		app, err := d.App(ctx, at.App)
+		if err != nil {
+			return err
+		}
+		versions[at.App] = app.Current
+	}
+	return d.onceRetired(ctx, op, versions, func(addon daemon.Addon) error { return d.retireLocked(ctx, op, addon) })
+}
+
+func (d *Daemon) retireLocked(ctx context.Context, op *operation, addon daemon.Addon) error {
+	present, old := withMarked(addon.Secrets, "", nil), marked(addon.Secrets, oldSecret)
+	spec, err := d.renderRotation(addon, old, present)
+	if err != nil {
+		return err
+	}
+	if len(spec.Retire.Command) > 0 && len(old) > 0 {
+		if _, err := d.execIn(ctx, d.addonContainer(addon), spec.Retire); err != nil {
+			return err
+		}
+	}
+	addon.Secrets = present
+	return op.finish(ctx, func(tx daemon.Tx) error {
+		return errors.Join(tx.UpdateAddon(addon),
+			tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member, Text: "rotated the credentials of the add-on " + addon.Name}))
+	})
+}
+
+// undoRotate brings the credentials of before back: to the apps that have others, at the
+// step "undo", and to the service, which may have taken the new ones or not.
+func (d *Daemon) undoRotate(ctx context.Context, op *operation, out io.Writer) error {
+	addon, err := d.Addon(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	present, next, old := withMarked(addon.Secrets, "", nil), marked(addon.Secrets, nextSecret), marked(addon.Secrets, oldSecret)
+	if len(old) > 0 { // switched already
+		present, next = old, present
+		addon.Secrets = withMarked(present, nextSecret, next)
+		if err := d.switchSecrets(ctx, op, "undo", addon); err != nil {
+			return err
+		}
+	}
+	if op.Step == "undo" {
+		if err = d.releaseSecrets(ctx, op, addon, out); daemon.IsAway(err) {
+			return err
+		}
+	}
+	spec, rerr := d.renderRotation(addon, next, present)
+	if rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	action := spec.Retire
+	if len(action.Command) == 0 {
+		action = spec.Rotate
+	}
+	if _, xerr := d.execIn(ctx, d.addonContainer(addon), action); daemon.IsAway(xerr) {
+		return errors.Join(err, xerr)
+	} else if xerr != nil {
+		d.Log.Warn("take new credentials back", "addon", addon.Name, "err", xerr)
+	}
+	addon.Secrets = present
+	return errors.Join(err, op.finish(ctx, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) }))
+}
+
+// recoverRotate: before the switch the old credentials stay, after it the new ones.
+func (d *Daemon) recoverRotate(ctx context.Context, op *operation) error {
+	addon, err := d.Addon(ctx, op.Subject)
+	if err != nil {
+		return err
+	}
+	if err := d.startAddonContainer(ctx, addon, nil); err != nil {
+		return err
+	}
+	if op.Step == "accept" || op.Step == "undo" {
+		return d.undoRotate(ctx, op, nil)
+	}
+	if op.Step == "release" {
+		if err := d.releaseSecrets(ctx, op, addon, nil); err != nil {
+			return errors.Join(err, d.undoRotate(ctx, op, nil))
+		}
+		if err := op.step(ctx, "retire", nil); err != nil {
+			return err
+		}
+	}
+	d.persist(op, "forgetting old credentials", d.retireOld)
+	return nil
+}

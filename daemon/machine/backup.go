@@ -1,0 +1,169 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"towline/daemon"
+	"towline/daemon/work"
+)
+
+// backupData is what reconcile must know of a capture, a restore or a deletion that was
+// cut short.
+type backupData struct {
+	Backup     string `json:"backup"`
+	Generation int    `json:"generation,omitempty"` // that a restore fills
+	Safety     string `json:"safety,omitempty"`     // backup of what a restore replaced
+	Of         dataOf `json:"of,omitzero"`          // whose data that is
+}
+
+const opBackup = "backup"
+
+func (d *Daemon) backupKind() opKind {
+	return opKind{name: opBackup, text: "a backup", of: ofBackup,
+		steps: []string{"capture", "store", "prove"}, recover: d.recoverCapture}
+}
+
+// Capture is journey 4: copy the volumes while the service runs, freeze it, copy what
+// has changed since, thaw; store the copy; prove it by starting a throwaway container
+// on it. Clients see a pause, never an error. The backup is good only once proven; one
+// that is not is kept, as failed, for inspection.
+func (d *Daemon) Capture(ctx context.Context, name, member, reason string, out io.Writer) (daemon.Backup, error) {
+	return d.captureOf(ctx, name, member, reason, dataOf{}, out)
+}
+
+func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of dataOf, out io.Writer) (daemon.Backup, error) {
+	unlock, err := d.lockAddon(ctx, name, out)
+	if err != nil {
+		return daemon.Backup{}, err
+	}
+	defer unlock()
+	addon, err := d.Addon(ctx, name)
+	if err != nil {
+		return daemon.Backup{}, err
+	}
+	if addon.Status != daemon.AddonReady {
+		return daemon.Backup{}, daemon.Errorf(daemon.Conflict, "%s is %s", name, addon.Status)
+	}
+	if err := d.roomForBackup(ctx, addon); err != nil {
+		return daemon.Backup{}, err
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	b := newBackup(addon, reason)
+	changeDetail(&b, func(v *backupDetail) { v.Of = of })
+	op, err := d.begin(ctx, opBackup, name, member, "capture", backupData{Backup: b.ID}, func(tx daemon.Tx) error { return tx.InsertBackup(b) })
+	if err != nil {
+		return daemon.Backup{}, err
+	}
+	err = daemon.Try("a backup", func() error { return d.capture(ctx, op, addon, &b, out) })
+	if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
+		return b, daemon.ErrClosing
+	}
+	err = d.explainFull(ctx, err)
+	ctx = context.WithoutCancel(ctx)
+	b.Finished, b.Status = daemon.Now(), daemon.BackupGood
+	if err != nil {
+		b.Status, b.Error = daemon.BackupFailed, err.Error()
+	}
+	if parts := detailOf(b).Parts; len(parts) > 0 {
+		err = errors.Join(err, d.Vault.Describe(ctx, b.ID, plain(b), parts...))
+	}
+	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), d.ballast.Insist(d.closing, func() error {
+		return op.finish(ctx, func(tx daemon.Tx) error { return tx.UpdateBackup(b) })
+	}))
+	d.wakeOffsite()
+	return b, err
+}
+
+func (d *Daemon) capture(ctx context.Context, op *operation, addon daemon.Addon, b *daemon.Backup, out io.Writer) error {
+	work.Stage(out, "Copying %s", addon.Name)
+	dirs, err := d.snapshot(ctx, addon, b)
+	if err != nil {
+		return err
+	}
+	defer d.keepUp(ctx, addon)()
+	if err := op.step(ctx, "store", nil); err != nil {
+		return err
+	}
+	work.Stage(out, "Storing; the service stood still for %s", b.Stall.Round(time.Millisecond))
+	part, err := d.Vault.Store(ctx, b.ID, dirs, plain(*b))
+	if err != nil {
+		return err
+	}
+	addPart(b, part)
+	if err := op.step(ctx, "prove", nil, func(tx daemon.Tx) error { return tx.UpdateBackup(*b) }); err != nil {
+		return err
+	}
+	work.Stage(out, "Proving it in a throwaway container")
+	if err := d.proveBackup(ctx, addon, dirs, b); err != nil {
+		return err
+	}
+	if b.Facts != "" {
+		work.Stage(out, "Found %s", b.Facts)
+	}
+	return nil
+}
+
+// volumeDirs are the directories of an add-on's volumes on the host, by name.
+func (d *Daemon) volumeDirs(ctx context.Context, addon daemon.Addon) (map[string]string, error) {
+	spec, err := d.renderAddon(addon)
+	if err != nil {
+		return nil, err
+	}
+	dirs := map[string]string{}
+	for _, v := range spec.Volumes {
+		if dirs[v.Name], err = d.Engine.VolumePath(ctx, d.addonVolume(addon, v.Name)); err != nil {
+			return nil, err
+		}
+	}
+	return dirs, nil
+}
+
+// backupTree is where a copy is while it is made and proven.
+func (d *Daemon) backupTree(id string) string { return filepath.Join(d.workDir("backup"), id) }
+
+// recoverCapture: the backup is failed, and the service thawed. Backups outlive their add-on.
+func (d *Daemon) recoverCapture(ctx context.Context, op *operation) error {
+	data, err := decode[backupData](op.Operation)
+	if err != nil {
+		return err
+	}
+	id := data.Backup
+	addon, err := d.Addon(ctx, op.Subject)
+	if err != nil && !daemon.IsKind(err, daemon.NotFound) {
+		return err
+	}
+	addon.Name = op.Subject
+	c, err := d.Engine.Container(ctx, d.addonContainer(addon))
+	if err == nil && c.Paused {
+		err = d.Engine.UnpauseContainer(ctx, c.Name)
+	}
+	if err != nil && !daemon.IsKind(err, daemon.NotFound) {
+		return err
+	}
+	if spec, err := d.renderAddon(addon); err == nil {
+		if err := d.thawed(ctx, c.Name, spec); err != nil {
+			d.Log.Error("undo the preparation of a snapshot", "addon", addon.Name, "err", err)
+		}
+	}
+	err = errors.Join(d.removeProofs(ctx, addon.Name), os.RemoveAll(d.backupTree(id)), d.Vault.Delete(ctx, id))
+	if err != nil {
+		return err
+	}
+	b, err := d.Backup(ctx, id)
+	if err != nil {
+		return err
+	}
+	b.Status, b.Finished, b.Error = daemon.BackupFailed, daemon.Now(), "towlined was stopped before the backup was done"
+	b.Size, b.Detail = 0, nil
+	if err := op.finish(ctx, func(tx daemon.Tx) error { return tx.UpdateBackup(b) }); err != nil {
+		return err
+	}
+	d.sayAddon(ctx, addon.Name, "backup: FAILED: %s: %s", b.ID, b.Error)
+	return nil
+}

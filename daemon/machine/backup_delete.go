@@ -1,0 +1,68 @@
+package machine
+
+import (
+	"context"
+
+	"towline/daemon"
+)
+
+const opBackupDelete = "backup-delete"
+
+func (d *Daemon) backupDeleteKind() opKind {
+	return opKind{name: opBackupDelete, text: "the deletion of a backup", of: ofBackup,
+		steps: []string{"delete"}, recover: d.recoverBackupDelete}
+}
+
+// DeleteBackup removes a backup for good, here and elsewhere.
+func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
+	unlock, err := d.lockAddon(ctx, BackupAddon(id), nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	b, err := d.Backup(ctx, id)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := d.detach(ctx)
+	defer cancel()
+	op, err := d.begin(ctx, opBackupDelete, b.Addon, member, "delete", backupData{Backup: b.ID}, func(tx daemon.Tx) error {
+		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "deleted the backup " + b.ID})
+	})
+	if err != nil {
+		return err
+	}
+	return d.removeBackup(ctx, op, b)
+}
+
+// removeBackup goes on where a deletion was cut short.
+func (d *Daemon) removeBackup(ctx context.Context, op *operation, b daemon.Backup) error {
+	if d.Offsite != nil && !detailOf(b).Offsite.IsZero() {
+		if err := d.Offsite.Forget(ctx, b.ID); err != nil {
+			d.sayAddon(ctx, b.Addon, "backup: the copy of %s at %s could not be deleted: %v", b.ID, d.Offsite.Place(), err)
+		}
+	}
+	if err := d.Vault.Delete(ctx, b.ID); err != nil {
+		return err
+	}
+	return op.finish(ctx, func(tx daemon.Tx) error {
+		if err := tx.DeleteBackup(b.ID); !daemon.IsKind(err, daemon.NotFound) {
+			return err
+		}
+		return nil
+	})
+}
+
+// recoverBackupDelete goes on to the end.
+func (d *Daemon) recoverBackupDelete(ctx context.Context, op *operation) error {
+	data, err := decode[backupData](op.Operation)
+	if err != nil {
+		return err
+	}
+	b, err := d.Backup(ctx, data.Backup)
+	if err != nil && !daemon.IsKind(err, daemon.NotFound) {
+		return err
+	}
+	b.ID = data.Backup
+	return d.removeBackup(ctx, op, b)
+}

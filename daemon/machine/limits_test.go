@@ -1,0 +1,111 @@
+package machine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"towline/daemon"
+	"towline/daemon/machine"
+)
+
+// bounded is a daemon of small bounds with a member and an administrator.
+func bounded(t *testing.T, b machine.Bounds) (*machine.Daemon, *neighbours) {
+	t.Helper()
+	n := newNeighbours()
+	d := newDaemon(t, n, func(o *machine.Options) { o.Bounds = b })
+	err := d.Store.Update(t.Context(), func(tx daemon.Tx) error {
+		return errors.Join(
+			tx.InsertMember(daemon.Member{Name: "bob", Created: time.Now().UTC()}),
+			tx.InsertMember(daemon.Member{Name: "root", Admin: true, Created: time.Now().UTC()}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, n
+}
+
+func refused(t *testing.T, err error, words ...string) {
+	t.Helper()
+	var e *daemon.Error
+	if !errors.As(err, &e) || e.Kind != daemon.Conflict || e.Hint == "" {
+		t.Errorf("not refused with a hint: %v", err)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q does not say %q", err, w)
+		}
+	}
+}
+
+func TestAppsOfAMemberAreBounded(t *testing.T) {
+	d, _ := bounded(t, machine.Bounds{Apps: 2})
+	ctx := t.Context()
+	for _, name := range []string{"one", "two"} {
+		if _, err := d.CreateApp(ctx, name, "bob"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := d.CreateApp(ctx, "three", "bob")
+	refused(t, err, "bob has 2 apps")
+	if _, err := d.App(ctx, "three"); !errors.Is(err, daemon.ErrNotFound) {
+		t.Errorf("the app that was refused: %v", err)
+	}
+	for _, member := range []string{"root", ""} { // an administrator, and the operator on the host
+		for i := range 3 {
+			if _, err := d.CreateApp(ctx, fmt.Sprintf("app-%s%d", member, i), member); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestOneOffsOfAMemberAreBounded(t *testing.T) {
+	d, n := bounded(t, machine.Bounds{OneOffs: 2})
+	ctx := t.Context()
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web", "worker")
+	err := d.Store.Update(ctx, func(tx daemon.Tx) error {
+		var err error
+		for range 2 {
+			err = errors.Join(err, tx.InsertOperation(&daemon.Operation{Kind: "run", Subject: "shop", Member: "bob", Step: "run", Started: time.Now().UTC()}))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Run(ctx, machine.RunRequest{App: "shop", Member: "bob", Command: []string{"true"}})
+	refused(t, err, "2 one-offs of bob")
+}
+
+func TestProcessesOfAnAppAreBounded(t *testing.T) {
+	d, n := bounded(t, machine.Bounds{Processes: 6})
+	ctx := t.Context()
+	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web", "worker")
+	_, err := d.Scale(ctx, "shop", "bob", []machine.Change{{Type: "web", Count: 4}, {Type: "worker", Count: 3}}, nil)
+	refused(t, err, "shop would have 7 processes", "6")
+}
+
+func TestMemoryKillIsInTheLog(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n, func(o *machine.Options) { o.Limits.Memory = 512 << 20 })
+	deployed(t, d, n, "shop", daemon.Formation{"worker": 1}, "web", "worker")
+	if err := d.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go d.Supervise(ctx)
+	list, _ := n.ContainerList(t.Context(), map[string]string{"towline.process": "worker"})
+	if len(list) != 1 {
+		t.Fatalf("%+v", list)
+	}
+	n.events <- daemon.Event{Container: list[0].Name, Labels: list[0].Labels, OutOfMemory: "ruby"}
+	until(t, "the app's log tells", func() bool {
+		return n.said("shop system out of memory: worker.1 was killed, as it needed more than the 512 MiB that it may have (the kernel killed ruby)")
+	})
+}

@@ -1,0 +1,128 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"towline/daemon"
+)
+
+// Members lists everybody with their keys.
+func (d *Daemon) Members(ctx context.Context) ([]daemon.Member, []daemon.MemberKey, error) {
+	var keys []daemon.MemberKey
+	members, err := daemon.Read(ctx, d.Store, func(tx daemon.Tx) (m []daemon.Member, err error) {
+		if keys, err = tx.Keys(); err != nil {
+			return nil, err
+		}
+		return tx.Members()
+	})
+	return members, keys, err
+}
+
+// AddMember adds a key to a member, who is made if absent. The first member of an
+// installation is its administrator. by is who adds it.
+func (d *Daemon) AddMember(ctx context.Context, name, keyLine string, admin bool, by string) (daemon.MemberKey, error) {
+	if err := daemon.CheckMemberName(name); err != nil {
+		return daemon.MemberKey{}, err
+	}
+	key, err := d.parseKey(name, keyLine)
+	if err != nil {
+		return daemon.MemberKey{}, err
+	}
+	return key, d.changeKeys(ctx, func(tx daemon.Tx) error {
+		members, err := tx.Members()
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(members, func(m daemon.Member) bool { return m.Name == name })
+		switch {
+		case i < 0:
+			err = tx.InsertMember(daemon.Member{Name: name, Admin: admin || len(members) == 0, Created: daemon.Now()})
+		case admin && !members[i].Admin:
+			members[i].Admin = true
+			err = tx.UpdateMember(members[i])
+		}
+		if err != nil {
+			return err
+		}
+		return insertKey(tx, key, by)
+	})
+}
+
+// RemoveMember removes a member with all keys and access, and ends what they have open.
+// Someone must stay who may manage the installation. It returns the apps that are left with
+// nobody who may manage them but administrators.
+func (d *Daemon) RemoveMember(ctx context.Context, name, by string) (left []string, err error) {
+	err = d.changeKeys(ctx, func(tx daemon.Tx) error {
+		m, err := findMember(tx, name)
+		if err != nil {
+			return err
+		}
+		members, err := tx.Members()
+		if err != nil {
+			return err
+		}
+		others := slices.ContainsFunc(members, func(o daemon.Member) bool { return o.Admin && o.Name != name })
+		if m.Admin && !others {
+			return daemon.Errorf(daemon.Conflict, "%s is the only administrator", name).
+				WithHint("make another one first: towline members:add NAME --admin < key.pub; a lost key is replaced by towline keys:add and keys:remove")
+		}
+		if left, err = soleManager(tx, name); err != nil {
+			return err
+		}
+		if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, Text: "removed the member " + name}); err != nil {
+			return err
+		}
+		return tx.DeleteMember(name)
+	})
+	return left, err
+}
+
+// SoleManager lists the apps that nobody but the member and administrators may manage.
+func (d *Daemon) SoleManager(ctx context.Context, member string) ([]string, error) {
+	return daemon.Read(ctx, d.Store, func(tx daemon.Tx) ([]string, error) { return soleManager(tx, member) })
+}
+
+func soleManager(tx daemon.Tx, member string) (names []string, err error) {
+	apps, err := tx.Apps()
+	for _, a := range apps {
+		access, aerr := tx.Access(a.Name)
+		err = errors.Join(err, aerr)
+		mine, others := false, false
+		for _, x := range access {
+			if slices.Contains(x.Permissions, daemon.Manage) {
+				mine = mine || x.Member == member
+				others = others || x.Member != member
+			}
+		}
+		if mine && !others {
+			names = append(names, a.Name)
+		}
+	}
+	return names, err
+}
+
+// changeKeys edits members and then has sshd accept what the store now says. A crash
+// in between is mended at the next start.
+func (d *Daemon) changeKeys(ctx context.Context, edit func(daemon.Tx) error) error {
+	unlock, err := d.locks.Lock(ctx, "keys", nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := d.Store.Update(ctx, edit); err != nil {
+		return err
+	}
+	err = d.syncKeys(ctx)
+	d.rightsChanged(ctx)
+	return err
+}
+
+func (d *Daemon) syncKeys(ctx context.Context) error {
+	keys, err := daemon.Read(ctx, d.Store, daemon.Tx.Keys)
+	if err != nil {
+		return err
+	}
+	return d.Options.Keys.Replace(ctx, keys)
+}

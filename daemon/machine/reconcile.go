@@ -1,0 +1,202 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"towline/daemon"
+)
+
+// Reconcile makes the world agree with the state: at start, before anything else. It
+// reads the journal and finishes or undoes what a crash cut short, removes what
+// belongs to nothing, and starts what should run: add-ons first, then apps. What
+// fails for one app is logged and does not hold up another: see recovery.go, start.go and
+// attempts.go.
+func (d *Daemon) Reconcile(ctx context.Context) error {
+	if _, err := d.Engine.Ping(ctx); err != nil {
+		return err
+	}
+	d.ballast.Set()
+	if err := d.syncKeys(ctx); err != nil {
+		return err
+	}
+	d.attempts.open(d.Dir)
+	if err := daemon.Try("a recovery", func() error { return d.recoverFirst(ctx) }); err != nil {
+		d.Log.Error("recover what comes before all else; the next start tries again", "err", err)
+	}
+	if err := os.RemoveAll(filepath.Join(d.Dir, "work")); err != nil {
+		d.Log.Error("remove working directories", "err", err)
+	}
+	r, err := d.recoverAll(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.removeOrphans(ctx, r.busy()); daemon.IsAway(err) {
+		return err
+	} else if err != nil {
+		d.Log.Error("remove what belongs to nothing; the next start tries again", "err", err)
+	}
+	return d.startAll(ctx, r.busy())
+}
+
+// recoverFirst recovers the operations that come before all others are looked at.
+func (d *Daemon) recoverFirst(ctx context.Context) error {
+	ops, err := daemon.Read(ctx, d.Store, daemon.Tx.Operations)
+	if err != nil {
+		return err
+	}
+	for _, op := range ops {
+		if d.kinds[op.Kind].when == recoveredBefore {
+			d.Log.Info("finishing or undoing what was cut short", "kind", op.Kind, "subject", op.Subject, "step", op.Step)
+			err = errors.Join(err, d.recover(ctx, &operation{d: d, Operation: op}))
+		}
+	}
+	return err
+}
+
+// recover brings one operation to its one allowed outcome.
+func (d *Daemon) recover(ctx context.Context, op *operation) error {
+	k, ok := d.kinds[op.Kind]
+	if !ok { // of a newer version of Towline, maybe: that knows what to do
+		return fmt.Errorf("operation %d is of a kind that this version does not know, %q; it is left in the journal", op.ID, op.Kind)
+	}
+	return k.recover(ctx, op)
+}
+
+// recoverRelease decides a release that was cut short. Before the switch the old one
+// stays; once the proxy serves the new one it is current.
+func (d *Daemon) recoverRelease(ctx context.Context, op *operation) error {
+	if op.Step == "build" {
+		data, err := decode[deployData](op.Operation)
+		if err != nil {
+			return err
+		}
+		err = errors.Join(d.Builder.Clean(ctx, data.Build),
+			d.Engine.UntagImage(ctx, d.imageName(op.Subject, data.Build)))
+		return errors.Join(err, op.finish(ctx))
+	}
+	rel, err := d.pendingRelease(ctx, op)
+	if daemon.IsKind(err, daemon.NotFound) {
+		return op.finish(ctx) // current already: startAll retires the old processes
+	}
+	if err != nil {
+		return err
+	}
+	if op.Step == "swap" {
+		served, err := d.serves(ctx, op)
+		if err != nil {
+			return err
+		}
+		if served {
+			app, err := d.App(ctx, rel.App)
+			if err != nil {
+				return err
+			}
+			return op.finish(ctx, func(tx daemon.Tx) error {
+				rel.Status = daemon.ReleaseGood
+				app.Formation, app.Kept = fitFormation(app, rel.Processes)
+				return errors.Join(tx.UpdateRelease(rel), tx.UpdateApp(app), makeCurrent(tx, rel))
+			})
+		}
+	}
+	rel.Error = "towlined was stopped before the release served"
+	return d.failRelease(ctx, op, rel)
+}
+
+func (d *Daemon) pendingRelease(ctx context.Context, op *operation) (daemon.Release, error) {
+	releases, err := daemon.Read(ctx, d.Store, func(tx daemon.Tx) ([]daemon.Release, error) { return tx.Releases(op.Subject) })
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	data, err := decode[rollData](op.Operation)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	i := slices.IndexFunc(releases, func(r daemon.Release) bool {
+		return r.Status == daemon.ReleasePending && (data.Version == 0 || data.Version == r.Version)
+	})
+	if i < 0 {
+		return daemon.Release{}, daemon.Errorf(daemon.NotFound, "%s has no pending release", op.Subject)
+	}
+	return releases[i], nil
+}
+
+// serves tells whether the proxy's route of the app is the one that the operation
+// was about to set.
+func (d *Daemon) serves(ctx context.Context, op *operation) (bool, error) {
+	data, err := decode[rollData](op.Operation)
+	if err != nil {
+		return false, err
+	}
+	route, err := d.routeOf(ctx, op.Subject)
+	if err != nil || route == nil {
+		return false, err
+	}
+	var serving []string
+	for _, t := range route.Targets {
+		serving = append(serving, t.ID)
+	}
+	want := slices.Clone(data.Web)
+	slices.Sort(want)
+	slices.Sort(serving)
+	return len(want) > 0 && slices.Equal(want, serving), nil
+}
+
+// removeOrphans removes this installation's containers, networks, volumes and routes
+// that belong to no app and no add-on. Those of busy ones, which are being recovered, stay.
+func (d *Daemon) removeOrphans(ctx context.Context, busy map[string]<-chan struct{}) error {
+	apps, addons, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	err := d.Store.View(ctx, func(tx daemon.Tx) error {
+		as, err := tx.Apps()
+		if err != nil {
+			return err
+		}
+		for _, a := range as {
+			apps[a.Name] = true
+		}
+		ads, err := tx.Addons()
+		for _, a := range ads {
+			addons[a.Name] = true
+		}
+		openings, oerr := tx.Openings()
+		for _, o := range openings {
+			pages[pageName(o.Addon)] = true
+		}
+		return errors.Join(err, oerr)
+	})
+	if err != nil {
+		return err
+	}
+	orphan := func(labels map[string]string) bool {
+		app, addon := labels[daemon.LabelApp], labels[daemon.LabelAddon]
+		if busy["app:"+app] != nil || busy["addon:"+addon] != nil {
+			return false
+		}
+		return app != "" && !apps[app] || addon != "" && !addons[addon] || labels[daemon.LabelKind] == daemon.KindProof ||
+			labels[daemon.LabelKind] == daemon.KindRelease || labels[daemon.LabelKind] == daemon.KindRun
+	}
+	err = d.removeWhere(ctx, nil, func(c daemon.Container) bool { return orphan(c.Labels) })
+	networks, nerr := d.Engine.Networks(ctx)
+	for _, n := range networks {
+		if orphan(n.Labels) {
+			nerr = errors.Join(nerr, d.Engine.RemoveNetwork(ctx, n.Name))
+		}
+	}
+	volumes, verr := d.Engine.Volumes(ctx)
+	for _, v := range volumes {
+		if orphan(v.Labels) {
+			verr = errors.Join(verr, d.Engine.RemoveVolume(ctx, v.Name))
+		}
+	}
+	routes, rerr := d.Router.Routes(ctx)
+	for _, r := range routes {
+		if !apps[r.App] && !pages[r.App] && busy["app:"+r.App] == nil {
+			rerr = errors.Join(rerr, d.Router.Remove(ctx, r.App))
+		}
+	}
+	return errors.Join(err, nerr, verr, rerr)
+}

@@ -1,0 +1,158 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"towline/daemon"
+	"towline/daemon/shell"
+	"towline/daemon/work"
+)
+
+// RunRequest is a one-off command in an app's current image and config.
+type RunRequest struct {
+	App, Member string
+	Command     []string // one word: a line for the image's shell; several: words, each kept whole
+	Env         map[string]string
+	Streams     daemon.Streams
+}
+
+const opRun = "run"
+
+func (d *Daemon) runKind() opKind {
+	return opKind{name: opRun, text: "a one-off", of: ofApp, shared: true, steps: []string{"run"}, recover: d.recoverRun}
+}
+
+// Run starts a one-off, connects it to the user and returns its exit code. It ends
+// with the user's connection. The app's log says who began it and how it ended, and nothing
+// of what it shows.
+func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
+	if err := checkCommand(strings.Join(req.Command, " ")); err != nil {
+		return 0, daemon.Errorf(daemon.Invalid, "%w", err).WithHint("towline run rake db:migrate -a %s", req.App)
+	}
+	for key := range req.Env {
+		if err := daemon.CheckConfigKey(key); err != nil {
+			return 0, err
+		}
+	}
+	rel, err := d.Release(ctx, req.App, 0)
+	if err != nil {
+		return 0, err
+	}
+	if rel.Image == "" {
+		return 0, daemon.Errorf(daemon.Conflict, "%s has nothing deployed yet", req.App).WithHint("git push towline main")
+	}
+	image, err := d.Engine.Image(ctx, rel.Image)
+	if err != nil {
+		return 0, err
+	}
+	command := commandLine(req.Command)
+	room := func(tx daemon.Tx) error { return d.roomForOneOff(tx, req.Member) }
+	op, err := d.begin(ctx, opRun, req.App, req.Member, "run", nil, room)
+	if err != nil {
+		return 0, err
+	}
+	spec := d.runSpec(rel, image.Entrypoint, command, op.ID)
+	for k, v := range req.Env {
+		spec.Env[k] = v
+	}
+	spec.Terminal, spec.Stdin = req.Streams.Terminal, req.Streams.Stdin != nil
+	// What it shows may be secrets, as the config vars are, and what its user types too; the
+	// app's log is for everyone who may view the app.
+	spec.NoLog, spec.LogPath = true, ""
+	defer d.removeRun(context.WithoutCancel(ctx), op, spec.Name)
+	if err := d.createProcess(ctx, spec); err != nil {
+		return 0, err
+	}
+	log := func(format string, args ...any) {
+		d.Logs.Write(req.App, "system", spec.Labels[daemon.LabelProcess]+"."+spec.Labels[daemon.LabelIndex], fmt.Sprintf(format, args...))
+	}
+	log("Starting one-off for %s: %s", daemon.Who(req.Member), command)
+	code, err := d.Engine.RunAttached(ctx, spec.Name, req.Streams)
+	switch {
+	case err == nil:
+		log("One-off ended with exit code %d", code)
+	case ctx.Err() != nil:
+		log("One-off was ended: %s", strings.TrimPrefix(context.Cause(ctx).Error(), "this was ended: "))
+	default:
+		log("One-off was ended: %v", err)
+	}
+	if err == nil && ctx.Err() == nil {
+		if why := d.limitMet(ctx, spec.Name, code); why != "" {
+			end := ""
+			if req.Streams.Terminal { // whose keys and lines are raw
+				end = "\r"
+			}
+			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
+			work.Say(req.Streams.Stderr, "       %s%s", limitHint, end)
+		}
+	}
+	return code, err
+}
+
+// removeRun removes a one-off. What fails is tried again, with longer and longer waits, but
+// not with the user waiting; the journal has it for the next start.
+func (d *Daemon) removeRun(ctx context.Context, op *operation, container string) {
+	remove := func(ctx context.Context) error {
+		if err := d.Engine.RemoveContainer(ctx, container); err != nil {
+			return err
+		}
+		return op.finish(ctx)
+	}
+	first, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := remove(first)
+	if err == nil {
+		return
+	}
+	d.Log.Error("remove one-off", "container", container, "err", err)
+	d.goBackground(func(ctx context.Context) {
+		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
+			err := d.outlast(ctx, nil, remove)
+			if err == nil {
+				return
+			}
+			d.Log.Error("remove one-off", "container", container, "err", err)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// runSpec is a process of no type: run.N, with the command started as a Procfile
+// command is.
+func (d *Daemon) runSpec(rel daemon.Release, entrypoint []string, command string, id int64) daemon.ContainerSpec {
+	p := daemon.Process{Command: command}
+	if web := rel.Processes["web"]; rel.Kind == "buildpack" && len(web.Entrypoint) > 0 {
+		p.Entrypoint, p.Args = web.Entrypoint, []string{command}
+	} else {
+		p.Entrypoint, p.Args = startedBy(entrypoint, command)
+	}
+	spec := d.processSpec(rel, p, "run", int(id), "run")
+	spec.Labels[daemon.LabelKind] = daemon.KindRun
+	return spec
+}
+
+// commandLine makes one line for the image's shell, as Heroku's run does: a single
+// word is a line already, of several each stays one word.
+func commandLine(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return shell.Join(words)
+}
+
+// recoverRun removes a one-off, whose user is gone.
+func (d *Daemon) recoverRun(ctx context.Context, op *operation) error {
+	err := d.removeWhere(ctx, map[string]string{daemon.LabelApp: op.Subject, daemon.LabelKind: daemon.KindRun}, func(c daemon.Container) bool {
+		return c.Labels[daemon.LabelIndex] == strconv.FormatInt(op.ID, 10)
+	})
+	return errors.Join(err, op.finish(ctx))
+}

@@ -1,0 +1,110 @@
+package machine
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"towline/daemon"
+)
+
+// Caller is who asks for something: a member, by one of their keys. The zero value is the
+// operator on the host.
+type Caller struct {
+	Member string
+	Key    string // its fingerprint
+}
+
+// Identify fails unless the key is the member's now. It may have been removed while the
+// connection that it opened is still there, and the member's name may be another's by then.
+func (d *Daemon) Identify(ctx context.Context, c Caller) error {
+	if c == (Caller{}) {
+		return nil
+	}
+	return d.Store.View(ctx, func(tx daemon.Tx) error {
+		if _, err := tx.Member(c.Member); daemon.IsKind(err, daemon.NotFound) {
+			return daemon.Errorf(daemon.Forbidden, "you are no member here any more")
+		} else if err != nil {
+			return err
+		}
+		key, err := tx.Key(c.Key)
+		if daemon.IsKind(err, daemon.NotFound) || err == nil && key.Member != c.Member {
+			return daemon.Errorf(daemon.Forbidden, "the key of this connection is not %s's any more", c.Member).WithHint("connect again, with a key of yours")
+		}
+		return err
+	})
+}
+
+// sessions are the calls that are under way. They are added and removed by those who serve
+// the calls, and looked at by whoever changes who may do what.
+type sessions struct {
+	mu   sync.Mutex
+	open map[*session]struct{}
+}
+
+type session struct {
+	may func(context.Context) error
+	end func(cause error)
+}
+
+// OpenSession adds a call. may says whether its caller may do what they ask: it is asked, from
+// any goroutine, whenever members, keys, access or owners change, and once it fails, end is
+// called with its error. Open the session first and ask may afterwards, so that no change in
+// between is missed. Call closed when the call is over.
+func (d *Daemon) OpenSession(may func(context.Context) error, end func(cause error)) (closed func()) {
+	s := &session{may, end}
+	d.sessions.mu.Lock()
+	defer d.sessions.mu.Unlock()
+	if d.sessions.open == nil {
+		d.sessions.open = map[*session]struct{}{}
+	}
+	d.sessions.open[s] = struct{}{}
+	return func() {
+		d.sessions.mu.Lock()
+		defer d.sessions.mu.Unlock()
+		delete(d.sessions.open, s)
+	}
+}
+
+// rightsChanged ends what is open and may not be any more: calls, and the pages of add-ons.
+// It returns once their ends have begun.
+func (d *Daemon) rightsChanged(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	d.sessions.mu.Lock()
+	open := make([]*session, 0, len(d.sessions.open))
+	for s := range d.sessions.open {
+		open = append(open, s)
+	}
+	d.sessions.mu.Unlock()
+	for _, s := range open {
+		if err := s.may(ctx); err != nil {
+			s.end(err)
+		}
+	}
+	pages, err := daemon.Read(ctx, d.Store, daemon.Tx.Openings)
+	for _, o := range pages {
+		if err == nil && d.AllowedAddon(ctx, o.Member, o.Addon, daemon.Operate) != nil {
+			err = d.endPage(ctx, o)
+		}
+	}
+	if err != nil {
+		d.Log.Error("close the pages of add-ons whose openers may not use them any more", "err", err)
+	}
+}
+
+// endPage closes a page before its time. What fails is tried again by RunPages.
+func (d *Daemon) endPage(ctx context.Context, o daemon.Opening) error {
+	err := d.Store.Update(ctx, func(tx daemon.Tx) error {
+		all, err := tx.Openings()
+		if err != nil || !slices.Contains(all, o) {
+			return err // opened anew meanwhile
+		}
+		o.Expires = daemon.Now()
+		return tx.PutOpening(o)
+	})
+	if err != nil {
+		return err
+	}
+	defer d.wakePages()
+	return d.expirePage(ctx, o.Addon)
+}

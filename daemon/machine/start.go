@@ -1,0 +1,258 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"towline/daemon"
+	"towline/plugins"
+)
+
+const (
+	// startPatience is how long Reconcile waits for everything to serve. One app that
+	// never becomes ready must not keep the daemon from its users.
+	startPatience = 10 * time.Second
+	startsAtOnce  = 4 // add-ons and apps
+	// slotPatience is how long one of them keeps the next from its start.
+	slotPatience = 30 * time.Second
+)
+
+// starts is the bringing up of all that should run, at the daemon's start.
+type starts struct {
+	d     *Daemon
+	slots chan struct{}
+	first sync.WaitGroup // attempts
+}
+
+// startAll starts every add-on, and every app once those attached to it have had their
+// first attempt: after a reboot, everything. It goes on in the background when that
+// takes long, and for as long as something does not start. Those that are still being
+// recovered come after that, and nobody waits for them; those that the daemon went down
+// with come last, one by one.
+func (d *Daemon) startAll(ctx context.Context, busy map[string]<-chan struct{}) error {
+	var addons []daemon.Addon
+	var apps []daemon.App
+	var attached []daemon.AddonAttachment
+	err := d.Store.View(ctx, func(tx daemon.Tx) (err error) {
+		var errs [3]error
+		addons, errs[0] = tx.Addons()
+		apps, errs[1] = tx.Apps()
+		attached, errs[2] = tx.Attachments()
+		return errors.Join(errs[:]...)
+	})
+	if err != nil {
+		return err
+	}
+	s := &starts{d: d, slots: make(chan struct{}, startsAtOnce)}
+	tried := map[string]<-chan struct{}{} // by add-on
+	var wave []*launch
+	for _, a := range addons {
+		l := &launch{
+			name: "addon:" + a.Name, recovery: busy["addon:"+a.Name], tried: make(chan struct{}),
+			start: func(ctx context.Context) error { return d.startAddon(ctx, a.Name) },
+			failed: func(err error, wait time.Duration) {
+				d.sayAddon(d.closing, a.Name, "start: %v; trying again in %s", err, wait)
+			},
+			barred: func() { d.sayAddon(d.closing, a.Name, "%s; towline addons:restart %s tries again", barredText, a.Name) },
+		}
+		tried[a.Name], wave = l.tried, append(wave, l)
+	}
+	for _, app := range apps {
+		l := &launch{
+			name: "app:" + app.Name, recovery: busy["app:"+app.Name], tried: make(chan struct{}),
+			start: func(ctx context.Context) error { return d.converge(ctx, app.Name) },
+			failed: func(err error, wait time.Duration) {
+				d.Log.Error("start app", "app", app.Name, "err", err, "again in", wait)
+				d.Logs.Write(app.Name, "system", "start", err.Error()+"; trying again in "+wait.String())
+			},
+			barred: func() {
+				d.Log.Error(barredText, "app", app.Name)
+				d.Logs.Write(app.Name, "system", "start", barredText+"; towline ps:restart -a "+app.Name+" tries again")
+			},
+		}
+		for _, at := range attached {
+			if at.App == app.Name {
+				l.after = append(l.after, tried[at.Addon])
+			}
+		}
+		wave = append(wave, l)
+	}
+	s.launchAll(wave)
+	go func() { s.first.Wait(); close(d.started) }()
+	timer := time.NewTimer(d.startPatience)
+	defer timer.Stop()
+	select {
+	case <-d.started:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+const barredText = "towlined went down twice as it started this, and goes on without it"
+
+// launch is the start of one app or add-on.
+type launch struct {
+	name     string
+	after    []<-chan struct{} // the first attempt comes when all are closed
+	recovery <-chan struct{}   // not nil: the same, and nobody waits for the first attempt
+	tried    chan struct{}     // closed after the first attempt
+	start    func(context.Context) error
+	failed   func(err error, again time.Duration)
+	barred   func() // it must not be tried
+}
+
+// launchAll launches all. Suspects, and what is attached to one, wait for the first attempt
+// of each other, and then for one another.
+func (s *starts) launchAll(all []*launch) {
+	var before, suspect []<-chan struct{}
+	var last []*launch
+	for _, l := range all {
+		if s.d.attempts.suspect(l.name) || slices.ContainsFunc(l.after, func(c <-chan struct{}) bool { return slices.Contains(suspect, c) }) {
+			suspect, last = append(suspect, l.tried), append(last, l)
+			continue
+		}
+		if l.recovery == nil {
+			before = append(before, l.tried)
+		}
+		s.launch(l)
+	}
+	for _, l := range last {
+		l.after = append(l.after, before...)
+		if l.recovery == nil {
+			before = append(before, l.tried)
+		}
+		s.launch(l)
+	}
+}
+
+// launch calls start in the background until it succeeds, with back-off.
+func (s *starts) launch(l *launch) {
+	s.first.Add(1)
+	ended := sync.OnceFunc(s.first.Done)
+	if l.recovery != nil {
+		ended()
+		l.after = append(l.after, l.recovery)
+	}
+	s.d.goBackground(func(ctx context.Context) {
+		tried := sync.OnceFunc(func() { close(l.tried); ended() })
+		defer tried()
+		for _, c := range l.after {
+			select {
+			case <-c:
+			case <-ctx.Done():
+				return
+			}
+		}
+		for wait := time.Second; ; wait = min(2*wait, maxBackoff) {
+			release, ok := s.slot(ctx)
+			if !ok {
+				return
+			}
+			err, barred := s.attempt(ctx, l)
+			release()
+			if barred || err == nil || ctx.Err() != nil {
+				return
+			}
+			l.failed(err, wait)
+			tried()
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// slot waits for one. Who takes long gives it back before release is called.
+func (s *starts) slot(ctx context.Context) (release func(), ok bool) {
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	giveBack := sync.OnceFunc(func() { <-s.slots })
+	timer := time.AfterFunc(s.d.slotPatience, giveBack)
+	return func() { timer.Stop(); giveBack() }, true
+}
+
+func (s *starts) attempt(ctx context.Context, l *launch) (err error, barred bool) {
+	ended, ok := s.d.attempts.begin(l.name)
+	if !ok {
+		l.barred()
+		return nil, true
+	}
+	defer ended()
+	return daemon.Try("the start of an app or add-on", func() error { return l.start(ctx) }), false
+}
+
+// startAddon starts an add-on that should be running, and waits for its probe. One that
+// is gone is no error.
+func (d *Daemon) startAddon(ctx context.Context, name string) error {
+	a, spec, err := d.launchAddon(ctx, name)
+	if err != nil || a.Status != daemon.AddonReady {
+		return err
+	}
+	// Without the lock: what never answers can be restored or destroyed meanwhile.
+	if err := d.awaitService(ctx, d.addonContainer(a), spec); err != nil {
+		return err
+	}
+	return d.syncPage(ctx, a)
+}
+
+// launchAddon starts the container of an add-on that should be running; the add-on that
+// it returns tells whether it should.
+func (d *Daemon) launchAddon(ctx context.Context, name string) (daemon.Addon, plugins.Spec, error) {
+	unlock, err := d.lockAddon(ctx, name, nil)
+	if err != nil {
+		return daemon.Addon{}, plugins.Spec{}, err
+	}
+	defer unlock()
+	a, err := d.Addon(ctx, name)
+	if daemon.IsKind(err, daemon.NotFound) || err == nil && a.Status != daemon.AddonReady {
+		return daemon.Addon{}, plugins.Spec{}, nil
+	}
+	if err != nil {
+		return daemon.Addon{}, plugins.Spec{}, err
+	}
+	apps, err := d.attachedApps(ctx, name)
+	if err != nil {
+		return daemon.Addon{}, plugins.Spec{}, err
+	}
+	spec, err := d.launchService(ctx, a, apps, nil)
+	return a, spec, err
+}
+
+// converge starts what is missing of an app's current release and retires the rest.
+// An app that is gone is no error.
+func (d *Daemon) converge(ctx context.Context, app string) error {
+	unlock, err := d.lockApp(ctx, app, nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, err := d.App(ctx, app)
+	if daemon.IsKind(err, daemon.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	rel, err := d.Release(ctx, app, 0)
+	if daemon.IsKind(err, daemon.NotFound) {
+		return nil
+	}
+	if err == nil && rel.Image == "" {
+		return d.syncRoute(ctx, app)
+	}
+	if err != nil {
+		return err
+	}
+	return d.reroll(ctx, "", &rollout{release: rel, formation: a.Formation, version: rel.Version}, nil)
+}

@@ -1,0 +1,69 @@
+package machine_test
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"towline/daemon"
+)
+
+func (n *neighbours) route(app string) (daemon.Route, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r, ok := n.routes[app]
+	return r, ok
+}
+
+// An app's address says that nothing is deployed, from its creation to its end.
+func TestRouteOfAnAppWithoutADeploy(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	if _, err := d.CreateApp(t.Context(), "shop", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.AddDomain(t.Context(), "shop", "", "www.shop.test"); err != nil {
+		t.Fatal(err)
+	}
+	r, ok := n.route("shop")
+	if !ok || !r.Undeployed || len(r.Targets) != 0 || !slices.Contains(r.Hosts, "www.shop.test") || len(r.Hosts) != 2 {
+		t.Errorf("route %+v", r)
+	}
+	if err := d.DestroyApp(t.Context(), "shop", "", io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := n.route("shop"); ok {
+		t.Error("the route outlives its app")
+	}
+}
+
+// The proxy being away is no reason not to make an app; its route comes later.
+func TestAppCreatedWhileTheProxyIsAway(t *testing.T) {
+	n := newNeighbours()
+	d := newDaemon(t, n)
+	var away atomic.Bool
+	away.Store(true)
+	n.setHook(func(_ context.Context, call, _ string) error {
+		if away.Load() && (call == "routes" || call == "deploy") {
+			return daemon.Errorf(daemon.Unavailable, "the proxy does not answer")
+		}
+		return nil
+	})
+	if _, err := d.CreateApp(t.Context(), "shop", ""); err != nil {
+		t.Fatal(err)
+	}
+	away.Store(false)
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if r, ok := n.route("shop"); ok && r.Undeployed {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the route never came")
+		}
+	}
+}
+
+func (n *neighbours) RemoveCaches(context.Context, string) error { return nil }
