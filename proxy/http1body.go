@@ -16,11 +16,12 @@ type http1Body struct {
 	pace     pace
 	canceled atomic.Bool
 	answered atomic.Bool // the app answers while the body comes
+	whole    []byte      // what Whole took; it stays in the buffer
 }
 
 func (h *http1) startBody() {
 	b := &h.body
-	b.expect, b.pace = h.req.Expect, pace{}
+	b.expect, b.pace, b.whole = h.req.Expect, pace{}, nil
 	b.canceled.Store(false)
 	b.answered.Store(false)
 	switch {
@@ -89,14 +90,18 @@ var errSlow = errors.New("the body comes too slowly")
 // Trailers are valid after io.EOF.
 func (b *http1Body) Trailers() []message.Field { return b.Body.Trailers }
 
-// Whole takes the body out of the buffer if all of it is there.
+// Whole takes the body out of the buffer if all of it is there. It can be asked again,
+// for the next target.
 func (b *http1Body) Whole(limit int) ([]byte, bool) {
+	if b.whole != nil {
+		return b.whole, true
+	}
 	if b.expect || b.Framing != message.ByLength || b.Left > int64(limit) || b.Left > int64(b.Rd.W-b.Rd.R) {
 		return nil, false
 	}
 	data := b.Rd.Buf[b.Rd.R : b.Rd.R+int(b.Left)]
 	b.Rd.R += len(data)
-	b.Left, b.Done = 0, true
+	b.Left, b.Done, b.whole = 0, true, data
 	return data, true
 }
 
