@@ -34,7 +34,7 @@ func UploadThatPanics(address string) (panics int64, err error) {
 	p := &Proxy{options: Options{}}
 	p.options.defaults()
 	t := newTarget(control.Target{ID: "web.1", Address: address}, control.Health{})
-	c, _, err := t.conn(true, time.Now())
+	c, _, err := t.conn(true, time.Now(), dialTimeout)
 	if err != nil {
 		return 0, err
 	}
@@ -58,4 +58,12 @@ func Gathering(c net.Conn, dry func()) net.Conn {
 	s.gathers = func() bool { return !told }
 	s.dry = func() { told = true; dry() }
 	return s
+}
+
+// AdmitToClosedTarget has a target that was closed take c.
+func AdmitToClosedTarget(c net.Conn) error {
+	t := newTarget(control.Target{ID: "web.1"}, control.Health{})
+	t.close()
+	_, err := t.admit(c)
+	return err
 }

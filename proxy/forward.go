@@ -40,7 +40,7 @@ func (x *exchange) forward(name string) error {
 			return x.fail(502, "target-refused")
 		}
 		x.target = t
-		err := x.offer(t)
+		err := x.offer(t, tried)
 		if err == nil || err == errClient {
 			return err
 		}
@@ -82,9 +82,13 @@ func (x *exchange) vanished() error {
 }
 
 // offer makes an attempt with a target that choose counted the request in at.
-func (x *exchange) offer(t *target) error {
+func (x *exchange) offer(t *target, tried []*target) error {
 	defer t.running.done()
-	return x.attempt(t)
+	within := dialTimeout
+	if x.service.others(t, tried) {
+		within = dialPatience
+	}
+	return x.attempt(t, within)
 }
 
 // choose picks a target from the table as it is now and counts the request in.
@@ -114,10 +118,10 @@ func (x *exchange) choose(name string, tried []*target) *target {
 	}
 }
 
-// attempt makes one exchange with one target. The errors that it returns all
+// attempt makes one exchange with one target, to which it connects within that time. The errors that it returns all
 // mean that the client was sent nothing; errClient alone says that the client's
 // side is finished.
-func (x *exchange) attempt(t *target) error {
+func (x *exchange) attempt(t *target, within time.Duration) error {
 	if t.spec.H2C {
 		return x.attemptH2(t)
 	}
@@ -128,7 +132,7 @@ func (x *exchange) attempt(t *target) error {
 	repeatable := whole && x.req.Idempotent()
 	for fresh := false; ; fresh = true {
 		began := time.Now()
-		c, reused, err := t.conn(fresh, began)
+		c, reused, err := t.conn(fresh, began, within)
 		if err != nil {
 			return errRefused
 		}
@@ -311,9 +315,13 @@ func (x *exchange) stream(c *upstream, up *upload) error {
 			break
 		}
 		if err != nil {
-			x.fault = "target-died"
-			if x.readError(err) == errTimeout {
+			switch {
+			case x.cut.gone():
+				x.fault = "client-gone" // and its target's connection was closed for that
+			case x.readError(err) == errTimeout:
 				x.fault = "target-stalled"
+			default:
+				x.fault = "target-died"
 			}
 			x.client.abort()
 			return errClient

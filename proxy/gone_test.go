@@ -95,6 +95,10 @@ func TestClientGoneWhileTheAppThinks(t *testing.T) {
 		t.Error("in the middle of an answer: the app still thinks")
 	}
 	log := filepath.Join(s.options.AccessLog, "shop.log")
+	until(t, "the log says that the client went in the middle", func() bool {
+		text, _ := os.ReadFile(log)
+		return strings.Contains(string(text), "at=error error=client-gone method=GET path=\"/begun\"")
+	})
 	until(t, "the log says so", func() bool {
 		text, _ := os.ReadFile(log)
 		return strings.Count(string(text), "at=error error=client-gone method=GET path=\"/slow\"") == 4 &&

@@ -32,8 +32,9 @@ const (
 // and ends with it.
 type h2Pool struct {
 	http.Transport
-	mu   sync.Mutex
-	open map[net.Conn]struct{}
+	mu     sync.Mutex
+	open   map[net.Conn]struct{}
+	closed bool
 }
 
 // close ends all connections, with what is under way on them.
@@ -41,10 +42,23 @@ func (p *h2Pool) close() {
 	p.CloseIdleConnections()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.closed = true
 	for c := range p.open {
 		_ = c.Close()
 	}
 	clear(p.open)
+}
+
+// admit notes a new connection, unless the pool was closed while it was made.
+func (p *h2Pool) admit(c net.Conn) (net.Conn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		_ = c.Close()
+		return nil, net.ErrClosed
+	}
+	p.open[c] = struct{}{}
+	return pooledConn{c, p}, nil
 }
 
 // pooledConn leaves its pool when it is closed.
@@ -70,14 +84,15 @@ func (t *target) pool() *h2Pool {
 	p := &h2Pool{open: map[net.Conn]struct{}{}}
 	p.Transport = http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			// The transport goes on with it for others when the request has ended.
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(t.serving, cancel)()
 			c, err := t.dial(ctx)
 			if err != nil {
 				return nil, err
 			}
-			p.mu.Lock()
-			p.open[c] = struct{}{}
-			p.mu.Unlock()
-			return pooledConn{c, p}, nil
+			return p.admit(c)
 		},
 		DisableCompression: true,
 		IdleConnTimeout:    h2TargetIdle,

@@ -253,3 +253,15 @@ func (s *service) pick(tried []*target, upgrade bool) *target {
 	}
 	return best
 }
+
+// others tells whether a request that t does not take could go to another target that
+// was not tried, and answers as far as is known.
+func (s *service) others(t *target, tried []*target) bool {
+	list := s.pages
+	if t.spec.WebSocket {
+		list = s.sockets
+	}
+	return len(list) > 1 && slices.ContainsFunc(list, func(o *target) bool {
+		return o != t && !o.ejected.Load() && !slices.Contains(tried, o)
+	})
+}

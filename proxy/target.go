@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	// dialTimeout bounds a connection attempt to a target.
-	dialTimeout = 5 * time.Second
+	// dialTimeout bounds a connection attempt to a target; dialPatience one while there
+	// are others. A container that has just gone is waited for by the kernel for 3 s.
+	dialTimeout  = 5 * time.Second
+	dialPatience = 500 * time.Millisecond
 	// idleLimit is how long a connection to a target is kept unused. Servers
 	// commonly close theirs after 5 s and more; ours must go first.
 	idleLimit = 4 * time.Second
@@ -36,6 +38,8 @@ type target struct {
 	ejected atomic.Bool
 	ctx     context.Context // ends when the target is closed
 	cancel  context.CancelFunc
+	serving context.Context // ends when it is retired: who still waits for a connection goes elsewhere
+	leave   context.CancelFunc
 
 	mu   sync.Mutex
 	idle []*upstream          // oldest first
@@ -46,6 +50,7 @@ type target struct {
 func newTarget(spec control.Target, health control.Health) *target {
 	t := &target{spec: spec, health: health, open: map[*upstream]string{}}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.serving, t.leave = context.WithCancel(t.ctx)
 	return t
 }
 
@@ -78,11 +83,11 @@ func newUpstream(t *target, raw net.Conn) *upstream {
 	return c
 }
 
-// conn returns an unused connection, or a new one; fresh asks for a new one. A kept
+// conn returns an unused connection, or a new one, made within that time; fresh asks for a new one. A kept
 // connection that the target has closed, or on which it said something that nobody
 // asked for, is passed over: those bytes would become the answer to the next request
 // (RFC 9112 9.2).
-func (t *target) conn(fresh bool, now time.Time) (c *upstream, reused bool, err error) {
+func (t *target) conn(fresh bool, now time.Time, within time.Duration) (c *upstream, reused bool, err error) {
 	t.mu.Lock()
 	for n := len(t.idle); n > 0 && !fresh; n = len(t.idle) {
 		c := t.idle[n-1]
@@ -103,15 +108,28 @@ func (t *target) conn(fresh bool, now time.Time) (c *upstream, reused bool, err 
 		c.Conn.Close()
 	}
 	t.mu.Unlock()
-	raw, err := t.dial(t.ctx)
+	ctx, cancel := context.WithTimeout(t.serving, within)
+	defer cancel()
+	raw, err := t.dial(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	c = newUpstream(t, raw)
+	c, err = t.admit(raw)
+	return c, false, err
+}
+
+// admit notes a new connection, unless the target was closed while it was made: then
+// nobody would cut it any more.
+func (t *target) admit(raw net.Conn) (*upstream, error) {
+	c := newUpstream(t, raw)
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.ctx.Err(); err != nil {
+		raw.Close()
+		return nil, err
+	}
 	t.open[c] = ""
-	t.mu.Unlock()
-	return c, false, nil
+	return c, nil
 }
 
 // alive looks, without waiting, whether the target has closed c or said
@@ -227,6 +245,7 @@ func (t *target) endTunnels(within time.Duration) (stop func()) {
 // notice and choose again.
 func (t *target) retire() {
 	t.out.Store(true)
+	t.leave()
 	t.mu.Lock()
 	t.closeIdleLocked()
 	t.mu.Unlock()
