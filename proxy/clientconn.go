@@ -110,6 +110,7 @@ func (c *clientConn) serveHTTP2() {
 	h := newHTTP2(c.p, c.raw.Conn, c.tls, c.peer, c.port)
 	if s, ok := c.tls.NetConn().(*clientSocket); ok {
 		s.gathers, s.dry, h.gathers = h.gathered, h.dry, true
+		s.bulk, s.expired = h.bulk, h.waited
 	}
 	c.p.conns.onWake(c, h.wake)
 	if c.p.stopping.Load() {

@@ -4,7 +4,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // clientSocket is a client's TCP connection that tells when it has nothing more
@@ -16,6 +18,13 @@ type clientSocket struct {
 
 	gathers func() bool // tells whether somebody waits for what was gathered; nil: nobody ever does
 	dry     func()      // hands that on
+	bulk    func() bool // tells whether that can wait for a moment, for much more is to come; expired is called after it
+	expired func()
+
+	moment *time.Timer // ends the wait for much; nil: there was none
+	waits  bool        // the timer is set
+	much   bool        // the kernel was told to wake us for much
+	little atomic.Bool // and, when the moment was over, for anything again
 
 	read func(fd uintptr) bool // made once, so that a Read allocates nothing
 	p    []byte
@@ -41,12 +50,60 @@ func newClientSocket(w *wire) net.Conn {
 			case syscall.EINTR:
 				continue
 			case syscall.EAGAIN:
-				return s.gathers() // else wait
+				return !s.awaitMuch(int(fd)) && s.gathers() // else wait
 			}
 			return true
 		}
 	}
 	return s
+}
+
+// A wait for much ends with so many bytes, or after so long.
+const (
+	muchBytes = 64 << 10
+	muchTime  = time.Millisecond
+)
+
+// awaitMuch sees that the wait for the client that follows ends only when much has
+// come, if that is worth while: it tells whether it is. The reader calls it while it
+// holds the descriptor, for which a Close waits, so it takes no lock.
+func (s *clientSocket) awaitMuch(fd int) bool {
+	if s.little.Swap(false) {
+		s.much = false
+	}
+	worth := s.bulk()
+	if s.much != worth {
+		s.much = worth
+		s.wakeFor(fd, worth)
+	}
+	if !worth {
+		return false
+	}
+	s.waits = true
+	if s.moment == nil {
+		s.moment = time.AfterFunc(muchTime, s.over)
+	} else {
+		s.moment.Reset(muchTime)
+	}
+	return true
+}
+
+// over ends the wait for much. It may come late, when that has ended: then the next
+// one is for anything.
+func (s *clientSocket) over() {
+	_ = s.raw.Control(func(fd uintptr) { s.wakeFor(int(fd), false) })
+	s.little.Store(true)
+	s.expired()
+}
+
+// wakeFor tells the kernel how many bytes a wait is for. The end of what the client
+// sends, an error and a full buffer end every wait.
+func (s *clientSocket) wakeFor(fd int, much bool) {
+	n := 1
+	if much {
+		n = muchBytes
+	}
+	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, n)
 }
 
 func (s *clientSocket) Read(p []byte) (int, error) {
@@ -61,6 +118,10 @@ func (s *clientSocket) Read(p []byte) (int, error) {
 		err = s.raw.Read(s.read)
 	}
 	s.p = nil
+	if s.waits {
+		s.waits = false
+		s.moment.Stop()
+	}
 	switch {
 	case err != nil:
 		return 0, err

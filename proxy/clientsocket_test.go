@@ -48,3 +48,47 @@ func TestConnectionsCanBeClosedWhileDataIsHandedOn(t *testing.T) {
 	}
 	<-closed
 }
+
+// Who waits for much gets it in one piece, and what there is when no more comes.
+func TestWaitForMuchEnds(t *testing.T) {
+	client, server := tcpPair(t)
+	expired := make(chan bool, 1000)
+	c := proxy.Awaiting(server, func() { expired <- true })
+	client.Write([]byte("some"))
+	b := make([]byte, 1<<20)
+	if n, err := c.Read(b); err != nil || string(b[:n]) != "some" {
+		t.Fatalf("%q %v", b[:n], err)
+	}
+	read := make(chan int)
+	go func() {
+		for {
+			n, err := c.Read(b)
+			read <- n
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for range 3 {
+		select {
+		case <-expired: // those who wait for what was read are told
+		case <-time.After(30 * time.Second):
+			t.Fatal("nobody is told that no more comes")
+		}
+		client.Write([]byte("little"))
+		select {
+		case n := <-read:
+			if n != len("little") {
+				t.Errorf("%d bytes", n)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("a little is waited with for ever")
+		}
+	}
+	client.Close()
+	select {
+	case <-read:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the end is not noticed")
+	}
+}

@@ -57,6 +57,7 @@ func Gathering(c net.Conn, dry func()) net.Conn {
 	told := false
 	s.gathers = func() bool { return !told }
 	s.dry = func() { told = true; dry() }
+	s.bulk = func() bool { return false }
 	return s
 }
 
@@ -66,4 +67,13 @@ func AdmitToClosedTarget(c net.Conn) error {
 	t.close()
 	_, err := t.admit(c)
 	return err
+}
+
+// Awaiting is c as an HTTP/2 connection reads it in the middle of a long upload: each
+// wait is for much; expired is called when that is over.
+func Awaiting(c net.Conn, expired func()) net.Conn {
+	s := newClientSocket(&wire{Conn: c}).(*clientSocket)
+	s.gathers, s.dry = func() bool { return false }, func() {}
+	s.bulk, s.expired = func() bool { return true }, expired
+	return s
 }

@@ -121,6 +121,9 @@ func (h *http2) hearLocked(s *h2Stream, ends bool) {
 		h.unheard.moved.Broadcast()
 	}
 	h.unheard = s
+	if ends {
+		h.waiting.Store(nil)
+	}
 	if ends || !h.gathers || s.body.size() >= h2Gather {
 		h.unheard = nil
 		s.moved.Broadcast()
@@ -134,6 +137,26 @@ func (h *http2) gathered() bool { return h.unheard != nil }
 func (h *http2) dry() {
 	if s := h.unheard; s != nil {
 		h.unheard = nil
+		h.mu.Lock()
+		s.moved.Broadcast()
+		h.mu.Unlock()
+	}
+}
+
+// bulk tells whether what was gathered may wait for a moment: most of a long body is
+// still to come. Then waited is called at the end of that.
+func (h *http2) bulk() bool {
+	s := h.unheard
+	if s == nil || !s.sized || s.left < 2*h2Gather {
+		return false
+	}
+	h.waiting.Store(s)
+	return true
+}
+
+// waited has the handler learn of what has come so far.
+func (h *http2) waited() {
+	if s := h.waiting.Swap(nil); s != nil {
 		h.mu.Lock()
 		s.moved.Broadcast()
 		h.mu.Unlock()

@@ -262,7 +262,7 @@ func (s *h2Stream) Read(p []byte) (int, error) {
 func (s *h2Stream) giveBackLocked(n int64) {
 	h := s.h
 	h.giveBackLocked(n)
-	if s.owed += n; s.owed >= h2StreamWindow/4 && !s.remoteEnd && !s.reset {
+	if s.owed += n; s.owed >= h2StreamWindow/2 && !s.remoteEnd && !s.reset {
 		h.bufferLocked(16)
 		h.out = message.AppendWindow(h.out, s.id, uint32(s.owed))
 		s.recv += s.owed

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -155,4 +156,38 @@ func TestHTTP2WindowPassesByResetStreams(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// What has come of a long upload reaches the app though the client stops in the middle.
+func TestBeginningOfALongUploadIsHandedOn(t *testing.T) {
+	s := start(t)
+	got := make(chan int)
+	s.deploy(shop(addr(app(t, func(w http.ResponseWriter, r *http.Request) {
+		b := make([]byte, 32<<10)
+		for {
+			n, err := r.Body.Read(b)
+			if n > 0 {
+				got <- n
+			}
+			if err != nil {
+				return
+			}
+		}
+	}))))
+	pieces, body := io.Pipe()
+	r := request(t, "POST", shopURL, pieces)
+	r.ContentLength = 10 << 20
+	go s.newClient(true).Do(r)
+	for _, size := range []int{100, 10_000, 100_000, 300_000, 7} {
+		body.Write(make([]byte, size))
+		for left := size; left > 0; {
+			select {
+			case n := <-got:
+				left -= n
+			case <-time.After(10 * time.Second):
+				t.Fatalf("of %d bytes %d do not come", size, left)
+			}
+		}
+	}
+	body.CloseWithError(io.ErrUnexpectedEOF)
 }

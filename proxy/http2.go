@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"towline/proxy/message"
@@ -16,7 +17,7 @@ import (
 const (
 	h2Streams      = 250       // open at a time, RFC 9113, 5.1.2
 	h2Handlers     = 1000      // goroutines, those of streams that were reset included
-	h2StreamWindow = 256 << 10 // bytes of a request body that may be under way
+	h2StreamWindow = 512 << 10 // bytes of a request body that may be under way
 	h2ConnWindow   = 1 << 20   // of all bodies of a connection
 	h2HeadBytes    = 4 << 20   // of all request heads of a connection
 	h2Trailers     = 16 << 10  // bytes of the trailers of a request
@@ -58,14 +59,15 @@ type http2 struct {
 	read    deadline
 	decoder *message.BlockDecoder
 	first   [1]byte
-	block   []byte    // of a header block that is not complete
-	inBlock uint32    // the stream that it is of; 0: none
-	ends    bool      // it carries END_STREAM
-	since   time.Time // when a frame or a block began that is not complete
-	last    uint32    // highest stream that the client named
-	gathers bool      // dry is called when nothing can be read for now
-	unheard *h2Stream // its handler is not told yet that data came
-	skipped [2]uint32 // the last range of streams that it left out
+	block   []byte                   // of a header block that is not complete
+	inBlock uint32                   // the stream that it is of; 0: none
+	ends    bool                     // it carries END_STREAM
+	since   time.Time                // when a frame or a block began that is not complete
+	last    uint32                   // highest stream that the client named
+	gathers bool                     // dry is called when nothing can be read for now
+	unheard *h2Stream                // its handler is not told yet that data came
+	waiting atomic.Pointer[h2Stream] // what unheard was when a wait for more of it began
+	skipped [2]uint32                // the last range of streams that it left out
 	thrift  thrift
 	greeted bool // its SETTINGS came
 
