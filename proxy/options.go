@@ -46,6 +46,10 @@ type Options struct {
 	// pace; after that 240 bytes a second are asked of it. 0: 10 s.
 	UploadGrace time.Duration
 
+	// Quiet is called when there have been no requests for some seconds, once
+	// until there is one again. nil: nothing is.
+	Quiet func()
+
 	Log *slog.Logger // nil: discard
 }
 

@@ -202,6 +202,9 @@ func (p *Proxy) housekeeping() {
 		}
 		if quiet > idleLimit+round {
 			tick.Stop()
+			if p.options.Quiet != nil {
+				p.options.Quiet()
+			}
 			select {
 			case <-p.done:
 				return

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"crypto/tls"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -67,4 +71,53 @@ func TestIdleProxySleeps(t *testing.T) {
 		}
 	}
 	t.Errorf("threads woke up %v times in each %v", seen, window)
+}
+
+// resident is the memory of a process, in bytes.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.Fields(string(text))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n * os.Getpagesize()
+}
+
+// What a burst of connections took goes back to the machine when it is over.
+func TestMemoryOfABurstIsGivenBack(t *testing.T) {
+	s := newStand(t)
+	cmd := s.run()
+	s.deploy(target(t))
+	s.waitForRequests(10)
+	before := resident(t, cmd.Process.Pid)
+	config := s.client.Transport.(*http.Transport).TLSClientConfig.Clone()
+	config.ServerName = "shop.localhost"
+	var open []net.Conn
+	for range 1000 {
+		c, err := tls.Dial("tcp", s.https.Addr().String(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := askOnce(c, bufio.NewReader(c)); err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	burst := resident(t, cmd.Process.Pid)
+	const most = 8 << 20
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if now := resident(t, cmd.Process.Pid); now < before+most {
+			t.Logf("%d MB before, %d at the end of the burst, %d then", before>>20, burst>>20, now>>20)
+			return
+		}
+	}
+	t.Errorf("%d MB before, %d at the end of the burst, still %d", before>>20, burst>>20, resident(t, cmd.Process.Pid)>>20)
 }

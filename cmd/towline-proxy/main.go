@@ -82,6 +82,7 @@ func serve(options proxy.Options, log *slog.Logger) error {
 		return err
 	}
 	tuneGC()
+	options.Quiet = giveBack
 	p, err := proxy.Start(options)
 	if err != nil {
 		return err
@@ -136,6 +137,27 @@ func tuneGC() {
 			last = percent
 		}
 	})
+}
+
+// worthGivingBack is from how many bytes on memory that nobody uses goes back to the
+// machine: to collect garbage costs time.
+const worthGivingBack = 16 << 20
+
+// giveBack is for a proxy that has nothing to do: what a burst of requests left behind
+// it holds for the next one no longer.
+func giveBack() {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+	}
+	metrics.Read(samples)
+	held := -int64(samples[0].Value.Uint64())
+	for _, s := range samples[1:] {
+		held += int64(s.Value.Uint64())
+	}
+	if held > worthGivingBack {
+		debug.FreeOSMemory()
+	}
 }
 
 // afterEachGC calls f after every collection of garbage, never twice at once: what is

@@ -229,20 +229,28 @@ func ratio(figure, nginx float64, digits int) string {
 	return text
 }
 
+// settle is how long connections have been idle when memory is measured: what a burst
+// left behind may have gone by then.
+const settle = 15 * time.Second
+
 // memory opens idle connections to each proxy and prints what it then holds.
 func (b *bench) memory(proxies map[string]*process) error {
-	fmt.Printf("### %d idle keep-alive connections\n\n| proxy | RSS MB |\n| --- | --- |\n", b.idle)
+	held := map[string]float64{}
 	for _, name := range b.names {
 		p := proxies[name]
 		conns, err := openIdle(p.port, b.idle)
 		if err != nil {
-			fmt.Printf("| %s | - (%d connections: %v) |\n", name, len(conns), err)
-		} else {
-			fmt.Printf("| %s | %d |\n", name, p.rss()>>20)
+			return fmt.Errorf("%s: connection %d: %w", name, len(conns), err)
 		}
+		time.Sleep(settle)
+		held[name] = float64(p.rss()) / 1e6
 		for _, c := range conns {
 			c.Close()
 		}
+	}
+	fmt.Printf("### %d idle keep-alive connections, after %s\n\n| proxy | RSS MB |\n| --- | --- |\n", b.idle, settle)
+	for _, name := range b.names {
+		fmt.Printf("| %s | %s |\n", name, ratio(held[name], held["nginx"], 0))
 	}
 	fmt.Println()
 	return nil
