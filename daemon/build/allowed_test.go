@@ -90,6 +90,45 @@ func TestAllowedBases(t *testing.T) {
 	}
 }
 
+// TestRefusedBases: what is not an image by its name does not reach the builder, whichever
+// way it is written.
+func TestRefusedBases(t *testing.T) {
+	for _, from := range []string{
+		"oci-archive:/bases/0/x", "oci-archive:x.tar", "oci:/ctx", "oci:1", "dir:/", "dir:/var/lib/containers/storage",
+		"docker-archive:/ctx/image.tar", "docker-archive:image.tar:name", "containers-storage:localhost/towline/vic:vic-1",
+		"containers-storage:[overlay@/bases/0]@49f0c37982284c7d9b0d6e8f5a4b3c2d1e0f9a8b7c6d5e4f3a2b1c0d9e8f7a6b",
+		"docker-daemon:vic:1", "docker://localhost/towline/vic:vic-1", "ostree:vic@/", "sif:/ctx/x.sif", "tarball:/ctx/x.tar", "atomic:vic",
+		"/var/lib/containers", "/ctx", "../towline/vic", "./image.tar",
+	} {
+		for _, file := range []string{
+			"FROM " + from, "from --platform=linux/amd64 " + from + " AS x", "FROM \\\n  " + from, "ARG A=" + from + "\nFROM $A", "FROM ${A:-" + from + "}",
+			"FROM node AS x\nFROM \"" + from + "\"",
+			"FROM node\nCOPY --from=" + from + " / /x", "FROM node\nCOPY --chown=1 --from=\"" + from + "\" / /x",
+			"FROM node\nRUN --mount=type=bind,from=" + from + ",target=/m true", "FROM node\nRUN --mount='type=bind,target=/m,from=" + from + "' true",
+			"FROM node\nONBUILD COPY --from=" + from + " / /x",
+		} {
+			if got := parseContainerfile(file, nil).refused; len(got) != 1 || got[0] != from {
+				t.Errorf("%q: %q is refused, want %q", file, got, from)
+			}
+		}
+	}
+	for _, file := range []string{
+		"FROM node AS dir\nFROM scratch\nCOPY --from=dir / /", "FROM node AS oci\nCOPY --from=oci / /", "FROM node:20", "FROM registry.acme.test:5000/dir:1",
+		"FROM node\nCOPY --from=0 / /", "FROM node AS A\nCOPY --from=a / /", "FROM scratch\nCOPY dir:x /", "ARG A=dir:/\nFROM node\nRUN echo $A",
+	} {
+		if got := parseContainerfile(file, nil).refused; len(got) > 0 {
+			t.Errorf("%q: %q is refused", file, got)
+		}
+	}
+	for _, file := range []string{
+		"FROM node\nARG A=dir:/\nCOPY --from=$A / /x", "FROM node\nENV A=dir:/\nCOPY --from=${A} / /x", "FROM node\nARG A\nRUN --mount=from=$A,target=/m true",
+	} {
+		if got := parseContainerfile(file, nil).refused; len(got) != 1 {
+			t.Errorf("%q: %q is refused", file, got)
+		}
+	}
+}
+
 func TestBasesPatterns(t *testing.T) {
 	for _, good := range []string{"docker.io/*", "ghcr.io/acme/*", "docker.io/library/node", "localhost/base/*", "localhost/debian:12", "r.test:5000/*"} {
 		if _, err := newAllowedBases("towline", []string{good}); err != nil {

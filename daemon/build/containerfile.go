@@ -2,6 +2,7 @@ package build
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,8 @@ type containerfile struct {
 	// args are the names that it declares with ARG: the build arguments that it
 	// can take.
 	args []string
+	// refused are names that are not an image's.
+	refused []string
 }
 
 // parseContainerfile reads what is needed of a Dockerfile to provide its base
@@ -51,7 +54,7 @@ func (p *containerfileParser) instruction(line string) {
 	case "COPY":
 		for _, flag := range leadingFlags(rest) {
 			if name, ok := strings.CutPrefix(flag, "--from="); ok {
-				p.use(name)
+				p.copyFrom(name)
 			}
 		}
 	case "RUN":
@@ -60,13 +63,29 @@ func (p *containerfileParser) instruction(line string) {
 			if !ok {
 				continue
 			}
-			for option := range strings.SplitSeq(options, ",") {
+			for option := range strings.SplitSeq(noQuotes.Replace(options), ",") {
 				if name, ok := strings.CutPrefix(option, "from="); ok {
-					p.use(name)
+					p.copyFrom(name)
 				}
 			}
 		}
+	case "ONBUILD":
+		p.instruction(rest)
 	}
+}
+
+// noQuotes takes away what may stand around a flag's value.
+var noQuotes = strings.NewReplacer(`"`, "", `'`, "")
+
+// copyFrom notes an image that files come from. Some versions of the builder expand what
+// a stage has set by then, which is not known here.
+func (p *containerfileParser) copyFrom(name string) {
+	name = noQuotes.Replace(name)
+	if strings.Contains(name, "$") {
+		p.file.refused = append(p.file.refused, name)
+		return
+	}
+	p.use(name)
 }
 
 // arg notes a declaration. Only those before the first FROM can appear in one.
@@ -121,7 +140,24 @@ func (p *containerfileParser) use(name string) {
 		return
 	}
 	p.seen["base "+name] = true
+	if isElsewhere(name) {
+		p.file.refused = append(p.file.refused, name)
+		return
+	}
 	p.file.bases = append(p.file.bases, name)
+}
+
+// isElsewhere tells of a name that leads the builder to something else than an image by its
+// name: a file or directory that it can read, its own store, a socket.
+func isElsewhere(name string) bool {
+	transport, _, named := strings.Cut(name, ":")
+	return named && slices.Contains(transports, transport) || strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".")
+}
+
+// transports are the ways that the builder knows to an image, each followed by a colon.
+var transports = []string{
+	"atomic", "containers-storage", "dir", "docker", "docker-archive", "docker-daemon",
+	"oci", "oci-archive", "ostree", "sif", "tarball",
 }
 
 // expand replaces $NAME, ${NAME}, ${NAME:-default} and ${NAME:+other}.

@@ -134,6 +134,9 @@ func (j *job) buildDockerfile(ctx context.Context, file string) (daemon.BuildRes
 		return daemon.BuildResult{}, err
 	}
 	parsed := parseContainerfile(text, j.b.options.Env)
+	if len(parsed.refused) > 0 {
+		return daemon.BuildResult{}, refuseBase(parsed.refused[0])
+	}
 	d := &dockerfileBuild{job: j, dir: j.b.path("apps", j.req.App, "dockerfile")}
 	defer d.release()
 	if err := d.prepare(ctx, parsed.bases); err != nil {
@@ -152,6 +155,19 @@ func (j *job) buildDockerfile(ctx context.Context, file string) (daemon.BuildRes
 		result.Processes = map[string]string{"web": shell.Join(words)}
 	}
 	return result, nil
+}
+
+// refuseBase says why a Dockerfile may not build upon, or copy from, what it names.
+func refuseBase(name string) error {
+	if len(name) > 200 {
+		name = name[:200] + "..."
+	}
+	if strings.Contains(name, "$") {
+		return daemon.Errorf(daemon.Invalid, "the Dockerfile copies from %q: the name of an image may not hold a variable there", name).
+			WithHint("give the image a stage of its own, as in FROM $IMAGE AS files, and copy from that")
+	}
+	return daemon.Errorf(daemon.Invalid, "the Dockerfile builds upon %q, which is not the name of an image", name).
+		WithHint("only images are taken, by their name alone, like node:20 or ghcr.io/acme/base:1")
 }
 
 // prepare makes ready what the container mounts.
