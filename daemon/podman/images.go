@@ -38,7 +38,7 @@ func (e *Engine) pull(ctx context.Context, ref string, options *images.PullOptio
 		err = ctx.Err() // the bindings just stop
 	}
 	if err != nil {
-		return daemon.Image{}, wrap(err, "pull "+ref)
+		return daemon.Image{}, pullFailed(err, ref)
 	}
 	if len(ids) == 0 {
 		return daemon.Image{}, daemon.Errorf(daemon.Failed, "pull %s: no image came", ref)
