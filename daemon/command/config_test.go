@@ -88,7 +88,7 @@ func (b *bench) attachRedis(app string) {
 	b.write(
 		func(tx daemon.Tx) error {
 			return tx.InsertAddon(daemon.Addon{Name: name, Service: "redis", App: app, Plan: "small", Version: "7", Status: daemon.AddonReady,
-				Secrets: map[string]string{"password": "secret"}})
+				Secrets: map[string]string{"password": "secret", "admin": "other"}})
 		},
 		func(tx daemon.Tx) error {
 			return tx.InsertAttachment(daemon.AddonAttachment{Addon: name, App: app, Vars: []string{"REDISCLOUD_URL"}})

@@ -126,12 +126,12 @@ func (t *Table) entries(names []string) (list []entry) {
 }
 
 func (t *Table) printTopics(w io.Writer, all bool) {
-	fmt.Fprint(w, "Towline runs your apps: push to deploy, add databases, scale, roll back.\n\n"+
+	printText(w, "Towline runs your apps: push to deploy, add databases, scale, roll back.\n\n"+
 		"usage: towline COMMAND [-a APP] [ARGUMENTS]\n"+
 		"       ssh towline@HOST COMMAND ...   where no client is installed\n\n")
 	if all {
 		for _, topic := range topics {
-			fmt.Fprintf(w, "=== %s: %s\n", upperFirst(topic.name), topic.about)
+			printText(w, fmt.Sprintf("=== %s: %s\n", upperFirst(topic.name), topic.about))
 			t.printCommands(w, t.commandsOf(topic.name))
 			fmt.Fprintln(w)
 		}
@@ -144,9 +144,9 @@ func (t *Table) printTopics(w io.Writer, all bool) {
 				row("  "+topic.name, topic.about)
 			}
 		})
-		fmt.Fprint(w, "\ntowline help TOPIC lists its commands, towline help --all lists all of them,\n")
+		printText(w, "\ntowline help TOPIC lists its commands, towline help --all lists all of them,\n")
 	}
-	fmt.Fprint(w, "towline help COMMAND explains one. A space works in place of the colon.\n")
+	printText(w, "towline help COMMAND explains one. A space works in place of the colon.\n")
 }
 
 func (t *Table) printCommands(w io.Writer, names []string) {
@@ -161,9 +161,9 @@ func printHelp(w io.Writer, c *Command) {
 	for i, line := range fold("usage: "+usage(c), widthOf(w)) {
 		fmt.Fprintln(w, strings.Repeat("       ", min(i, 1))+line)
 	}
-	fmt.Fprintf(w, "\n%s\n", upperFirst(c.Summary)+".")
+	printText(w, "\n"+upperFirst(c.Summary)+".\n")
 	if c.Help != "" {
-		fmt.Fprintf(w, "\n%s\n", strings.Trim(c.Help, "\n"))
+		printText(w, "\n"+strings.Trim(c.Help, "\n")+"\n")
 	}
 	fmt.Fprintln(w, "\nflags:")
 	table(w, func(row func(...any)) {
@@ -176,7 +176,7 @@ func printHelp(w io.Writer, c *Command) {
 		})
 	})
 	if needs := c.needs(); len(needs) > 0 {
-		fmt.Fprintf(w, "\n%s\n", strings.Join(needs, "\n"))
+		printText(w, "\n"+strings.Join(needs, "\n")+"\n")
 	}
 	var short []string
 	for alias, name := range aliases {
@@ -185,7 +185,22 @@ func printHelp(w io.Writer, c *Command) {
 		}
 	}
 	if slices.Sort(short); len(short) > 0 {
-		fmt.Fprintf(w, "\nAlso: towline %s\n", strings.Join(short, ", towline "))
+		printText(w, "\nAlso: towline "+strings.Join(short, ", towline ")+"\n")
+	}
+}
+
+// printText prints lines, folded to the screen. What is indented is to be typed as it
+// stands, and stays whole.
+func printText(w io.Writer, text string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, " ") {
+			fmt.Fprintln(w, line)
+			continue
+		}
+		for _, part := range fold(line, widthOf(w)) {
+			fmt.Fprintln(w, part)
+		}
 	}
 }
 

@@ -71,6 +71,7 @@ func TestKeys(t *testing.T) {
 	run("", "keys:add nosuch", newKey(t), 3, `no member "nosuch"`)
 	run("", "keys:remove "+fresh+" admin", "", 0, "admin has no key now and cannot connect")
 	run("", "members:remove admin --confirm admin", "", 6, "only administrator")
+	run("", "members:remove admin", "", 6, "only administrator") // before it asks
 }
 
 // TestRemoveMember asks for the name again, and says which apps are left with nobody.

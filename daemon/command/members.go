@@ -32,6 +32,7 @@ func memberCommands() []*Command {
 		{Name: "members:remove", Args: "NAME", Summary: "remove a member with all keys and access", Min: 1, Max: 1, On: on(theHost(), theMember(0)),
 			Help:    "What the member has open ends. Their apps stay. One key alone: towline keys:remove.",
 			Confirm: func(call *Call) string { return call.Args[0] },
+			Exists:  func(ctx context.Context, call *Call) error { return call.Daemon.CanRemoveMember(ctx, call.Args[0]) },
 			Effect: func(call *Call) string {
 				effect := "this removes " + call.Args[0] + " with all keys and access"
 				if left, err := call.Daemon.SoleManager(context.Background(), call.Args[0]); err == nil && len(left) > 0 {

@@ -72,6 +72,27 @@ func TestNarrowScreens(t *testing.T) {
 	}
 }
 
+// TestHelpOnNarrowScreens: no sentence of any command's help is wider than the screen, and
+// none of it is lost; what is to be typed stays whole.
+func TestHelpOnNarrowScreens(t *testing.T) {
+	b := newBench(t)
+	for _, width := range []int{50, 80} {
+		for _, line := range append(b.Table.names(), "", "--all", "apps", "config") {
+			args := append([]string{"help"}, strings.Fields(line)...)
+			r := b.ask(Request{Args: args, Width: width})
+			for text := range strings.Lines(r.out) {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(text, "\n")); n > width && !strings.HasPrefix(text, " ") {
+					t.Errorf("help %s has a line of %d at %d columns: %q", line, n, width, text)
+				}
+			}
+			whole := strings.Join(strings.Fields(b.ask(Request{Args: args}).out), "")
+			if folded := strings.Join(strings.Fields(r.out), ""); len(folded) != len(whole) {
+				t.Errorf("help %s has %d characters at %d columns, and %d whole", line, len(folded), width, len(whole))
+			}
+		}
+	}
+}
+
 func TestColour(t *testing.T) {
 	var text strings.Builder
 	s := &screen{Writer: &text, colour: true}

@@ -55,18 +55,8 @@ func (d *Daemon) AddMember(ctx context.Context, name, keyLine string, admin bool
 // nobody who may manage them but administrators.
 func (d *Daemon) RemoveMember(ctx context.Context, name, by string) (left []string, err error) {
 	err = d.changeKeys(ctx, func(tx daemon.Tx) error {
-		m, err := findMember(tx, name)
-		if err != nil {
+		if err := canRemoveMember(tx, name); err != nil {
 			return err
-		}
-		members, err := tx.Members()
-		if err != nil {
-			return err
-		}
-		others := slices.ContainsFunc(members, func(o daemon.Member) bool { return o.Admin && o.Name != name })
-		if m.Admin && !others {
-			return daemon.Errorf(daemon.Conflict, "%s is the only administrator", name).
-				WithHint("make another one first: towline members:add NAME --admin < key.pub; a lost key is replaced by towline keys:add and keys:remove")
 		}
 		if left, err = soleManager(tx, name); err != nil {
 			return err
@@ -77,6 +67,27 @@ func (d *Daemon) RemoveMember(ctx context.Context, name, by string) (left []stri
 		return tx.DeleteMember(name)
 	})
 	return left, err
+}
+
+// CanRemoveMember fails for who is not there, or is the only administrator.
+func (d *Daemon) CanRemoveMember(ctx context.Context, name string) error {
+	return d.Store.View(ctx, func(tx daemon.Tx) error { return canRemoveMember(tx, name) })
+}
+
+func canRemoveMember(tx daemon.Tx, name string) error {
+	m, err := findMember(tx, name)
+	if err != nil || !m.Admin {
+		return err
+	}
+	members, err := tx.Members()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(members, func(o daemon.Member) bool { return o.Admin && o.Name != name }) {
+		return nil
+	}
+	return daemon.Errorf(daemon.Conflict, "%s is the only administrator", name).
+		WithHint("make another one first: towline members:add NAME --admin < key.pub; a lost key is replaced by towline keys:add and keys:remove")
 }
 
 // SoleManager lists the apps that nobody but the member and administrators may manage.
