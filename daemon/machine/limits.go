@@ -83,8 +83,9 @@ func total(f daemon.Formation) (n int) {
 // Exit codes of what a signal has ended: SIGKILL is a user's, or the kernel's at the limit
 // of memory; SIGXFSZ is the kernel's at the limit of a file's size.
 const (
-	codeKilled  = 128 + 9
-	codeTooLong = 128 + 25
+	codeKilled     = 128 + 9
+	codeTooLong    = 128 + 25
+	codeTerminated = 128 + 15
 )
 
 // killNotice is how long the engine may take to learn of a kill that was seen already.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,6 +74,9 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 	}
 	log("Starting one-off for %s: %s", daemon.Who(req.Member), command)
 	code, err := d.Engine.RunAttached(ctx, spec.Name, req.Streams)
+	if daemon.IsKind(err, daemon.NotFound) { // removed before its exit code was known
+		code, err = codeKilled, nil
+	}
 	switch {
 	case err == nil:
 		log("One-off ended with exit code %d", code)
@@ -82,16 +86,36 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 		log("One-off was ended: %v", err)
 	}
 	if err == nil && ctx.Err() == nil {
+		end := ""
+		if req.Streams.Terminal { // whose keys and lines are raw
+			end = "\r"
+		}
 		if why := d.limitMet(ctx, spec.Name, code); why != "" {
-			end := ""
-			if req.Streams.Terminal { // whose keys and lines are raw
-				end = "\r"
-			}
 			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
 			work.Say(req.Streams.Stderr, "       %s%s", limitHint, end)
+		} else if why := d.killedFrom(ctx, req.App, spec.Name, code); why != "" {
+			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
 		}
 	}
 	return code, err
+}
+
+// killedFrom says what has killed a one-off that met no limit. It is empty for one that
+// ended by itself.
+func (d *Daemon) killedFrom(ctx context.Context, app, container string, code int) string {
+	if code != codeKilled && code != codeTerminated {
+		return ""
+	}
+	name := d.shortName(container)
+	ops, err := daemon.Read(ctx, d.Store, daemon.Tx.Operations)
+	destroying := err == nil && slices.ContainsFunc(ops, func(o daemon.Operation) bool { return o.Kind == opDestroy && o.Subject == app })
+	if _, err := d.App(ctx, app); destroying || daemon.IsKind(err, daemon.NotFound) {
+		return name + " was ended: " + app + " was destroyed"
+	}
+	if _, err := d.Engine.Container(ctx, container); daemon.IsKind(err, daemon.NotFound) {
+		return name + " was ended: its container was removed"
+	}
+	return name + " was ended by " + map[int]string{codeKilled: "SIGKILL", codeTerminated: "SIGTERM"}[code]
 }
 
 // removeRun removes a one-off. What fails is tried again, with longer and longer waits, but

@@ -196,3 +196,56 @@ func TestReservedConfig(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOneOffIsToldWhatEndedIt: a one-off that is killed says by what, as far as that can be
+// told; one that ends by itself says nothing.
+func TestOneOffIsToldWhatEndedIt(t *testing.T) {
+	for _, c := range []struct {
+		code int
+		err  error
+		end  func(d *machine.Daemon, n *neighbours)
+		want string
+	}{
+		{0, nil, func(*machine.Daemon, *neighbours) {}, ""},
+		{1, nil, func(*machine.Daemon, *neighbours) {}, ""},
+		{137, nil, func(*machine.Daemon, *neighbours) {}, "was ended by SIGKILL"},
+		{143, nil, func(*machine.Daemon, *neighbours) {}, "was ended by SIGTERM"},
+		{137, nil, func(d *machine.Daemon, _ *neighbours) {
+			if err := d.DestroyApp(context.Background(), "shop", "", nil); err != nil {
+				t.Error(err)
+			}
+		}, "was ended: shop was destroyed"},
+		{0, daemon.Errorf(daemon.NotFound, "no such container"), func(_ *machine.Daemon, n *neighbours) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			clear(n.containers)
+		}, "was ended: its container was removed"},
+	} {
+		n := newNeighbours()
+		s := &ender{neighbours: n, code: c.code, err: c.err}
+		d := newDaemon(t, n, func(o *machine.Options) { o.Engine = s })
+		deployed(t, d, n, "shop", daemon.Formation{})
+		s.end = func() { c.end(d, n) }
+		var said strings.Builder
+		code, err := d.Run(t.Context(), machine.RunRequest{App: "shop", Command: []string{"sleep"}, Streams: daemon.Streams{Stdout: io.Discard, Stderr: &said}})
+		if want := max(c.code, map[bool]int{true: 137}[c.err != nil]); err != nil || code != want {
+			t.Errorf("%q: exit code %d, %v", c.want, code, err)
+		}
+		if c.want == "" && said.Len() > 0 || !strings.Contains(said.String(), c.want) {
+			t.Errorf("%d: said %q, want %q", c.code, &said, c.want)
+		}
+	}
+}
+
+// ender is an engine whose one-offs end with a code once something has happened to them.
+type ender struct {
+	*neighbours
+	code int
+	err  error
+	end  func()
+}
+
+func (e *ender) RunAttached(context.Context, string, daemon.Streams) (int, error) {
+	e.end()
+	return e.code, e.err
+}
