@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -114,13 +117,12 @@ func rotationIsTakenBack(t *testing.T, r *relay) {
 		t.Errorf("REDISCLOUD_URL was %s, is %s", before, after)
 	}
 	assertAddon(t, s, "one")
-	withRedis(t, s, func(c *redis.Client) error {
-		user, err := c.Do(t.Context(), "ACL", "GETUSER", "rediscloud").Result()
-		if passwords, _ := user.(map[any]any)["passwords"].([]any); len(passwords) != 1 {
-			t.Errorf("the service takes %d passwords", len(passwords))
-		}
-		return err
-	})
+	out, err := exec.CommandContext(t.Context(), "podman", "exec", s.Name+"-addon-redis-crash.1", "sh", "-ec",
+		`export REDISCLI_AUTH=$(sed -n 's/^user towline on >\([^ ]*\) .*/\1/p' /etc/towline/redis.conf); redis-cli --user towline --json ACL GETUSER rediscloud`).Output()
+	var user struct{ Passwords []string }
+	if err = errors.Join(err, json.Unmarshal(out, &user)); err != nil || len(user.Passwords) != 1 {
+		t.Errorf("the service takes %d passwords: %v: %s", len(user.Passwords), err, out)
+	}
 }
 
 // TestDestroyedWhileItIsAttached: an add-on that is to be destroyed, but has to wait for an

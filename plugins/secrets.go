@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"time"
 )
@@ -38,6 +39,19 @@ func (m *Manifest) newSecrets() (map[string]string, error) {
 		out[c.Name+"_cert"], out[c.Name+"_key"] = cert, key
 	}
 	return out, nil
+}
+
+// Completed returns the secrets of an add-on that was made by an earlier manifest, with new
+// ones for those that it did not have; added tells whether there are any.
+func (m *Manifest) Completed(secrets map[string]string) (all map[string]string, added bool) {
+	all = m.NewSecrets()
+	for name := range all {
+		if _, there := secrets[name]; !there {
+			added = true
+		}
+	}
+	maps.Copy(all, secrets)
+	return all, added
 }
 
 // Rotated returns the secrets with every password replaced; certificates stay.

@@ -30,6 +30,9 @@ func TestRedis(t *testing.T) {
 		}
 		return named
 	}
+	admin := func(args ...string) string {
+		return cli(s.i.Secrets["admin"], append([]string{"--user", "towline"}, args...)...)
+	}
 	password := s.i.Secrets["password"]
 	if !logsIn(password) || logsIn("wrong") {
 		t.Error("the password does not log in, or a wrong one does")
@@ -38,7 +41,7 @@ func TestRedis(t *testing.T) {
 		t.Errorf("REDISCLOUD_URL is %s, want %s", got, want)
 	}
 	for name, want := range map[string]string{"maxmemory": "167772160", "maxmemory-policy": "noeviction", "appendonly": "yes"} {
-		if got := cli(password, "config", "get", name); !strings.Contains(got, want) {
+		if got := admin("config", "get", name); !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %s", name, got, want)
 		}
 	}
@@ -47,9 +50,10 @@ func TestRedis(t *testing.T) {
 	roundTrip(t, s, "keys 2", func(s *service) string {
 		return s.run(plugins.Action{Command: []string{"redis-cli", "get", "film"}, Env: map[string]string{"REDISCLI_AUTH": s.i.Secrets["password"]}})
 	})
-	// Whoever has the password can make users of their own.
+	checkRedisRights(t, s)
+	// Under an earlier version whoever had the password could make users of their own.
 	for _, user := range []string{"mallory", "--user", "$(id)", `a"b\'`, "defaul", "default2"} {
-		if out := cli(password, "acl", "setuser", user, "on", ">theirs", "~*", "+@all"); !strings.Contains(out, "OK") {
+		if out := admin("acl", "setuser", user, "on", ">theirs", "~*", "+@all"); !strings.Contains(out, "OK") {
 			t.Fatalf("user %s: %s", user, out)
 		}
 	}
@@ -58,7 +62,7 @@ func TestRedis(t *testing.T) {
 			t.Error("the old and the new password do not both log in")
 		}
 	})
-	if users := strings.Fields(cli(s.i.Secrets["password"], "acl", "users")); !slices.Equal(users, []string{"default", "rediscloud"}) {
+	if users := strings.Fields(admin("acl", "users")); !slices.Equal(users, []string{"default", "rediscloud", "towline"}) {
 		t.Errorf("after the rotation there are the users %q", users)
 	}
 	for _, when := range []string{"after the rotation", "after a restart"} {
@@ -71,6 +75,96 @@ func TestRedis(t *testing.T) {
 	if got := cli(s.i.Secrets["password"], "get", "film"); strings.TrimSpace(got) != "Metropolis" {
 		t.Errorf("after a restart the key is %q", got)
 	}
+}
+
+// checkRedisRights: who has the URL may do to the data what they like, and what clients and
+// job queues do as they connect and look around; nothing to the server.
+func checkRedisRights(t *testing.T, s *service) {
+	t.Helper()
+	refused := []string{
+		"shutdown nosave", "slaveof 127.0.0.1 1", "replicaof 127.0.0.1 1", "replicaof no one", "failover", "debug sleep 0", "debug jmap",
+		"config get requirepass", "config set dir /tmp", "config set maxmemory 1", "config rewrite", "config resetstat",
+		"module list", "module load /tmp/x.so", "acl list", "acl setuser eve on", "acl getuser default", "acl deluser default", "acl save",
+		"cluster meet 127.0.0.1 1", "cluster reset", "monitor", "save", "bgsave", "bgrewriteaof", "psync ? -1", "sync", "replconf listening-port 1",
+		"migrate 127.0.0.1 1 k 0 1", "restore-asking k 0 x", "client pause 1", "client no-evict on", "script debug sync", "slowlog reset", "latency reset", "pfdebug decode k",
+	}
+	allowed := []string{
+		"info", "info server", "client setname x", "client getname", "client list", "client id", "client info", "client kill id 999999", "command count", "hello 3",
+		"eval return(1) 0", "evalsha x 0", "script load return(1)", "script flush", "function list", "fcall x 0", "scan 0", "keys nothing*", "dbsize", "set k 1 ex 60", "get k",
+		"lpush l a", "brpoplpush l m 1", "blmove m l LEFT RIGHT 1", "zadd z 1 a", "bzpopmin z 1", "xadd x * f v", "xreadgroup GROUP g c STREAMS s >",
+		"publish c x", "subscribe c", "sort l", "object encoding k", "memory usage k", "type k", "rename k kk", "dump kk", "restore k 0 x", "multi", "exec", "watch k",
+		"slowlog get", "latency latest", "lastsave", "role", "wait 0 1", "select 1", "swapdb 0 1", "time", "echo x", "acl whoami", "flushdb", "flushall", "unlink k",
+	}
+	var in strings.Builder
+	for _, user := range []string{"default", "rediscloud"} {
+		for _, command := range append(slices.Clone(refused), allowed...) {
+			in.WriteString("ACL DRYRUN " + user + " " + command + "\n")
+		}
+	}
+	ask := plugins.Action{Command: []string{"redis-cli", "--no-auth-warning", "--user", "towline"}, Env: map[string]string{"REDISCLI_AUTH": s.i.Secrets["admin"]}}
+	out, err := s.try(t.Context(), ask, strings.NewReader(in.String()))
+	var answers []string
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSpace(line); line != "" {
+			answers = append(answers, line)
+		}
+	}
+	if want := 2 * (len(refused) + len(allowed)); err != nil || len(answers) != want {
+		t.Fatalf("%d answers to %d questions: %v: %s", len(answers), want, err, out)
+	}
+	for i, answer := range answers {
+		i %= len(refused) + len(allowed)
+		if i < len(refused) && !strings.Contains(answer, "has no permissions to run") {
+			t.Errorf("the app may %s: %q", refused[i], answer)
+		}
+		if i >= len(refused) && answer != "OK" {
+			t.Errorf("the app may not %s: %q", allowed[i-len(refused)], answer)
+		}
+	}
+	app := plugins.Action{Command: []string{"redis-cli", "--no-auth-warning", "config", "get", "dir"}, Env: map[string]string{"REDISCLI_AUTH": s.i.Secrets["password"]}}
+	if got := s.run(app); !strings.Contains(got, "NOPERM") {
+		t.Errorf("config get dir: %s", got)
+	}
+}
+
+// TestRedisOfEarlierVersion: what an earlier version started is backed up and rotated as it
+// runs; from its next start on the apps' user is bounded.
+func TestRedisOfEarlierVersion(t *testing.T) {
+	t.Parallel()
+	s := newService(t, "redis", "7", nil)
+	password := s.i.Secrets["password"]
+	files := slices.Clone(s.spec.Files)
+	s.spec.Files[0].Content = "dir /data\nappendonly yes\nappendfsync everysec\nrequirepass " + password + "\nuser rediscloud on >" + password + " ~* &* +@all\n"
+	s.start()
+	cli := func(password string, args ...string) string {
+		return s.run(plugins.Action{Command: append([]string{"redis-cli", "--no-auth-warning"}, args...), Env: map[string]string{"REDISCLI_AUTH": password}})
+	}
+	cli(password, "set", "film", "Metropolis")
+	for _, a := range []plugins.Action{s.spec.Snapshot, s.spec.Thawed, s.spec.Export.Action} {
+		s.run(a)
+	}
+	if got := cli(password, "config", "get", "appendfsync"); !strings.Contains(got, "everysec") {
+		t.Errorf("appendfsync is %q", got)
+	}
+	cli(password, "acl", "setuser", "mallory", "on", ">theirs", "~*", "+@all")
+	s.spec.Files = files
+	s.rotate(func(_, now plugins.Instance) {
+		if !strings.Contains(cli(now.Secrets["password"], "ping"), "PONG") {
+			t.Error("the new password does not log in")
+		}
+	})
+	if got := cli(password, "ping"); strings.Contains(got, "PONG") {
+		t.Error("the old password logs in")
+	}
+	if got := cli(s.i.Secrets["admin"], "--user", "towline", "acl", "users"); strings.Contains(got, "mallory") {
+		t.Errorf("users are %q", got)
+	}
+	s.stop()
+	s.start()
+	if got := cli(s.i.Secrets["password"], "get", "film"); strings.TrimSpace(got) != "Metropolis" {
+		t.Errorf("after a restart the key is %q", got)
+	}
+	checkRedisRights(t, s)
 }
 
 // TestPostgres is the proof that a service is one manifest.

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"context"
 	"time"
 )
 
@@ -17,3 +18,6 @@ func (d *Daemon) SetPatience(patience time.Duration) {
 
 // SetActionLimit shortens what a command in an add-on's container may take.
 func (d *Daemon) SetActionLimit(limit time.Duration) { d.actionLimit = limit }
+
+// CompleteSecrets is what a start does for add-ons of earlier manifests.
+func (d *Daemon) CompleteSecrets(ctx context.Context) error { return d.completeSecrets(ctx) }

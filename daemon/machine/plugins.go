@@ -75,7 +75,9 @@ func (d *Daemon) InstallPlugin(ctx context.Context, source, member string, out i
 		if a.Service != m.Name {
 			continue
 		}
-		if _, err := m.Render(instance(a)); err != nil {
+		i := instance(a)
+		i.Secrets, _ = m.Completed(i.Secrets)
+		if _, err := m.Render(i); err != nil {
 			return PluginInfo{}, daemon.Errorf(daemon.Conflict, "the add-on %s would not work any more: %w", a.Name, err).WithHint("nothing was changed")
 		}
 	}
@@ -84,6 +86,9 @@ func (d *Daemon) InstallPlugin(ctx context.Context, source, member string, out i
 	}
 	if err := d.Catalog.Reload(); err != nil {
 		d.Log.Warn("add-on manifests", "err", err)
+	}
+	if err := d.completeSecrets(ctx); err != nil {
+		return PluginInfo{}, err
 	}
 	installed, ok := d.Catalog.Service(m.Name)
 	if !ok {

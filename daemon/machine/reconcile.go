@@ -24,6 +24,9 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	if err := d.syncKeys(ctx); err != nil {
 		return err
 	}
+	if err := d.completeSecrets(ctx); err != nil {
+		return err
+	}
 	d.attempts.open(d.Dir)
 	if err := daemon.Try("a recovery", func() error { return d.recoverFirst(ctx) }); err != nil {
 		d.Log.Error("recover what comes before all else; the next start tries again", "err", err)
