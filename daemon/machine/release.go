@@ -34,10 +34,10 @@ func (d *Daemon) tryRelease(ctx context.Context, op *operation, rel *daemon.Rele
 	if err != nil {
 		return err
 	}
-	if err := d.Engine.EnsureNetwork(ctx, d.networkName(app.Name), map[string]string{daemon.LabelApp: app.Name}); err != nil {
-		return err
-	}
 	if p, ok := rel.Processes["release"]; ok {
+		if err := d.Engine.EnsureNetwork(ctx, d.networkName(app.Name), map[string]string{daemon.LabelApp: app.Name}); err != nil {
+			return err
+		}
 		if err := op.step(ctx, "release-phase", nil); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package podman
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/base32"
 	"os"
@@ -20,17 +19,6 @@ const bridgePrefix = "tl-"
 func bridgeName(network string) string {
 	sum := sha256.Sum256([]byte(network))
 	return bridgePrefix + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:])[:12])
-}
-
-// prepareBridge does, before the process of a container starts, what Podman's set-up
-// of a network leaves undone.
-func (e *Engine) prepareBridge(ctx context.Context, network string) error {
-	bridge := bridgeName(network)
-	if err := e.isolate(ctx, bridge); err != nil {
-		return err
-	}
-	fixAddress(bridge)
-	return nil
 }
 
 // addressWasSet is the kernel's NET_ADDR_SET, as in /sys/class/net/NAME/addr_assign_type.

@@ -3,6 +3,7 @@ package podman
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/containers/podman/v5/libpod/define"
@@ -35,6 +36,7 @@ func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec)
 	}
 	_, err = containers.CreateWithSpec(c, e.generate(spec), nil)
 	if err == nil {
+		e.fresh.Store(spec.Name, bridgesOf(spec))
 		err = ctx.Err()
 	}
 	return wrap(err, "create container "+spec.Name)
@@ -47,6 +49,9 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	// A container's first start is prepared while the firewall is seen to; it does not begin
+	// before both are done.
+	fresh := e.isolateFresh(ctx, name)
 	settled := 0 // the process that was made fit to start
 	for try := 0; try < settleTries; try++ {
 		// Fails when it is prepared or runs already; whatever else may be wrong, the
@@ -54,7 +59,7 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 		if containers.ContainerInit(c, name, nil) != nil && !e.prepared(ctx, name) {
 			break
 		}
-		settled, err = e.settle(ctx, name)
+		settled, err = e.settle(ctx, name, fresh)
 		if err == nil {
 			break
 		}
@@ -67,15 +72,44 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := containers.Start(c, name, nil); err != nil || settled == 0 {
+	if err := containers.Start(c, name, nil); err != nil || settled == 0 || fresh != nil {
 		return wrap(err, "start container "+name)
 	}
 	// For the same reason Podman may have prepared it a second time just now.
 	data, err := e.inspect(ctx, name)
 	if err == nil && live(data.State) && data.State.Pid != settled {
-		_, err = e.settle(ctx, name)
+		_, err = e.settle(ctx, name, nil)
 	}
 	return err
+}
+
+// isolateFresh begins to see to the rules for a container that this process has made and
+// that never ran, and returns what waits for the end of that; nil: it is another one.
+func (e *Engine) isolateFresh(ctx context.Context, name string) (wait func() error) {
+	bridges, fresh := e.fresh.LoadAndDelete(name)
+	if !fresh {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { done <- err }()
+		defer daemon.Contain("keeping networks apart", &err)
+		err = e.isolate(ctx, bridges.([]string)...)
+	}()
+	return sync.OnceValue(func() error { return <-done })
+}
+
+// bridgesOf are the interfaces of a container's networks.
+func bridgesOf(spec daemon.ContainerSpec) []string {
+	if spec.HostNetwork || spec.NoNetwork {
+		return nil
+	}
+	bridges := make([]string, len(spec.Networks))
+	for i, n := range spec.Networks {
+		bridges[i] = bridgeName(n.Network)
+	}
+	return bridges
 }
 
 // settleTries is how often a container is prepared again that was taken down meanwhile.
@@ -94,6 +128,7 @@ func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	e.fresh.Delete(name)
 	options := new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0)
 	for since := time.Now(); ; {
 		reports, err := containers.Remove(c, name, options)

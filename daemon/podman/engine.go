@@ -45,6 +45,8 @@ type Engine struct {
 	kills      memoryKills
 
 	restraining sync.Mutex // held while the answer rules are gathered and written
+
+	fresh sync.Map // container name -> []string, bridges: made here and not started yet
 }
 
 var _ daemon.Engine = (*Engine)(nil)

@@ -46,12 +46,18 @@ add rule inet towline input iifname "tl-*" ct state established,related accept
 add rule inet towline input iifname "tl-*" meta nfproto ipv4 meta l4proto { tcp, udp } th dport 53 fib daddr . iif type local accept
 add rule inet towline input iifname "tl-*" meta nfproto ipv4 tcp dport @public accept
 add rule inet towline input iifname "tl-*" counter drop
-add element inet towline bridges { %[1]q . %[1]q }
 `
 
-// isolate sees to the rules. Without them no container may start.
-func (e *Engine) isolate(ctx context.Context, bridge string) error {
-	script := fmt.Sprintf(rules, bridge)
+// isolate sees to the rules, and that they know the bridges. Without them no container may
+// start.
+func (e *Engine) isolate(ctx context.Context, bridges ...string) error {
+	if len(bridges) == 0 {
+		return nil
+	}
+	script := rules
+	for _, bridge := range bridges {
+		script += fmt.Sprintf("add element inet towline bridges { %[1]q . %[1]q }\n", bridge)
+	}
 	for _, port := range e.options.PublicPorts {
 		script += fmt.Sprintf("add element inet towline public { %d }\n", port)
 	}
@@ -61,7 +67,7 @@ func (e *Engine) isolate(ctx context.Context, bridge string) error {
 // forget removes a bridge that is gone from the rules.
 func (e *Engine) forget(ctx context.Context, bridge string) error {
 	// Adding it first makes its absence no error.
-	return nft(ctx, fmt.Sprintf(rules+"delete element inet towline bridges { %[1]q . %[1]q }\n", bridge))
+	return nft(ctx, rules+fmt.Sprintf("add element inet towline bridges { %[1]q . %[1]q }\ndelete element inet towline bridges { %[1]q . %[1]q }\n", bridge))
 }
 
 // answerRules are for the containers of add-ons, which are in the networks of all apps

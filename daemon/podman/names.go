@@ -24,8 +24,9 @@ import (
 // settle makes the container, and every network that it is in, fit for its process to
 // start: what Podman has made for it sealed, the networks apart from others, their
 // members known to each other by name. It returns the number of the process; one that is
-// gone is unix.ESRCH.
-func (e *Engine) settle(ctx context.Context, container string) (process int, err error) {
+// gone is unix.ESRCH. isolated waits for the networks to be apart, where that has begun
+// already; may be nil.
+func (e *Engine) settle(ctx context.Context, container string, isolated func() error) (process int, err error) {
 	data, err := e.inspect(ctx, container)
 	if err != nil {
 		return 0, err
@@ -45,13 +46,16 @@ func (e *Engine) settle(ctx context.Context, container string) (process int, err
 			return process, err
 		}
 	}
+	var bridges []string
 	for network := range data.NetworkSettings.Networks {
-		if err := e.prepareBridge(ctx, network); err != nil {
-			return process, err
-		}
+		bridges = append(bridges, bridgeName(network))
+		fixAddress(bridgeName(network))
 		e.publish(ctx, network)
 	}
-	return process, nil
+	if isolated == nil {
+		return process, e.isolate(ctx, bridges...)
+	}
+	return process, isolated()
 }
 
 // publish writes a network's aliases to the hosts files of its containers. It does

@@ -83,6 +83,7 @@ func (e *Engine) Connect(ctx context.Context, name, container string, aliases []
 	if err != nil {
 		return err
 	}
+	e.fresh.Delete(container) // it has more networks than it was made with
 	if err := e.isolate(ctx, bridgeName(name)); err != nil {
 		return err
 	}
