@@ -19,8 +19,8 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 	if err != nil {
 		return err
 	}
-	var have int
-	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+	have, err := versionOf(ctx, conn)
+	if err != nil {
 		return err
 	}
 	if have > len(files) {
@@ -41,4 +41,9 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		}
 	}
 	return nil
+}
+
+// versionOf is the number of the last migration that was applied; 0: none.
+func versionOf(ctx context.Context, conn *sql.Conn) (version int, err error) {
+	return version, conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
 }

@@ -52,6 +52,9 @@ func Open(ctx context.Context, path string, key []byte) (*Store, error) {
 	if err := createFile(path); err != nil {
 		return nil, fmt.Errorf("creating the database: %w", err)
 	}
+	if err := upgrade(ctx, path); err != nil {
+		return nil, fmt.Errorf("the database %s: %w", path, err)
+	}
 	s := &Store{seal: seal}
 	// Page caches are small: the state is, and the memory is the apps'.
 	s.writer, err = sql.Open("sqlite", dsn(path,
