@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -8,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"towline/proxy/control"
 )
 
 // listen opens every listener and starts to accept.
@@ -95,7 +94,7 @@ func (p *Proxy) listenControl() error {
 	}
 	p.addrs.control = l.Addr().String()
 	p.named = append(p.named, namedListener{l, "control"})
-	p.serveHTTP(l, control.Handler(p))
+	p.serveHTTP(l, p.controlHandler())
 	return nil
 }
 
@@ -128,7 +127,12 @@ type namedListener struct {
 // serveHTTP serves what is not on a visitor's path.
 func (p *Proxy) serveHTTP(l net.Listener, h http.Handler) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
-	p.onStop(func() { _ = s.Close() })
+	p.onStop(func() {
+		// An answer that is being written gets out.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = errors.Join(s.Shutdown(ctx), s.Close())
+	})
 	go func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			p.options.Log.Error("listener failed", "address", l.Addr().String(), "error", err)

@@ -50,6 +50,10 @@ type Options struct {
 	// until there is one again. nil: nothing is.
 	Quiet func()
 
+	// HandOver starts a process that takes over the listeners, and returns once that
+	// serves; nil: this proxy is handed over to none.
+	HandOver func(*Proxy) error
+
 	Log *slog.Logger // nil: discard
 }
 

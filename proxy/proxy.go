@@ -54,6 +54,10 @@ type Proxy struct {
 	panics   atomic.Int64
 	done     chan struct{}
 
+	changes    changes
+	handedOver chan struct{} // closed once another process has taken over
+	finishing  atomic.Bool   // that is why this one stops
+
 	busy    atomic.Bool   // there was a request in this round of housekeeping
 	stirred chan struct{} // wakes housekeeping; holds one token
 }
@@ -72,11 +76,12 @@ var _ control.Proxy = (*Proxy)(nil)
 func Start(o Options) (*Proxy, error) {
 	o.defaults()
 	p := &Proxy{
-		options:  o,
-		table:    newTable(),
-		services: map[string]*entry{},
-		done:     make(chan struct{}),
-		stirred:  make(chan struct{}, 1),
+		options:    o,
+		table:      newTable(),
+		services:   map[string]*entry{},
+		done:       make(chan struct{}),
+		handedOver: make(chan struct{}),
+		stirred:    make(chan struct{}, 1),
 	}
 	if err := p.start(); err != nil {
 		_ = p.Close()
@@ -259,7 +264,11 @@ const (
 
 // Shutdown stops accepting, lets what is in flight finish until ctx ends, and
 // closes. Idle connections are closed within a second, WebSockets within ten.
-func (p *Proxy) Shutdown(ctx context.Context) error {
+func (p *Proxy) Shutdown(ctx context.Context) error { return p.leave(ctx, false) }
+
+// leave is Shutdown, or with keep Finish.
+func (p *Proxy) leave(ctx context.Context, keep bool) error {
+	p.finishing.Store(keep)
 	p.closeListeners()
 	p.stopping.Store(true)
 	p.conns.wake()
@@ -269,7 +278,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	_ = p.fresh.wait(soon)
 	p.conns.wait(soon)
 	cancel()
-	defer p.endTunnels(ctx)()
+	defer p.endTunnelsLater(ctx, keep)()
 	err := p.running.wait(ctx)
 	// Those that were told that their connection ends may still have to read it.
 	soon, cancel = context.WithTimeout(ctx, lingering)
@@ -279,6 +288,16 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		err = fmt.Errorf("%d requests were cut off: %w", p.running.count(), err)
 	}
 	return errors.Join(err, p.Close())
+}
+
+// endTunnelsLater is endTunnels, with keep towards the end of ctx.
+func (p *Proxy) endTunnelsLater(ctx context.Context, keep bool) (stop func()) {
+	end, ok := ctx.Deadline()
+	if !keep || !ok {
+		return p.endTunnels(ctx)
+	}
+	timer := time.AfterFunc(time.Until(end)-2*stopTunnels, func() { p.endTunnels(ctx) })
+	return func() { timer.Stop() }
 }
 
 // endTunnels closes the WebSockets, over half of the time that is left at most.

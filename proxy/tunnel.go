@@ -32,7 +32,7 @@ func (x *exchange) upgraded(c *upstream) error {
 	}
 	x.leaveGate()
 	c.target.tunnelled(c, client)
-	if x.p.stopping.Load() {
+	if x.p.stopping.Load() && !x.p.finishing.Load() {
 		defer c.target.endTunnels(stopTunnels)()
 	}
 	x.bytes += x.pipe(client, early, c)

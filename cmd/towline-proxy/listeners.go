@@ -34,11 +34,20 @@ const readyFD = "TOWLINE_PROXY_READY_FD"
 func takeListeners(o *proxy.Options) error {
 	// A handed-over process cannot know its PID beforehand: sd_listen_fds wants it.
 	if os.Getenv("LISTEN_PID") == "self" {
-		if err := os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid())); err != nil {
+		pid := strconv.Itoa(os.Getpid())
+		if err := os.Setenv("LISTEN_PID", pid); err != nil {
 			return err
 		}
+		// The watchdog was the process's before.
+		if os.Getenv("WATCHDOG_PID") != "" {
+			if err := os.Setenv("WATCHDOG_PID", pid); err != nil {
+				return err
+			}
+		}
 	}
-	for _, f := range activation.Files(true) {
+	files := activation.Files(true)
+	defer func() { leaveOut(o, len(files) > 0) }()
+	for _, f := range files {
 		l, err := inherited(f)
 		if err != nil {
 			return fmt.Errorf("inherited listener %s: %w", f.Name(), err)
@@ -48,6 +57,20 @@ func takeListeners(o *proxy.Options) error {
 		}
 	}
 	return nil
+}
+
+// leaveOut does without the port that systemd could not open, because another program has
+// it, say: systemd has told of it, the proxy may not open it, and the other one is served.
+func leaveOut(o *proxy.Options, given bool) {
+	if !given || o.HTTPListener == nil && o.HTTPSListener == nil {
+		return
+	}
+	if o.HTTPListener == nil {
+		o.HTTP = ""
+	}
+	if o.HTTPSListener == nil {
+		o.HTTPS = ""
+	}
 }
 
 // inherited makes a listener of a file, which it closes.
@@ -183,5 +206,11 @@ func handOver(p *proxy.Proxy, log *slog.Logger) error {
 		}
 	}
 	log.Info("handed over", "pid", cmd.Process.Pid)
-	return cmd.Process.Release()
+	go func() {
+		// It is this one's child as long as this one lives: if it ends, nobody else is told.
+		err := cmd.Wait()
+		log.Error("the process that took over has ended", "error", err)
+		os.Exit(1)
+	}()
+	return nil
 }

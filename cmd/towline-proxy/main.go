@@ -15,13 +15,16 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"towline/cmd/internal/config"
+	"towline/cmd/internal/journal"
 	"towline/proxy"
+	"towline/proxy/control"
 )
 
 // version is set by the build.
@@ -46,6 +49,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	path := flags.String("config", config.DefaultPath, "configuration `file`")
 	check := flags.Bool("check", false, "check the configuration and exit")
+	reload := flags.Bool("reload", false, "have the proxy that runs hand over to the installed program, and exit once that serves")
 	showVersion := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -61,7 +65,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(stderr, nil))
+	log := slog.New(logHandler(stderr))
 	options, err := proxyOptions(file, log)
 	if err != nil {
 		return fmt.Errorf("%s: %w", *path, err)
@@ -70,12 +74,35 @@ func run(args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stdout, "configuration is valid")
 		return nil
 	}
-	return serve(options, log)
+	if *reload {
+		return askReload(file.Proxy.Control)
+	}
+	return serve(options, time.Duration(file.Proxy.Drain), log)
 }
 
-// serve runs until SIGTERM or SIGINT; SIGUSR2 hands the listeners to a new
-// process of the same program and then stops this one.
-func serve(options proxy.Options, log *slog.Logger) error {
+// reloadLimit bounds a hand-over with all that it waits for.
+const reloadLimit = 140 * time.Second
+
+// askReload has the proxy at the control socket hand over.
+func askReload(socket string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), reloadLimit)
+	defer cancel()
+	client := control.NewClient(socket)
+	return errors.Join(client.HandOver(ctx), client.Close())
+}
+
+// logHandler is the journal's where stderr leads there.
+func logHandler(stderr io.Writer) slog.Handler {
+	if f, ok := stderr.(*os.File); ok {
+		return journal.Handler(f)
+	}
+	return slog.NewTextHandler(stderr, nil)
+}
+
+// serve runs until SIGTERM or SIGINT; SIGUSR2, or a call on the control socket, hands the
+// listeners to a new process of the same program. Then this one ends once its last request
+// and WebSocket have, or after drain.
+func serve(options proxy.Options, drain time.Duration, log *slog.Logger) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
 	if err := takeListeners(&options); err != nil {
@@ -83,6 +110,7 @@ func serve(options proxy.Options, log *slog.Logger) error {
 	}
 	tuneGC()
 	options.Quiet = giveBack
+	options.HandOver = func(p *proxy.Proxy) error { return handOver(p, log) }
 	p, err := proxy.Start(options)
 	if err != nil {
 		return err
@@ -92,24 +120,34 @@ func serve(options proxy.Options, log *slog.Logger) error {
 	ready()
 	stopDogging := watchdog()
 	defer stopDogging()
-	for sig := range signals {
-		if sig == syscall.SIGUSR2 {
-			if err := handOver(p, log); err != nil {
-				log.Error("listeners were not handed over; serving on", "error", err)
-				continue
+	finish, budget, stopping := p.Shutdown, stopBudget, true
+	for waiting := true; waiting; {
+		select {
+		case sig := <-signals:
+			waiting = sig == syscall.SIGUSR2
+			if waiting {
+				go func() {
+					if err := p.HandOver(context.Background()); err != nil {
+						log.Error("listeners were not handed over; serving on", "error", err)
+					}
+				}()
 			}
+		case <-p.HandedOver():
+			stopDogging() // the new process says for both that all is well
+			finish, budget, stopping, waiting = p.Finish, drain, false, false
 		}
-		break
 	}
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	log.Info("stopping: requests in flight finish", "at most", stopBudget)
-	ctx, cancel := context.WithTimeout(context.Background(), stopBudget)
+	if stopping {
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	}
+	log.Info("stopping: requests in flight finish", "at most", budget)
+	ctx, cancel := context.WithTimeout(context.Background(), budget)
 	defer cancel()
 	go func() {
 		<-signals
 		cancel() // asked twice: now
 	}()
-	if err := p.Shutdown(ctx); err != nil {
+	if err := finish(ctx); err != nil {
 		log.Warn("stopped", "error", err)
 	}
 	return nil
@@ -189,5 +227,5 @@ func watchdog() (stop func()) {
 			}
 		}
 	}()
-	return func() { close(done) }
+	return sync.OnceFunc(func() { close(done) })
 }

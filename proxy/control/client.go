@@ -94,6 +94,12 @@ func (c *Client) DeleteCertificate(ctx context.Context, host string) error {
 	return c.call(ctx, "deletecertificate", hostRequest{host}, nil)
 }
 
+// HandOver has the proxy hand its listeners to a new process of its program, and returns
+// once that serves.
+func (c *Client) HandOver(ctx context.Context) error {
+	return c.call(ctx, "handover", struct{}{}, nil)
+}
+
 // call posts request and reads the answer into result, unless that is nil.
 func (c *Client) call(ctx context.Context, method string, request, result any) error {
 	body, err := json.Marshal(request)
@@ -109,6 +115,12 @@ func (c *Client) call(ctx context.Context, method string, request, result any) e
 	// the proxy closed is worth a second try. net/http wants to be told.
 	r.Header["Idempotency-Key"] = nil
 	res, err := c.http.Do(r)
+	// A proxy that has just handed over hangs up on a new connection too: the one that
+	// took over answers at the same socket.
+	if errors.Is(err, io.EOF) && method != "handover" && ctx.Err() == nil {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		res, err = c.http.Do(r)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -43,7 +43,22 @@ func Handler(p Proxy) http.Handler {
 	handle(mux, "deletecertificate", func(ctx context.Context, r hostRequest) (any, error) {
 		return nil, p.DeleteCertificate(ctx, r.Host)
 	})
+	if o, ok := p.(interface{ HandOver(context.Context) error }); ok {
+		handle(mux, "handover", func(ctx context.Context, _ struct{}) (any, error) {
+			return nil, o.HandOver(ctx)
+		})
+	}
 	return mux
+}
+
+// Changes tells whether a request to Handler may change what is served, or waits for what
+// is served to change.
+func Changes(r *http.Request) bool {
+	switch r.URL.Path {
+	case "/v1/deploy", "/v1/remove", "/v1/setcertificate", "/v1/deletecertificate":
+		return true
+	}
+	return false
 }
 
 // handle mounts one method: decode, call, answer. A result of nil is "{}".
