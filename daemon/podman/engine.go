@@ -38,8 +38,8 @@ type Engine struct {
 	connection context.Context   // holds the bindings' client; nil until Podman answered once
 	transport  http.RoundTripper // of that client, for calls that the bindings cannot make
 
-	// What the storage can do; nil until Podman was asked.
-	quota, cheapMaps *bool
+	// What the storage can do, and who makes control groups; nil until Podman was asked.
+	quota, cheapMaps, slices *bool
 
 	publishing sync.Mutex // held while names are gathered and written
 	kills      memoryKills

@@ -26,6 +26,9 @@ import (
 // networks have none but link-local. It is not the chain forward, which an installation of
 // an earlier version on the same machine writes as well.
 //
+// The chain inward lets nobody begin a connection to a container from outside, who sends
+// to its address by way of this machine: only the host itself does, which does not pass here.
+//
 // The chain input lets containers reach of the host what they need: its name server at
 // the address of their own network, the ports that are open to everyone, and whatever the
 // host itself has begun. The host's other services are often bound to all its addresses.
@@ -40,6 +43,9 @@ add chain inet towline outward { type filter hook forward priority filter - 10; 
 flush chain inet towline outward
 add rule inet towline outward iifname "tl-*" ip daddr { 169.254.0.0/16, 100.100.100.200, 168.63.129.16, 192.0.0.192 } counter drop
 add rule inet towline outward iifname "tl-*" oifname != "tl-*" meta nfproto ipv6 counter drop
+add chain inet towline inward { type filter hook forward priority filter - 10; }
+flush chain inet towline inward
+add rule inet towline inward iifname != "tl-*" oifname "tl-*" ct state != { established, related } counter drop
 add chain inet towline input { type filter hook input priority filter - 10; }
 flush chain inet towline input
 add rule inet towline input iifname "tl-*" ct state established,related accept

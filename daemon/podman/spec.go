@@ -51,6 +51,9 @@ func (e *Engine) generate(spec daemon.ContainerSpec) *specgen.SpecGenerator {
 	setNetworks(s, spec)
 	setMounts(s, spec)
 	s.ResourceLimits = resources(spec.Limits)
+	if e.sliced() {
+		s.CgroupParent = sliceOf(spec)
+	}
 	s.Rlimits = rlimits(spec.Limits)
 	if spec.Limits.Disk > 0 && e.quotas() {
 		s.StorageOpts = map[string]string{"size": strconv.FormatInt(spec.Limits.Disk, 10)}

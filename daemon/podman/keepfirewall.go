@@ -1,0 +1,125 @@
+package podman
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// settle is how long a change of the ruleset is waited for to end: a reload of the
+	// machine's own rules is many messages.
+	settle = 100 * time.Millisecond
+	// keepRound is how often the rules are looked at though nobody told of a change.
+	keepRound = time.Minute
+)
+
+// KeepFirewall puts the rules back whenever somebody else has taken them away: nftables.service
+// begins its restart with a flush of everything. The kernel tells of changes; where it does
+// not, the rules are looked at now and then. It returns when ctx ends. failed is told what
+// could not be put back.
+func (e *Engine) KeepFirewall(ctx context.Context, failed func(error)) {
+	changes := make(chan struct{}, 1)
+	if err := watchRules(ctx, changes); err != nil {
+		failed(fmt.Errorf("the kernel does not tell of changes to the firewall, which is looked at every %s: %w", keepRound, err))
+	}
+	tick := time.NewTicker(keepRound)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changes:
+			select {
+			case <-time.After(settle):
+			case <-ctx.Done():
+				return
+			}
+		case <-tick.C:
+		}
+		if err := e.restoreFirewall(ctx); err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+	}
+}
+
+// restoreFirewall puts back the rules of all networks of this installation, if they are gone.
+func (e *Engine) restoreFirewall(ctx context.Context) error {
+	networks, err := e.Networks(ctx)
+	if err != nil || len(networks) == 0 {
+		return err
+	}
+	bridges := make([]string, len(networks))
+	for i, n := range networks {
+		bridges[i] = bridgeName(n.Name)
+	}
+	if there, err := e.hasRules(ctx, bridges); err != nil || there {
+		return err
+	}
+	for _, bridge := range bridges {
+		if err := e.isolate(ctx, bridge); err != nil {
+			return err
+		}
+	}
+	e.restraining.Lock()
+	defer e.restraining.Unlock()
+	return e.restrain(ctx)
+}
+
+// hasRules tells whether the kernel has the rules for these bridges and this installation's
+// add-ons.
+func (e *Engine) hasRules(ctx context.Context, bridges []string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "nft", "list", "ruleset").Output()
+	if err != nil {
+		return false, fmt.Errorf("look at the firewall: %w", err)
+	}
+	for _, words := range append([]string{
+		"table inet towline ", "chain forward ", "chain outward ", "chain inward ", "chain input ", "chain answers-" + e.options.Name + " ",
+	}, bridges...) {
+		if !bytes.Contains(out, []byte(words)) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// DropFirewall takes the rules away. No container may run.
+func (e *Engine) DropFirewall(ctx context.Context) error {
+	return nft(ctx, "add table inet towline\ndelete table inet towline\nadd table bridge towline\ndelete table bridge towline\n")
+}
+
+// watchRules sends to changes, without waiting, when the ruleset has changed, until ctx ends.
+func watchRules(ctx context.Context, changes chan<- struct{}) error {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (unix.NFNLGRP_NFTABLES - 1)}); err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
+	socket := os.NewFile(uintptr(fd), "nftables")
+	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
+	go func() {
+		defer stop()
+		defer func() { _ = socket.Close() }()
+		for buffer := make([]byte, 64<<10); ; {
+			if _, err := socket.Read(buffer); err != nil && !errors.Is(err, unix.ENOBUFS) { // which means: there were more
+				return
+			}
+			select {
+			case changes <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return nil
+}
