@@ -4,6 +4,7 @@
 package config
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +17,12 @@ import (
 
 // DefaultPath is where the package installs the file.
 const DefaultPath = "/etc/towline/towline.toml"
+
+// Example has every key with its default, commented out. It is written from the types
+// below by the manual's generator.
+//
+//go:embed example.toml
+var Example string
 
 // File is the whole of towline.toml. Every key has a default.
 type File struct {
@@ -53,15 +60,15 @@ type Offsite struct {
 	// Repository is as restic has it: s3:https://host/bucket, sftp:user@host:/path.
 	// Empty: none.
 	Repository   string            `toml:"repository"`
-	PasswordFile string            `toml:"password_file"`
-	Env          map[string]string `toml:"env"`   // for restic, like AWS_ACCESS_KEY_ID
-	Flags        []string          `toml:"flags"` // for restic, like "-o", "sftp.args=..."
+	PasswordFile string            `toml:"password_file"` // file with the repository's password, readable by root alone
+	Env          map[string]string `toml:"env"`           // for restic, like AWS_ACCESS_KEY_ID
+	Flags        []string          `toml:"flags"`         // for restic, like "-o", "sftp.args=..."
 }
 
 // SSH says how users reach this machine, for the addresses that Towline prints.
 type SSH struct {
-	Host string `toml:"host"`
-	Port int    `toml:"port"`
+	Host string `toml:"host"` // name of this machine, as users reach it
+	Port int    `toml:"port"` // where sshd listens
 }
 
 // Build configures how pushed source becomes an image.
@@ -72,7 +79,7 @@ type Build struct {
 	// Memory is the limit of a build, e.g. "2g". Empty: half of the machine's, of at
 	// least 1g and at most 4g.
 	Memory  string   `toml:"memory"`
-	Timeout Duration `toml:"timeout"`
+	Timeout Duration `toml:"timeout"` // how long a build may take
 	// Bases are the images on this machine that a Dockerfile may build upon or copy
 	// from, besides the app's own: REGISTRY/PATH/*, REPOSITORY or REPOSITORY:TAG.
 	Bases []string `toml:"bases"`
@@ -85,8 +92,8 @@ type Build struct {
 
 // Logs bounds what is kept of each app's output.
 type Logs struct {
-	MaxSize string   `toml:"max_size"` // of one app, e.g. "100m"
-	MaxAge  Duration `toml:"max_age"`
+	MaxSize string   `toml:"max_size"` // how much is kept of one app, e.g. "100m"
+	MaxAge  Duration `toml:"max_age"`  // how long a line is kept
 }
 
 // Proxy configures towline-proxy's listeners, control socket and state.
@@ -97,6 +104,9 @@ type Proxy struct {
 	State     string `toml:"state"`      // directory: routes, certificates
 	AccessLog string `toml:"access_log"` // directory, one file for each app; empty: none
 	Metrics   string `toml:"metrics"`    // address of the Prometheus endpoint; empty: none
+	// Drain is how long WebSockets and requests may go on in the process that an upgrade
+	// has replaced.
+	Drain Duration `toml:"drain"`
 	// ProxyProtocol lists the load balancers (CIDR) whose connections begin with
 	// a PROXY protocol header.
 	ProxyProtocol []string `toml:"proxy_protocol"`
@@ -108,14 +118,14 @@ type Proxy struct {
 // TLS configures certificates.
 type TLS struct {
 	ACME  string `toml:"acme"`  // directory URL; empty: the local CA signs every name
-	Email string `toml:"email"` // account contact
+	Email string `toml:"email"` // contact of the account
 	// EABKeyID and EABKey bind the account to one at the CA, where it asks for that.
 	EABKeyID string `toml:"eab_key_id"`
 	EABKey   string `toml:"eab_key"`  // base64url
 	CARoots  string `toml:"ca_roots"` // PEM file of roots to trust the ACME server by; empty: the system's
 	// DNSProvider answers DNS-01 challenges, which wildcards need; DNS holds its settings.
 	DNSProvider string            `toml:"dns_provider"`
-	DNS         map[string]string `toml:"dns"`
+	DNS         map[string]string `toml:"dns"` // settings of the provider; see docs/proxy.md
 }
 
 // Default is what an absent key means.
@@ -148,6 +158,7 @@ func Default() File {
 			State:     "/var/lib/towline-proxy",
 			AccessLog: "/var/log/towline-proxy",
 			Metrics:   "127.0.0.1:9180",
+			Drain:     Duration(5 * time.Minute),
 		},
 		TLS: TLS{ACME: "https://acme-v02.api.letsencrypt.org/directory"},
 	}

@@ -12,16 +12,16 @@ type Limits struct {
 	// Memory is what each process, one-off and release phase may use, e.g. "512m".
 	// Empty: a quarter of the machine's, of at least 512m and at most 4g.
 	Memory string `toml:"memory"`
-	Pids   int64  `toml:"pids"`  // processes and threads in each
-	Files  int64  `toml:"files"` // open files of each of those
+	Pids   int64  `toml:"pids"`  // processes and threads in each of these
+	Files  int64  `toml:"files"` // open files of each process
 	// Disk is what each may write to its own file system, where Podman's storage can
 	// tell (XFS with project quotas), and the size of any one file everywhere.
 	Disk string `toml:"disk"`
 
-	Processes   int `toml:"processes"`   // of one app, of all types together
-	Apps        int `toml:"apps"`        // that one member who is no administrator owns
-	OneOffs     int `toml:"one_offs"`    // of one member at a time
-	Connections int `toml:"connections"` // of one member at a time: commands, pushes, forwards
+	Processes   int `toml:"processes"`   // how many one app may run, of all types together
+	Apps        int `toml:"apps"`        // how many one member may own who is no administrator
+	OneOffs     int `toml:"one_offs"`    // how many one member may run at a time
+	Connections int `toml:"connections"` // how many one member may have at a time: commands, pushes, forwards
 }
 
 func defaultLimits() Limits {
