@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"towline/cmd/internal/config"
+	"towline/cmd/internal/journal"
 	"towline/daemon/command"
 )
 
@@ -25,7 +26,10 @@ func main() {
 		return
 	}
 	if flag.NArg() > 0 {
-		fail(fmt.Errorf("%q is one argument too many", flag.Arg(0)))
+		if err := chore(*path, flag.Args()); err != nil {
+			fail(err)
+		}
+		return
 	}
 	file, err := config.Load(*path)
 	if err != nil {
@@ -38,7 +42,7 @@ func main() {
 	// The daemon is idle most of the time: a small heap matters more than the cost
 	// of collecting it.
 	debug.SetGCPercent(50)
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	log := slog.New(journal.Handler(os.Stderr))
 	slog.SetDefault(log)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

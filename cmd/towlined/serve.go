@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -54,11 +53,12 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	}
 	defer closeAll()
 
-	listener, err := listen(filepath.Join(file.Run, "towlined.sock"), account)
+	listener, err := openSocket(file, account)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
+	defer watchdog()()
 	if err := reconcile(ctx, d, log); err != nil {
 		return err
 	}
@@ -194,20 +194,4 @@ func makeDirs(file config.File) error {
 		}
 	}
 	return nil
-}
-
-// listen makes the socket: for root and the account alone.
-func listen(path string, a account) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(os.Chown(path, 0, int(a.gid)), os.Chmod(path, 0o660)); err != nil {
-		l.Close()
-		return nil, err
-	}
-	return l, nil
 }

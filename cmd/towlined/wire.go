@@ -94,6 +94,9 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
+	go keepOn(ctx, func(ctx context.Context) {
+		engine.KeepFirewall(ctx, func(err error) { log.Warn("the firewall", "err", err) })
+	})
 	proxy := control.NewClient(file.Proxy.Control)
 	closers = append(closers, proxy.Close)
 	if can, err := engine.LimitsDisk(ctx); err == nil && !can {
