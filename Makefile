@@ -10,7 +10,7 @@ GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools
 
-.PHONY: all build setup images demo test unit race fuzz lint e2e soak bench-deploy bench-cli bench-proxy bench-backup clean
+.PHONY: all build deb setup images demo test unit race fuzz lint e2e soak bench-deploy bench-cli bench-proxy bench-backup clean
 
 all: build
 
@@ -79,6 +79,23 @@ bench-proxy: build ## towline-proxy beside nginx, HAProxy and Caddy
 
 bench-backup: setup images build ## backups of Neo4j stores of 100 MB and 1 GB under write load
 	$(GO) run -tags "$(TAGS)" ./e2e/benchbackup
+
+# A commit that is no release sorts before the release that it leads to, and after every
+# commit before it.
+RELEASE := 0.1.0
+DEB_VERSION ?= $(RELEASE)~$(shell git rev-list --count HEAD 2>/dev/null || echo 0).$(shell git rev-parse --short=8 HEAD 2>/dev/null || echo dev)
+ARCHES ?= amd64 arm64
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1700000000)
+
+deb: $(TOOLS)/nfpm ## the package, into dist/, for each of ARCHES
+	@for arch in $(ARCHES); do \
+		GO="$(GO)" TAGS="$(TAGS)" NFPM="$(CURDIR)/$(TOOLS)/nfpm" DEB_VERSION="$(DEB_VERSION)" packaging/deb/build.sh $$arch || exit 1; \
+	done
+
+$(TOOLS)/nfpm: packaging/deb/go.mod
+	@mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) $(GO) -C packaging/deb install tool
+	@touch $@
 
 clean:
 	rm -rf bin dist
