@@ -1,0 +1,224 @@
+package appliance
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// depends are what the package pulls in: what is downloaded beforehand, so that the story
+// needs no network. The installation itself is apt's.
+var depends = []string{
+	"aardvark-dns", "catatonit", "crun", "git", "iptables", "netavark", "nftables", "podman", "restic", "uidmap",
+}
+
+// story is one machine's life.
+type story struct {
+	t    *testing.T
+	m    *Machine
+	dir  string // of this machine: keys, packages, the checkout
+	key  string
+	host string // of the app
+}
+
+// TestAppliance installs the package on Debian, and lives with it: see the names of the
+// steps. TOWLINE_APPLIANCE names the releases, "bookworm trixie"; TOWLINE_DEBS is a folder
+// with two versions of the package, old.deb and new.deb, and images.tar.
+func TestAppliance(t *testing.T) {
+	suites := strings.Fields(os.Getenv("TOWLINE_APPLIANCE"))
+	if len(suites) == 0 {
+		t.Skip("make test-appliance runs this")
+	}
+	debs := os.Getenv("TOWLINE_DEBS")
+	for i, suite := range suites {
+		t.Run(suite, func(t *testing.T) {
+			s := begin(t, suite, byte(100+i), debs)
+			start := time.Now()
+			for _, step := range []struct {
+				name string
+				do   func()
+			}{
+				{"install", s.install},
+				{"first page", s.firstPage},
+			} {
+				before := time.Now()
+				if !t.Run(step.name, func(t *testing.T) { s.t = t; step.do() }) {
+					s.t = t
+					s.dump()
+					t.FailNow()
+				}
+				t.Logf("%-22s %5.1f s", step.name, time.Since(before).Seconds())
+			}
+			t.Logf("%-22s %5.1f s", "all", time.Since(start).Seconds())
+		})
+	}
+}
+
+func begin(t *testing.T, suite string, n byte, debs string) *story {
+	dir, err := os.MkdirTemp("/var/tmp", "towline-appliance-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &story{t: t, dir: dir, key: filepath.Join(dir, "key"), host: "shop.towline.test"}
+	s.must(os.Chmod(dir, 0o755))
+	s.must(run(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada", "-f", s.key))
+	root := filepath.Join(dir, "root")
+	s.must(Root(t.Context(), suite, root, s.key, depends))
+	s.m, err = Boot(t.Context(), "tla"+suite[:3], n, root, s.key, debs)
+	s.must(err)
+	t.Cleanup(func() {
+		if os.Getenv("TOWLINE_APPLIANCE_KEEP") != "" && t.Failed() {
+			t.Logf("kept: ssh -i %s root@%s; end it by its own systemctl poweroff", s.key, s.m.Addr)
+			return
+		}
+		if err := s.m.Stop(); err != nil {
+			t.Error(err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *story) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// root runs a command line on the machine, which must succeed.
+func (s *story) root(line string) string {
+	s.t.Helper()
+	out, err := s.m.Run(s.t.Context(), line)
+	s.must(err)
+	return out
+}
+
+// towline runs a command as the member whose key this is, over SSH.
+func (s *story) towline(line string) string {
+	s.t.Helper()
+	out, err := s.m.SSH(s.t.Context(), "towline", s.key, "", line)
+	s.must(err)
+	return out
+}
+
+func (s *story) wants(text string, words ...string) {
+	s.t.Helper()
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			s.t.Errorf("no %q in:\n%s", w, text)
+		}
+	}
+}
+
+// dump shows what a failure may be explained by.
+func (s *story) dump() {
+	for _, line := range []string{
+		"systemctl --failed --no-legend", "journalctl -b --no-pager -u towlined -u towline-proxy -u 'towline-proxy-*' -u podman -n 60", "podman ps -a",
+	} {
+		out, err := s.m.Run(context.Background(), line)
+		s.t.Logf("%s\n%s%v", line, out, err)
+	}
+}
+
+func (s *story) install() {
+	out := s.root("DEBIAN_FRONTEND=noninteractive apt-get install -y -qq /mnt/" + filepath.Base(s.m.binds[0]) + "/old.deb 2>&1")
+	s.t.Log(tail(out))
+	s.wants(out, "admin is the first administrator", "apps:create shop")
+	for _, unit := range []string{
+		"towlined.service", "towlined.socket", "towline-proxy.service", "towline-proxy-http.socket", "towline-proxy-https.socket",
+		"towline-proxy-control.socket", "podman.socket",
+	} {
+		if got := s.root("systemctl is-active " + unit + " || true"); strings.TrimSpace(got) != "active" {
+			s.t.Errorf("%s is %s", unit, got)
+		}
+	}
+	s.wants(s.towline("version"), "towline")
+	// What differs on a machine without a name and a registry.
+	s.root(`sed -i 's/^#domain = .*/domain = "towline.test"/; s|^#acme = .*|acme = ""|; s/^\[ssh\]$/[ssh]\nhost = "towline.test"/' /etc/towline/towline.toml
+cat >>/etc/towline/towline.toml <<'E'
+
+[images]
+"quay.io/buildah/stable:latest" = "localhost/towline/buildah:12"
+"docker.io/library/redis:7" = "localhost/towline/redis:7"
+"docker.io/library/neo4j:5-community" = "localhost/towline/neo4j:5.26-community"
+"docker.io/library/neo4j:5.26-community" = "localhost/towline/neo4j:5.26-community"
+E
+sed -i 's|^#bases = .*|bases = ["docker.io/*", "localhost/towline/testapp:1"]|' /etc/towline/towline.toml
+towlined --check && systemctl restart towlined && systemctl reload towline-proxy`)
+	s.root("podman load -q -i /mnt/" + filepath.Base(s.m.binds[0]) + "/images.tar")
+}
+
+func (s *story) firstPage() {
+	s.towline("apps:create shop")
+	s.push("one")
+	s.page("one")
+}
+
+// push commits an app that says text, and pushes it.
+func (s *story) push(text string) string {
+	s.t.Helper()
+	repo := filepath.Join(s.dir, "repo")
+	for name, content := range map[string]string{
+		"Dockerfile": "FROM localhost/towline/testapp:1\nCOPY VERSION /app/VERSION\n", "VERSION": text, "Procfile": "web: testapp\nworker: testapp worker\n",
+	} {
+		s.must(os.MkdirAll(repo, 0o755))
+		s.must(os.WriteFile(filepath.Join(repo, name), []byte(content), 0o644))
+	}
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-c",
+		`git init -q -b main . && git add -A && git commit -q -m "$1" && git push -q -f "ssh://towline@$2/shop" main 2>&1`, "sh", text, s.m.Addr.String())
+	cmd.Dir = repo
+	cmd.Env = append(os.Environ(), "GIT_SSH_COMMAND=ssh "+strings.Join(s.m.sshArgs(s.key), " "), "GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_AUTHOR_NAME=ada", "GIT_AUTHOR_EMAIL=ada@localhost", "GIT_COMMITTER_NAME=ada", "GIT_COMMITTER_EMAIL=ada@localhost")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("push: %v\n%s", err, tail(string(out)))
+	}
+	return string(out)
+}
+
+// tls trusts the machine's own authority and nothing else.
+func (s *story) tls() *tls.Config {
+	s.t.Helper()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(s.root("cat /var/lib/towline-proxy/ca/root.crt"))) {
+		s.t.Fatal("no root certificate")
+	}
+	return &tls.Config{RootCAs: roots}
+}
+
+func (s *story) client() *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: s.tls(), DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, s.m.Addr.String()+":443")
+		},
+	}}
+}
+
+// page wants the app's page over HTTPS to say text.
+func (s *story) page(text string) {
+	s.t.Helper()
+	res, err := s.client().Get("https://" + s.host + "/")
+	s.must(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	s.must(err)
+	if res.StatusCode != 200 || !strings.Contains(string(body), text) {
+		s.t.Fatalf("%s: %s, want %q", res.Status, body, text)
+	}
+}
+
+var _ = fmt.Sprint
