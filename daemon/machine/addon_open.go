@@ -181,7 +181,7 @@ func (d *Daemon) expirePage(ctx context.Context, addon string) error {
 }
 
 func (d *Daemon) lockPage(ctx context.Context, addon string) (unlock func(), err error) {
-	return d.locks.Lock(ctx, "page:"+addon, nil)
+	return d.Locks.Lock(ctx, "page:"+addon, nil)
 }
 
 func (d *Daemon) opening(ctx context.Context, addon string) (o daemon.Opening, open bool, err error) {
@@ -298,4 +298,34 @@ func (d *Daemon) RunPages(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// endForbiddenPages closes the pages whose openers may not use the add-on any more.
+func (d *Daemon) endForbiddenPages(ctx context.Context) {
+	pages, err := daemon.Read(ctx, d.Store, daemon.Tx.Openings)
+	for _, o := range pages {
+		if err == nil && d.AllowedAddon(ctx, o.Member, o.Addon, daemon.Operate) != nil {
+			err = d.endPage(ctx, o)
+		}
+	}
+	if err != nil {
+		d.Log.Error("close the pages of add-ons whose openers may not use them any more", "err", err)
+	}
+}
+
+// endPage closes a page before its time. What fails is tried again by RunPages.
+func (d *Daemon) endPage(ctx context.Context, o daemon.Opening) error {
+	err := d.Store.Update(ctx, func(tx daemon.Tx) error {
+		all, err := tx.Openings()
+		if err != nil || !slices.Contains(all, o) {
+			return err // opened anew meanwhile
+		}
+		o.Expires = daemon.Now()
+		return tx.PutOpening(o)
+	})
+	if err != nil {
+		return err
+	}
+	defer d.wakePages()
+	return d.expirePage(ctx, o.Addon)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"towline/daemon"
+	"towline/daemon/work"
 )
 
 // App returns one app.
@@ -150,7 +151,7 @@ func (d *Daemon) removeApp(ctx context.Context, op *operation) error {
 	if err := d.removeWhere(ctx, map[string]string{daemon.LabelApp: name}, nil); err != nil {
 		return err
 	}
-	d.ids.forget(name)
+	d.forgetIDs(name)
 	if err := d.Engine.RemoveNetwork(ctx, d.networkName(name)); err != nil {
 		return err
 	}
@@ -268,7 +269,7 @@ func (d *Daemon) SetDeployBranch(ctx context.Context, name, branch string) error
 // removeWork clears the working directory of a build. What it can't remove now, the
 // next start does.
 func (d *Daemon) removeWork(build string) {
-	if err := os.RemoveAll(d.workDir(build)); err != nil {
+	if err := os.RemoveAll(work.Dir(d.Dir, build)); err != nil {
 		d.Log.Error("remove working directory", "err", err)
 	}
 }

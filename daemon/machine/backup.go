@@ -73,7 +73,7 @@ func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of 
 	if parts := detailOf(b).Parts; len(parts) > 0 {
 		err = errors.Join(err, d.Vault.Describe(ctx, b.ID, plain(b), parts...))
 	}
-	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), d.ballast.Insist(d.closing, func() error {
+	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), d.Ballast.Insist(d.closing(), func() error {
 		return op.finish(ctx, func(tx daemon.Tx) error { return tx.UpdateBackup(b) })
 	}))
 	d.wakeOffsite()
@@ -125,7 +125,7 @@ func (d *Daemon) volumeDirs(ctx context.Context, addon daemon.Addon) (map[string
 }
 
 // backupTree is where a copy is while it is made and proven.
-func (d *Daemon) backupTree(id string) string { return filepath.Join(d.workDir("backup"), id) }
+func (d *Daemon) backupTree(id string) string { return filepath.Join(work.Dir(d.Dir, "backup"), id) }
 
 // recoverCapture: the backup is failed, and the service thawed. Backups outlive their add-on.
 func (d *Daemon) recoverCapture(ctx context.Context, op *operation) error {

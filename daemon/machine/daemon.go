@@ -49,18 +49,20 @@ type Options struct {
 // safe to call at any time from any goroutine.
 type Daemon struct {
 	Options
-	locks      work.Locks
-	ballast    work.Ballast
+	Locks      *work.Locks
+	Ballast    work.Ballast
+	crashes    crashes
 	supervisor supervisor
 	scheduler  scheduler
 	tunnels    tunnels
 	sessions   sessions
+	onChange   []func(context.Context) // called when rights have changed
 	ids        ids
 	offsite    chan struct{} // wakes RunOffsite
 	pages      chan struct{} // wakes RunPages
 	started    chan struct{} // closed once all that should run has been started, or tried
 	background sync.WaitGroup
-	closing    context.Context
+	end        context.Context
 	close      context.CancelCauseFunc
 	attempts   attempts
 	kinds      map[string]opKind
@@ -74,11 +76,13 @@ type Daemon struct {
 func New(o Options) *Daemon {
 	d := &Daemon{Options: o, closeGrace: closeGrace, pauseWait: pauseWait,
 		recoverPatience: recoverPatience, startPatience: startPatience, slotPatience: slotPatience, actionLimit: actionLimit}
-	d.closing, d.close = context.WithCancelCause(context.Background())
-	d.supervisor.failures = map[string]failure{}
+	d.end, d.close = context.WithCancelCause(context.Background())
+	d.Locks = &work.Locks{}
+	d.crashes.failures = map[string]failure{}
 	d.supervisor.reviving = map[string]int{}
 	d.kinds = kindsByName(d.allKinds())
-	d.ballast = work.Ballast(filepath.Join(d.Dir, "ballast"))
+	d.Ballast = work.Ballast(filepath.Join(d.Dir, "ballast"))
+	d.onChange = append(d.onChange, d.endForbiddenPages)
 	d.started = make(chan struct{})
 	d.offsite = make(chan struct{}, 1)
 	d.pages = make(chan struct{}, 1)
@@ -97,7 +101,7 @@ func (d *Daemon) Close() {
 // work goes on when the user hangs up.
 func (d *Daemon) detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(d.closing, func() { cancel(context.Cause(d.closing)) })
+	stop := context.AfterFunc(d.end, func() { cancel(context.Cause(d.end)) })
 	return ctx, func() { stop(); cancel(nil) }
 }
 
@@ -108,7 +112,7 @@ const closeGrace = 10 * time.Second
 // linger returns a context that outlives the caller's, and the daemon's by a little.
 func (d *Daemon) linger(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(d.closing, func() {
+	stop := context.AfterFunc(d.end, func() {
 		timer := time.AfterFunc(d.closeGrace, func() { cancel(daemon.ErrClosing) })
 		context.AfterFunc(ctx, func() { timer.Stop() })
 	})
@@ -125,7 +129,7 @@ func (d *Daemon) outlast(ctx context.Context, out io.Writer, f func(context.Cont
 	told := false
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := daemon.Try("the end of an operation", func() error { return f(ctx) })
-		if !daemon.IsAway(err) || d.closing.Err() != nil {
+		if !daemon.IsAway(err) || d.end.Err() != nil {
 			return err
 		}
 		if wait > time.Second && !told {
@@ -135,7 +139,7 @@ func (d *Daemon) outlast(ctx context.Context, out io.Writer, f func(context.Cont
 		d.Log.Warn("half done while Podman or the proxy is away; trying again", "err", err, "in", wait)
 		select {
 		case <-time.After(wait):
-		case <-d.closing.Done():
+		case <-d.end.Done():
 			return err
 		}
 	}
@@ -147,9 +151,12 @@ func (d *Daemon) goBackground(f func(ctx context.Context)) {
 	go func() {
 		defer d.background.Done()
 		defer daemon.Contain("background work", nil)
-		f(d.closing)
+		f(d.end)
 	}()
 }
+
+// closing is a context that ends with the daemon.
+func (d *Daemon) closing() context.Context { return d.end }
 
 // networkName is that of an app's own network.
 func (d *Daemon) networkName(app string) string { return d.Name + "-" + app }

@@ -120,7 +120,7 @@ func (d *Daemon) takeSource(ctx context.Context, build string, req DeployRequest
 		return "", err
 	}
 	defer unlock()
-	dir = filepath.Join(d.workDir(build), "src")
+	dir = filepath.Join(work.Dir(d.Dir, build), "src")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}

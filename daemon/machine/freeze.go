@@ -175,7 +175,7 @@ func (d *Daemon) keepUp(ctx context.Context, addon daemon.Addon) (stop func()) {
 			if err != nil || c.Running || c.Paused {
 				continue
 			}
-			wait = max(wait, d.supervisor.delay(c.Name)) // before the next, if it dies again
+			wait = max(wait, d.crashes.delay(c.Name)) // before the next, if it dies again
 			d.sayAddon(ctx, addon.Name, "%s exited with code %d during a backup; restarting", addon.Name, c.ExitCode)
 			if err := d.Engine.StartContainer(ctx, c.Name); err != nil && ctx.Err() == nil {
 				d.Log.Error("restart", "container", c.Name, "err", err)

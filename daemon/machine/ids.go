@@ -69,6 +69,9 @@ func (i *ids) slot(seed, app string) uint32 {
 	return slot
 }
 
+// forgetIDs gives the ids of an app back that has no containers any more.
+func (d *Daemon) forgetIDs(app string) { d.ids.forget(app) }
+
 // forget gives the slot of an app back that has no containers any more.
 func (i *ids) forget(app string) {
 	i.mu.Lock()

@@ -48,9 +48,12 @@ func (d *Daemon) begin(ctx context.Context, kind, subject, member, step string, 
 	return op, nil
 }
 
+// resume takes an operation up again that the journal has.
+func (d *Daemon) resume(op daemon.Operation) *operation { return &operation{d: d, Operation: op} }
+
 // step records the next step. data replaces the operation's unless it is nil.
 func (op *operation) step(ctx context.Context, step string, data any, also ...func(daemon.Tx) error) error {
-	if !op.d.kinds[op.Kind].has(step) {
+	if !op.d.kind(op.Kind).has(step) {
 		return daemon.Errorf(daemon.Failed, "an operation of the kind %q has no step %q", op.Kind, step)
 	}
 	op.d.fault(op.Kind + ":" + op.Step + ":done")
@@ -110,6 +113,9 @@ func (d *Daemon) isOf(op daemon.Operation, of subjectKind) bool {
 	k, ok := d.kinds[op.Kind]
 	return ok && k.of == of
 }
+
+// kind is the declaration of a kind of operation.
+func (d *Daemon) kind(name string) opKind { return d.kinds[name] }
 
 func (d *Daemon) fault(point string) {
 	if d.Fault != nil {

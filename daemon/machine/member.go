@@ -117,7 +117,7 @@ func soleManager(tx daemon.Tx, member string) (names []string, err error) {
 // changeKeys edits members and then has sshd accept what the store now says. A crash
 // in between is mended at the next start.
 func (d *Daemon) changeKeys(ctx context.Context, edit func(daemon.Tx) error) error {
-	unlock, err := d.locks.Lock(ctx, "keys", nil)
+	unlock, err := d.Locks.Lock(ctx, "keys", nil)
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (d *Daemon) InstallPlugin(ctx context.Context, source, member string, out i
 func (d *Daemon) findPlugin(ctx context.Context, source string, out io.Writer) (m *plugins.Manifest, clean func(), err error) {
 	dir, clean := source, func() {}
 	if plugins.IsURL(source) {
-		root := d.workDir("plugin")
+		root := work.Dir(d.Dir, "plugin")
 		if err := errors.Join(os.RemoveAll(root), os.MkdirAll(root, 0o700)); err != nil {
 			return nil, nil, err
 		}

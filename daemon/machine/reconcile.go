@@ -20,7 +20,7 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	if _, err := d.Engine.Ping(ctx); err != nil {
 		return err
 	}
-	d.ballast.Set()
+	d.Ballast.Set()
 	if err := d.syncKeys(ctx); err != nil {
 		return err
 	}
@@ -53,9 +53,9 @@ func (d *Daemon) recoverFirst(ctx context.Context) error {
 		return err
 	}
 	for _, op := range ops {
-		if d.kinds[op.Kind].when == recoveredBefore {
+		if d.kind(op.Kind).when == recoveredBefore {
 			d.Log.Info("finishing or undoing what was cut short", "kind", op.Kind, "subject", op.Subject, "step", op.Step)
-			err = errors.Join(err, d.recover(ctx, &operation{d: d, Operation: op}))
+			err = errors.Join(err, d.recover(ctx, d.resume(op)))
 		}
 	}
 	return err
@@ -63,8 +63,8 @@ func (d *Daemon) recoverFirst(ctx context.Context) error {
 
 // recover brings one operation to its one allowed outcome.
 func (d *Daemon) recover(ctx context.Context, op *operation) error {
-	k, ok := d.kinds[op.Kind]
-	if !ok { // of a newer version of Towline, maybe: that knows what to do
+	k := d.kind(op.Kind)
+	if k.recover == nil { // of a newer version of Towline, maybe: that knows what to do
 		return fmt.Errorf("operation %d is of a kind that this version does not know, %q; it is left in the journal", op.ID, op.Kind)
 	}
 	return k.recover(ctx, op)

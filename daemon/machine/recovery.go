@@ -39,8 +39,8 @@ func (d *Daemon) recoverAll(ctx context.Context) (*recoveries, error) {
 		return nil, err
 	}
 	// What comes before all others has just been tried, in recoverFirst.
-	ops = slices.DeleteFunc(ops, func(op daemon.Operation) bool { return d.kinds[op.Kind].when == recoveredBefore })
-	slices.SortStableFunc(ops, func(a, b daemon.Operation) int { return cmp.Compare(d.kinds[a.Kind].when, d.kinds[b.Kind].when) })
+	ops = slices.DeleteFunc(ops, func(op daemon.Operation) bool { return d.kind(op.Kind).when == recoveredBefore })
+	slices.SortStableFunc(ops, func(a, b daemon.Operation) int { return cmp.Compare(d.kind(a.Kind).when, d.kind(b.Kind).when) })
 	r := &recoveries{}
 	for _, op := range ops {
 		subjects, err := d.touches(ctx, op)
@@ -146,7 +146,7 @@ func (d *Daemon) recoverGroup(ctx context.Context, g *recoveryGroup) {
 		}
 	}()
 	for _, name := range daemon.SortedKeys(left) {
-		unlock, err := d.locks.Lock(ctx, name, nil)
+		unlock, err := d.Locks.Lock(ctx, name, nil)
 		if err != nil {
 			return // the next start does it
 		}
@@ -180,7 +180,7 @@ func (d *Daemon) recoverOne(ctx context.Context, op daemon.Operation) {
 	}
 	defer ended()
 	d.Log.Info("finishing or undoing what was cut short", "kind", op.Kind, "subject", op.Subject, "step", op.Step)
-	err = daemon.Try("a recovery", func() error { return d.recover(ctx, &operation{d: d, Operation: op}) })
+	err = daemon.Try("a recovery", func() error { return d.recover(ctx, d.resume(op)) })
 	if err != nil {
 		d.Log.Error("recover", "kind", op.Kind, "subject", op.Subject, "step", op.Step, "err", err)
 	}
@@ -200,7 +200,7 @@ func (d *Daemon) touches(ctx context.Context, op daemon.Operation) (subjects []s
 			subjects = append(subjects, "app:"+app)
 		}
 	}
-	if others := d.kinds[op.Kind].addons; others != nil {
+	if others := d.kind(op.Kind).addons; others != nil {
 		for _, addon := range others(op) {
 			subjects = append(subjects, "addon:"+addon)
 		}
@@ -215,7 +215,7 @@ func (d *Daemon) recoveryLocks(op daemon.Operation, g *recoveryGroup) (names []s
 		return []string{"app:" + op.Subject}
 	}
 	names = append(names, "addon:"+op.Subject)
-	if d.kinds[op.Kind].releases {
+	if d.kind(op.Kind).releases {
 		for s := range g.subjects {
 			if strings.HasPrefix(s, "app:") {
 				names = append(names, s)

@@ -51,7 +51,7 @@ func (d *Daemon) stopAll(ctx context.Context, list []daemon.Container) error {
 }
 
 func (d *Daemon) stopAndRemove(ctx context.Context, c daemon.Container) error {
-	d.supervisor.forget(c.Name)
+	d.crashes.forget(c.Name)
 	if c.Paused {
 		if err := d.Engine.UnpauseContainer(ctx, c.Name); err != nil {
 			return err
@@ -72,7 +72,7 @@ func (d *Daemon) removeWhere(ctx context.Context, labels map[string]string, matc
 	}
 	for _, c := range list {
 		if match == nil || match(c) {
-			d.supervisor.forget(c.Name)
+			d.crashes.forget(c.Name)
 			err = errors.Join(err, d.Engine.RemoveContainer(ctx, c.Name))
 		}
 	}

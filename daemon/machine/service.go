@@ -275,7 +275,7 @@ func (d *Daemon) removeGeneration(ctx context.Context, a daemon.Addon) error {
 	if err := d.notCurrent(ctx, a); err != nil {
 		return err
 	}
-	d.supervisor.forget(d.addonContainer(a))
+	d.crashes.forget(d.addonContainer(a))
 	if err := d.Engine.RemoveContainer(ctx, d.addonContainer(a)); err != nil {
 		return err
 	}

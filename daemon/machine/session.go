@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"slices"
 	"sync"
 
 	"towline/daemon"
@@ -66,8 +65,8 @@ func (d *Daemon) OpenSession(may func(context.Context) error, end func(cause err
 	}
 }
 
-// rightsChanged ends what is open and may not be any more: calls, and the pages of add-ons.
-// It returns once their ends have begun.
+// rightsChanged ends the calls that are open and may not be any more, and tells who asked for it
+// by onRightsChanged. It returns once their ends have begun.
 func (d *Daemon) rightsChanged(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	d.sessions.mu.Lock()
@@ -81,30 +80,7 @@ func (d *Daemon) rightsChanged(ctx context.Context) {
 			s.end(err)
 		}
 	}
-	pages, err := daemon.Read(ctx, d.Store, daemon.Tx.Openings)
-	for _, o := range pages {
-		if err == nil && d.AllowedAddon(ctx, o.Member, o.Addon, daemon.Operate) != nil {
-			err = d.endPage(ctx, o)
-		}
+	for _, f := range d.onChange {
+		f(ctx)
 	}
-	if err != nil {
-		d.Log.Error("close the pages of add-ons whose openers may not use them any more", "err", err)
-	}
-}
-
-// endPage closes a page before its time. What fails is tried again by RunPages.
-func (d *Daemon) endPage(ctx context.Context, o daemon.Opening) error {
-	err := d.Store.Update(ctx, func(tx daemon.Tx) error {
-		all, err := tx.Openings()
-		if err != nil || !slices.Contains(all, o) {
-			return err // opened anew meanwhile
-		}
-		o.Expires = daemon.Now()
-		return tx.PutOpening(o)
-	})
-	if err != nil {
-		return err
-	}
-	defer d.wakePages()
-	return d.expirePage(ctx, o.Addon)
 }

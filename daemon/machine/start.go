@@ -54,9 +54,11 @@ func (d *Daemon) startAll(ctx context.Context, busy map[string]<-chan struct{}) 
 			name: "addon:" + a.Name, recovery: busy["addon:"+a.Name], tried: make(chan struct{}),
 			start: func(ctx context.Context) error { return d.startAddon(ctx, a.Name) },
 			failed: func(err error, wait time.Duration) {
-				d.sayAddon(d.closing, a.Name, "start: %v; trying again in %s", err, wait)
+				d.sayAddon(d.closing(), a.Name, "start: %v; trying again in %s", err, wait)
 			},
-			barred: func() { d.sayAddon(d.closing, a.Name, "%s; towline addons:restart %s tries again", barredText, a.Name) },
+			barred: func() {
+				d.sayAddon(d.closing(), a.Name, "%s; towline addons:restart %s tries again", barredText, a.Name)
+			},
 		}
 		tried[a.Name], wave = l.tried, append(wave, l)
 	}

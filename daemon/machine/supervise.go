@@ -10,40 +10,10 @@ import (
 	"towline/daemon"
 )
 
-// supervisor remembers how often each container has crashed of late, and which are
-// being revived.
+// supervisor remembers which containers are being revived.
 type supervisor struct {
 	mu       sync.Mutex
-	failures map[string]failure
 	reviving map[string]int
-}
-
-type failure struct {
-	count int
-	last  time.Time
-}
-
-const (
-	maxBackoff   = 5 * time.Minute
-	forgiveAfter = 10 * time.Minute // of running without a crash
-)
-
-// delay counts a crash and tells how long to wait before the restart: none at first,
-// then from one second up, doubling.
-func (s *supervisor) delay(container string) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.failures[container]
-	if time.Since(f.last) > forgiveAfter {
-		f.count = 0
-	}
-	f.count++
-	f.last = time.Now()
-	s.failures[container] = f
-	if f.count == 1 {
-		return 0
-	}
-	return min(time.Second<<min(f.count-2, 16), maxBackoff)
 }
 
 // begin notes that a container is being revived, until end is called.
@@ -64,12 +34,6 @@ func (s *supervisor) seesTo(container string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reviving[container] > 0
-}
-
-func (s *supervisor) forget(container string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.failures, container)
 }
 
 // Supervise restarts processes and add-ons that die, with back-off, until ctx ends.
@@ -134,7 +98,7 @@ func (d *Daemon) revive(ctx context.Context, e daemon.Event) {
 	}
 	first := true
 	for ctx.Err() == nil {
-		unlock, err := d.locks.Lock(ctx, lock, nil)
+		unlock, err := d.Locks.Lock(ctx, lock, nil)
 		if err != nil {
 			return
 		}
@@ -163,7 +127,7 @@ func (d *Daemon) reviveOnce(ctx context.Context, e daemon.Event, name string, fi
 		return false, 0
 	}
 	if first {
-		wait = d.supervisor.delay(e.Container)
+		wait = d.crashes.delay(e.Container)
 		next := "restarting"
 		if wait > 0 {
 			next = fmt.Sprintf("restarting in %s", wait)
@@ -175,7 +139,7 @@ func (d *Daemon) reviveOnce(ctx context.Context, e daemon.Event, name string, fi
 	}
 	if err := d.Engine.StartContainer(ctx, e.Container); err != nil {
 		d.Log.Error("restart", "container", e.Container, "err", err)
-		return true, d.supervisor.delay(e.Container)
+		return true, d.crashes.delay(e.Container)
 	}
 	if addon := e.Labels[daemon.LabelAddon]; addon != "" {
 		d.goBackground(func(ctx context.Context) { d.followPage(ctx, addon) })

@@ -13,12 +13,12 @@ import (
 
 // lockApp takes the lock that every change of an app holds.
 func (d *Daemon) lockApp(ctx context.Context, app string, out io.Writer) (unlock func(), err error) {
-	return d.locks.Lock(ctx, "app:"+app, d.tellWaiting(ctx, app, out))
+	return d.Locks.Lock(ctx, "app:"+app, d.tellWaiting(ctx, app, out))
 }
 
 // lockAddon takes the lock that every change of an add-on holds, and every backup.
 func (d *Daemon) lockAddon(ctx context.Context, addon string, out io.Writer) (unlock func(), err error) {
-	return d.locks.Lock(ctx, "addon:"+addon, d.tellWaiting(ctx, addon, out))
+	return d.Locks.Lock(ctx, "addon:"+addon, d.tellWaiting(ctx, addon, out))
 }
 
 type waitsKey struct{}
@@ -29,10 +29,16 @@ func TellWaits(ctx context.Context, w io.Writer) context.Context {
 	return context.WithValue(ctx, waitsKey{}, w)
 }
 
+// waitsOf is the writer given to TellWaits, or nil.
+func waitsOf(ctx context.Context) io.Writer {
+	w, _ := ctx.Value(waitsKey{}).(io.Writer)
+	return w
+}
+
 // tellWaiting says what a lock is held for, begun by whom and when.
 func (d *Daemon) tellWaiting(ctx context.Context, subject string, out io.Writer) func(since time.Time) {
 	if out == nil {
-		out, _ = ctx.Value(waitsKey{}).(io.Writer)
+		out = waitsOf(ctx)
 	}
 	if out == nil {
 		return nil
@@ -52,8 +58,8 @@ func (d *Daemon) tellWaiting(ctx context.Context, subject string, out io.Writer)
 // lockPlugins takes the lock of everything that looks at a plugin or changes what there
 // are. A check holds it for as long as it runs.
 func (d *Daemon) lockPlugins(ctx context.Context) (unlock func(), err error) {
-	out, _ := ctx.Value(waitsKey{}).(io.Writer)
-	return d.locks.Lock(ctx, "plugins", func(since time.Time) {
+	out := waitsOf(ctx)
+	return d.Locks.Lock(ctx, "plugins", func(since time.Time) {
 		work.Say(out, " !     Waiting for the check or installation of another plugin, begun %s", begun(since))
 	})
 }
@@ -73,10 +79,10 @@ func (d *Daemon) underWay(ctx context.Context, subject string) (found daemon.Ope
 		return daemon.Operation{}, false
 	}
 	for _, op := range ops {
-		if op.Subject != subject && !slices.Contains(appsOf(op), subject) || d.kinds[op.Kind].shared {
+		if op.Subject != subject && !slices.Contains(appsOf(op), subject) || d.kind(op.Kind).shared {
 			continue
 		}
-		if !d.kinds[op.Kind].lingers(op) {
+		if !d.kind(op.Kind).lingers(op) {
 			return op, true
 		}
 		found, ok = op, true // if there is no other
