@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/machine"
 )
 
@@ -167,7 +168,7 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	} else {
 		defer v.onInterrupt(ctx, call.App)()
 	}
-	err = c.Run(machine.TellWaits(ctx, call.Stderr), call)
+	err = c.Run(journal.TellWaits(ctx, call.Stderr), call)
 	if why := ended(ctx); why != nil && err != nil {
 		return why
 	}

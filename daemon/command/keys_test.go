@@ -99,7 +99,7 @@ func TestRemoveMember(t *testing.T) {
 	if out := run("members:remove manage --confirm manage", 0); !strings.Contains(out, "nobody but administrators may manage shop") {
 		t.Error(out)
 	}
-	if list, err := table.daemon.AccessList(t.Context(), "shop"); err != nil || len(list) != 3 {
+	if list, err := table.daemon.People.AccessList(t.Context(), "shop"); err != nil || len(list) != 3 {
 		t.Errorf("%v, %v", list, err)
 	}
 }

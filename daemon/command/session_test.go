@@ -39,21 +39,21 @@ func TestChangedRightsEndSessions(t *testing.T) {
 		change                  func(*testing.T, *Table) error
 	}{
 		{"member removed", "operate", "run -a shop sh", "you are no member here any more", func(t *testing.T, table *Table) error {
-			_, err := table.daemon.RemoveMember(t.Context(), "operate", "admin")
+			_, err := table.daemon.People.RemoveMember(t.Context(), "operate", "admin")
 			return err
 		}},
 		{"key removed", "operate", "run -a shop sh", "is not operate's any more", func(t *testing.T, table *Table) error {
-			_, _, err := table.daemon.RemoveKey(t.Context(), "operate", "SHA256:operate", "admin")
+			_, _, err := table.daemon.People.RemoveKey(t.Context(), "operate", "SHA256:operate", "admin")
 			return err
 		}},
 		{"permission taken", "operate", "run -a shop sh", "you may not operate shop", func(t *testing.T, table *Table) error {
-			return table.daemon.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.View}, "manage")
+			return table.daemon.People.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.View}, "manage")
 		}},
 		{"access taken", "view", "logs -t -a shop", `no app "shop"`, func(t *testing.T, table *Table) error {
-			return table.daemon.Grant(t.Context(), "shop", "view", nil, "manage")
+			return table.daemon.People.Grant(t.Context(), "shop", "view", nil, "manage")
 		}},
 		{"access to the add-on's owner taken", "manage", "addons:console redis-shop", `no add-on "redis-shop"`, func(t *testing.T, table *Table) error {
-			return table.daemon.Grant(t.Context(), "shop", "manage", nil, "admin")
+			return table.daemon.People.Grant(t.Context(), "shop", "manage", nil, "admin")
 		}},
 		{"add-on handed over", "operate", "addons:forward redis-shop --stdio", "belongs to another app", func(t *testing.T, table *Table) error {
 			now := time.Now().UTC()
@@ -65,8 +65,8 @@ func TestChangedRightsEndSessions(t *testing.T) {
 		}},
 		{"nothing that matters", "operate", "run -a shop sh", "", func(t *testing.T, table *Table) error {
 			return errors.Join(
-				table.daemon.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.Operate, daemon.Deploy}, "manage"),
-				table.daemon.Grant(t.Context(), "shop", "view", nil, "manage"))
+				table.daemon.People.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.Operate, daemon.Deploy}, "manage"),
+				table.daemon.People.Grant(t.Context(), "shop", "view", nil, "manage"))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -136,11 +136,11 @@ func TestOldConnection(t *testing.T) {
 			t.Errorf("exit code %d, reached %q: %s", code, *reached, &out)
 		}
 	}
-	if _, err := d.RemoveMember(t.Context(), "view", "admin"); err != nil {
+	if _, err := d.People.RemoveMember(t.Context(), "view", "admin"); err != nil {
 		t.Fatal(err)
 	}
 	says("no member here any more")
-	if _, err := d.AddMember(t.Context(), "view", newKey(t), false, "admin"); err != nil {
+	if _, err := d.People.AddMember(t.Context(), "view", newKey(t), false, "admin"); err != nil {
 		t.Fatal(err)
 	}
 	says("not view's any more")

@@ -144,7 +144,7 @@ func (call *Call) authorizeSubject(ctx context.Context, s Subject) error {
 	case Nothing:
 		return nil
 	case Host:
-		return call.Daemon.AllowedHost(ctx, call.Member)
+		return call.Daemon.People.AllowedHost(ctx, call.Member)
 	}
 	names, err := s.names(ctx, call)
 	if err != nil {
@@ -153,7 +153,7 @@ func (call *Call) authorizeSubject(ctx context.Context, s Subject) error {
 	for _, name := range names {
 		switch {
 		case s.Of == App:
-			err = call.Daemon.Allowed(ctx, call.Member, name, s.Needs)
+			err = call.Daemon.People.Allowed(ctx, call.Member, name, s.Needs)
 		case s.Of == Addon && s.attached:
 			err = call.Daemon.SeesAddon(ctx, call.Member, name)
 		case s.Of == Addon:
@@ -161,7 +161,7 @@ func (call *Call) authorizeSubject(ctx context.Context, s Subject) error {
 		case s.Of == Backup:
 			call.Backup, err = call.Daemon.AllowedBackup(ctx, call.Member, name, s.Needs)
 		case s.Of == Member:
-			err = call.Daemon.AllowedMember(ctx, call.Member, name)
+			err = call.Daemon.People.AllowedMember(ctx, call.Member, name)
 		}
 		if err != nil {
 			return err

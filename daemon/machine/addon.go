@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"towline/daemon"
+	"towline/daemon/people"
 )
 
 // Addon returns one add-on.
@@ -93,7 +94,7 @@ func (d *Daemon) visibleAddons(ctx context.Context, member, app string) ([]Addon
 // it is attached to.
 func infoFor(tx daemon.Tx, member string, a daemon.Addon, attached []daemon.AddonAttachment) (info AddonInfo, visible bool, err error) {
 	info = AddonInfo{Addon: a, Attachments: []daemon.AddonAttachment{}}
-	if visible, err = allowed(tx, member, a.App, daemon.View); err != nil {
+	if visible, err = people.May(tx, member, a.App, daemon.View); err != nil {
 		return info, false, err
 	}
 	if !visible {
@@ -103,7 +104,7 @@ func infoFor(tx daemon.Tx, member string, a daemon.Addon, attached []daemon.Addo
 		if at.Addon != a.Name {
 			continue
 		}
-		ok, err := allowed(tx, member, at.App, daemon.View)
+		ok, err := people.May(tx, member, at.App, daemon.View)
 		if err != nil {
 			return info, false, err
 		}
@@ -161,7 +162,7 @@ func (d *Daemon) lockAttached(ctx context.Context, name string, out io.Writer) (
 			return nil, err
 		}
 		slices.Sort(apps)
-		unlock, err := d.lockAll(ctx, apps, name, out)
+		unlock, err := d.Journal.LockAll(ctx, apps, name, out)
 		if err != nil {
 			return nil, err
 		}
@@ -175,28 +176,4 @@ func (d *Daemon) lockAttached(ctx context.Context, name string, out io.Writer) (
 			return nil, err
 		}
 	}
-}
-
-func (d *Daemon) lockAll(ctx context.Context, apps []string, addon string, out io.Writer) (unlock func(), err error) {
-	var unlocks []func()
-	unlock = func() {
-		for _, u := range slices.Backward(unlocks) {
-			u()
-		}
-	}
-	for _, app := range apps {
-		u, err := d.lockApp(ctx, app, out)
-		if err != nil {
-			unlock()
-			return nil, err
-		}
-		unlocks = append(unlocks, u)
-	}
-	u, err := d.lockAddon(ctx, addon, out)
-	if err != nil {
-		unlock()
-		return nil, err
-	}
-	unlocks = append(unlocks, u)
-	return unlock, nil
 }

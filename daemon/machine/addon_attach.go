@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 	"towline/plugins"
 )
@@ -28,20 +29,20 @@ type attachData struct {
 
 const opAttach = "attach"
 
-func (d *Daemon) attachKind() opKind {
-	return opKind{name: opAttach, text: "the attachment", of: ofAddon, releases: true,
-		steps: []string{"connect", "release"}, recover: d.unlessGone(d.recoverAttach)}
+func (d *Daemon) attachKind() journal.Kind {
+	return journal.Kind{Name: opAttach, Text: "the attachment", Of: journal.OfAddon, Releases: true,
+		Steps: []string{"connect", "release"}, Recover: d.unlessGone(d.recoverAttach)}
 }
 
 // Attach joins a running add-on to an app's network, then releases the app with its
 // config vars. If the app does not start with them, nothing of it stays.
 func (d *Daemon) Attach(ctx context.Context, req AttachRequest, out io.Writer) (daemon.AddonAttachment, error) {
-	unlock, err := d.lockApp(ctx, req.App, out)
+	unlock, err := d.Journal.LockApp(ctx, req.App, out)
 	if err != nil {
 		return daemon.AddonAttachment{}, err
 	}
 	defer unlock()
-	unlockAddon, err := d.lockAddon(ctx, req.Addon, out)
+	unlockAddon, err := d.Journal.LockAddon(ctx, req.Addon, out)
 	if err != nil {
 		return daemon.AddonAttachment{}, err
 	}
@@ -50,32 +51,30 @@ func (d *Daemon) Attach(ctx context.Context, req AttachRequest, out io.Writer) (
 	if err != nil {
 		return at, err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	work.Stage(out, "Attaching %s to %s", addon.Name, at.App)
-	op, err := d.begin(ctx, opAttach, addon.Name, req.Member, "connect", attachData{App: at.App, Prefix: at.Prefix})
+	op, err := d.Journal.Begin(ctx, opAttach, addon.Name, req.Member, "connect", attachData{App: at.App, Prefix: at.Prefix})
 	if err != nil {
 		return at, err
 	}
-	err = d.connectAddon(ctx, addon, at.App)
-	if err == nil {
-		err = op.step(ctx, "release", nil, func(tx daemon.Tx) error {
+	err = op.Do(ctx, out, func(ctx context.Context) error {
+		if err := d.connectAddon(ctx, addon, at.App); err != nil {
+			return err
+		}
+		err := op.Next(ctx, "release", nil, func(tx daemon.Tx) error {
 			return errors.Join(recordAttachment(tx, at, vars),
 				tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: req.Member, App: at.App, Text: "attached the add-on " + addon.Name}))
 		})
-	}
-	if err == nil {
-		err = d.releaseAttached(ctx, op, at.App, "Attach "+addon.Name, out)
-	}
-	if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
-		return at, daemon.ErrClosing
-	}
+		if err != nil {
+			return err
+		}
+		return d.releaseAttached(ctx, op, at.App, "Attach "+addon.Name, out)
+	}, func(ctx context.Context) error { return d.undoAttach(ctx, op, addon, at.App) })
 	if err != nil {
-		return at, errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error {
-			return d.undoAttach(ctx, op, addon, at.App)
-		}))
+		return at, err
 	}
-	return at, op.finish(ctx)
+	return at, op.Finish(ctx)
 }
 
 // planAttach checks the whole request.
@@ -161,14 +160,14 @@ func forgetAttachment(tx daemon.Tx, at daemon.AddonAttachment) error {
 }
 
 func (d *Daemon) connectAddon(ctx context.Context, a daemon.Addon, app string) error {
-	if err := d.Engine.EnsureNetwork(ctx, d.networkName(app), map[string]string{daemon.LabelApp: app}); err != nil {
+	if err := d.Engine.EnsureNetwork(ctx, d.Containers.NetworkName(app), map[string]string{daemon.LabelApp: app}); err != nil {
 		return err
 	}
-	return d.Engine.Connect(ctx, d.networkName(app), d.addonContainer(a), []string{a.Name})
+	return d.Engine.Connect(ctx, d.Containers.NetworkName(app), d.addonContainer(a), []string{a.Name})
 }
 
 func (d *Daemon) disconnectAddon(ctx context.Context, a daemon.Addon, app string) error {
-	err := d.Engine.Disconnect(ctx, d.networkName(app), d.addonContainer(a))
+	err := d.Engine.Disconnect(ctx, d.Containers.NetworkName(app), d.addonContainer(a))
 	if daemon.IsKind(err, daemon.NotFound) {
 		return nil
 	}
@@ -176,7 +175,7 @@ func (d *Daemon) disconnectAddon(ctx context.Context, a daemon.Addon, app string
 }
 
 // releaseAttached releases an app with the config vars that are stored.
-func (d *Daemon) releaseAttached(ctx context.Context, op *operation, app, description string, out io.Writer) error {
+func (d *Daemon) releaseAttached(ctx context.Context, op *journal.Operation, app, description string, out io.Writer) error {
 	_, err := d.changeLocked(ctx, app, op.Member, out, func(_ daemon.Tx, rel *daemon.Release) error {
 		rel.Description = description
 		return nil
@@ -188,7 +187,7 @@ func (d *Daemon) releaseAttached(ctx context.Context, op *operation, app, descri
 	return err
 }
 
-func (d *Daemon) undoAttach(ctx context.Context, op *operation, addon daemon.Addon, app string) error {
+func (d *Daemon) undoAttach(ctx context.Context, op *journal.Operation, addon daemon.Addon, app string) error {
 	attached, err := d.attachments(ctx, addon.Name)
 	if err != nil {
 		return err
@@ -196,7 +195,7 @@ func (d *Daemon) undoAttach(ctx context.Context, op *operation, addon daemon.Add
 	if err = d.disconnectAddon(ctx, addon, app); daemon.IsAway(err) {
 		return err
 	}
-	return errors.Join(err, op.finish(ctx, func(tx daemon.Tx) error {
+	return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error {
 		for _, at := range attached {
 			if at.App == app {
 				return forgetAttachment(tx, at)
@@ -221,8 +220,8 @@ func (d *Daemon) attachment(ctx context.Context, addon, app string) (daemon.Addo
 
 // recoverAttach: before the attachment was recorded nothing of it stays; after that
 // the app gets its vars, if it starts with them.
-func (d *Daemon) recoverAttach(ctx context.Context, op *operation) error {
-	data, err := decode[attachData](op.Operation)
+func (d *Daemon) recoverAttach(ctx context.Context, op *journal.Operation) error {
+	data, err := journal.Decode[attachData](op.Operation)
 	if err != nil {
 		return err
 	}
@@ -239,5 +238,5 @@ func (d *Daemon) recoverAttach(ctx context.Context, op *operation) error {
 	if err := d.releaseAttached(ctx, op, data.App, "Attach "+addon.Name, nil); err != nil {
 		return errors.Join(err, d.undoAttach(ctx, op, addon, data.App))
 	}
-	return op.finish(ctx)
+	return op.Finish(ctx)
 }

@@ -9,26 +9,27 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 )
 
 const opDetach = "detach"
 
-func (d *Daemon) detachKind() opKind {
-	return opKind{name: opDetach, text: "the detachment", of: ofAddon, releases: true, background: "disconnect",
-		steps: []string{"release", "disconnect"}, recover: d.unlessGone(d.recoverDetach)}
+func (d *Daemon) detachKind() journal.Kind {
+	return journal.Kind{Name: opDetach, Text: "the detachment", Of: journal.OfAddon, Releases: true, Background: "disconnect",
+		Steps: []string{"release", "disconnect"}, Recover: d.unlessGone(d.recoverDetach)}
 }
 
 // Detach takes an add-on from an app: a release without its config vars, and once
 // nothing of the releases before runs any more, the way to it is closed. If the app
 // does not start without them, it stays attached.
 func (d *Daemon) Detach(ctx context.Context, name, app, member string, out io.Writer) error {
-	unlock, err := d.lockApp(ctx, app, out)
+	unlock, err := d.Journal.LockApp(ctx, app, out)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	unlockAddon, err := d.lockAddon(ctx, name, out)
+	unlockAddon, err := d.Journal.LockAddon(ctx, name, out)
 	if err != nil {
 		return err
 	}
@@ -41,10 +42,10 @@ func (d *Daemon) Detach(ctx context.Context, name, app, member string, out io.Wr
 	if err != nil {
 		return err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	work.Stage(out, "Detaching %s from %s", name, app)
-	op, err := d.begin(ctx, opDetach, name, member, "release", attachData{App: app, Prefix: at.Prefix})
+	op, err := d.Journal.Begin(ctx, opDetach, name, member, "release", attachData{App: app, Prefix: at.Prefix})
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (d *Daemon) Detach(ctx context.Context, name, app, member string, out io.Wr
 }
 
 // releaseWithout releases the app without the add-on's config vars, or puts them back.
-func (d *Daemon) releaseWithout(ctx context.Context, op *operation, addon daemon.Addon, at daemon.AddonAttachment, out io.Writer) error {
+func (d *Daemon) releaseWithout(ctx context.Context, op *journal.Operation, addon daemon.Addon, at daemon.AddonAttachment, out io.Writer) error {
 	spec, err := d.renderAddon(addon)
 	if err != nil {
 		return err
@@ -66,22 +67,22 @@ func (d *Daemon) releaseWithout(ctx context.Context, op *operation, addon daemon
 			return daemon.ErrClosing
 		}
 		ctx = context.WithoutCancel(ctx)
-		return errors.Join(err, op.finish(ctx, func(tx daemon.Tx) error { return recordAttachment(tx, at, spec.Vars(at.Prefix)) }))
+		return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error { return recordAttachment(tx, at, spec.Vars(at.Prefix)) }))
 	}
 	app, err := d.App(ctx, at.App)
 	if err != nil {
 		return err
 	}
 	data := attachData{App: at.App, Prefix: at.Prefix, Version: app.Current}
-	return op.step(ctx, "disconnect", data, func(tx daemon.Tx) error {
+	return op.Next(ctx, "disconnect", data, func(tx daemon.Tx) error {
 		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member, App: at.App, Text: "detached the add-on " + addon.Name})
 	})
 }
 
 // closeWay takes the add-on out of the app's network once the app's last process that
 // knows of it is gone, unless it was attached anew meanwhile.
-func (d *Daemon) closeWay(ctx context.Context, op *operation) error {
-	data, err := decode[attachData](op.Operation)
+func (d *Daemon) closeWay(ctx context.Context, op *journal.Operation) error {
+	data, err := journal.Decode[attachData](op.Operation)
 	if err != nil {
 		return err
 	}
@@ -91,26 +92,26 @@ func (d *Daemon) closeWay(ctx context.Context, op *operation) error {
 				return err
 			}
 		}
-		return op.finish(ctx)
+		return op.Finish(ctx)
 	})
 }
 
 // onceRetired waits until no app has a process of a release before its version, then
 // calls end with the add-on, locked. One that is gone ends the operation.
-func (d *Daemon) onceRetired(ctx context.Context, op *operation, versions map[string]int, end func(daemon.Addon) error) error {
+func (d *Daemon) onceRetired(ctx context.Context, op *journal.Operation, versions map[string]int, end func(daemon.Addon) error) error {
 	for app, version := range versions {
 		if err := d.awaitRetired(ctx, app, version); err != nil {
 			return err
 		}
 	}
-	unlock, err := d.lockAddon(ctx, op.Subject, nil)
+	unlock, err := d.Journal.LockAddon(ctx, op.Subject, nil)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	addon, err := d.Addon(ctx, op.Subject)
 	if daemon.IsKind(err, daemon.NotFound) {
-		return op.finish(ctx)
+		return op.Finish(ctx)
 	}
 	if err != nil {
 		return err
@@ -120,8 +121,8 @@ func (d *Daemon) onceRetired(ctx context.Context, op *operation, versions map[st
 
 // persist runs the end of an operation in the background, and again, with longer and
 // longer waits, until it succeeds or the daemon ends. The add-on's apps are told.
-func (d *Daemon) persist(op *operation, what string, end func(context.Context, *operation) error) {
-	d.goBackground(func(ctx context.Context) {
+func (d *Daemon) persist(op *journal.Operation, what string, end func(context.Context, *journal.Operation) error) {
+	d.Life.Go(func(ctx context.Context) {
 		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
 			err := daemon.Try("the end of an operation", func() error { return end(ctx, op) })
 			if err == nil || ctx.Err() != nil {
@@ -164,9 +165,9 @@ func (d *Daemon) awaitRetired(ctx context.Context, app string, version int) erro
 
 // recoverDetach goes on to the end. What runs of releases before is retired later, when
 // the apps are started: the way is closed after that, in the background.
-func (d *Daemon) recoverDetach(ctx context.Context, op *operation) error {
+func (d *Daemon) recoverDetach(ctx context.Context, op *journal.Operation) error {
 	if op.Step == "release" {
-		data, err := decode[attachData](op.Operation)
+		data, err := journal.Decode[attachData](op.Operation)
 		if err != nil {
 			return err
 		}

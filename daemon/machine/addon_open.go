@@ -54,7 +54,7 @@ func (d *Daemon) OpenAddon(ctx context.Context, req OpenRequest) (Page, error) {
 	if req.For < time.Minute || req.For > maxOpen {
 		return Page{}, daemon.Errorf(daemon.Invalid, "a page can't be open for %s", req.For).WithHint("between 1m and 24h, like --for 2h")
 	}
-	unlock, err := d.lockAddon(ctx, req.Addon, nil)
+	unlock, err := d.Journal.LockAddon(ctx, req.Addon, nil)
 	if err != nil {
 		return Page{}, err
 	}

@@ -6,17 +6,19 @@ import (
 	"io"
 
 	"towline/daemon"
+	"towline/daemon/container"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 )
 
 // TransferAddon makes an app the owner of an add-on and of its backups.
 func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (daemon.Addon, error) {
-	unlockApp, err := d.lockApp(ctx, app, nil)
+	unlockApp, err := d.Journal.LockApp(ctx, app, nil)
 	if err != nil {
 		return daemon.Addon{}, err
 	}
 	defer unlockApp()
-	unlock, err := d.lockAddon(ctx, name, nil)
+	unlock, err := d.Journal.LockAddon(ctx, name, nil)
 	if err != nil {
 		return daemon.Addon{}, err
 	}
@@ -30,7 +32,7 @@ func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (d
 		return addon, daemon.Errorf(daemon.Exists, "%s belongs to %s already", name, app)
 	}
 	addon.App = app
-	defer d.rightsChanged(ctx)
+	defer d.People.RightsChanged(ctx)
 	return addon, d.Store.Update(ctx, func(tx daemon.Tx) error {
 		if _, err := daemon.FindApp(tx, app); err != nil {
 			return err
@@ -54,14 +56,14 @@ func (d *Daemon) TransferAddon(ctx context.Context, name, app, member string) (d
 
 const opBounce = "bounce"
 
-func (d *Daemon) bounceKind() opKind {
-	return opKind{name: opBounce, text: "a restart", of: ofAddon, steps: []string{"restart"}, recover: d.unlessGone(d.recoverBounce)}
+func (d *Daemon) bounceKind() journal.Kind {
+	return journal.Kind{Name: opBounce, Text: "a restart", Of: journal.OfAddon, Steps: []string{"restart"}, Recover: d.unlessGone(d.recoverBounce)}
 }
 
 // RestartAddon stops the service and starts it again. Requests of the apps attached to
 // it wait meanwhile.
 func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.Writer) error {
-	unlock, err := d.lockAddon(ctx, name, out)
+	unlock, err := d.Journal.LockAddon(ctx, name, out)
 	if err != nil {
 		return err
 	}
@@ -70,9 +72,9 @@ func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.W
 	if err != nil {
 		return err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
-	op, err := d.begin(ctx, opBounce, name, member, "restart", nil)
+	op, err := d.Journal.Begin(ctx, opBounce, name, member, "restart", nil)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.W
 		if err := d.pauseApps(ctx, name); err != nil {
 			return err
 		}
-		if err := d.Engine.StopContainer(ctx, d.addonContainer(addon), stopGrace); err != nil {
+		if err := d.Engine.StopContainer(ctx, d.addonContainer(addon), container.StopGrace); err != nil {
 			return err
 		}
 		return d.startAddonContainer(ctx, addon, out)
@@ -90,10 +92,10 @@ func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.W
 		return daemon.ErrClosing
 	}
 	if daemon.IsAway(err) {
-		err = errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.startAddonContainer(ctx, addon, out) }))
+		err = errors.Join(err, d.Life.Outlast(ctx, out, func(ctx context.Context) error { return d.startAddonContainer(ctx, addon, out) }))
 	}
-	err = errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.resumeApps(ctx, name) }))
-	return errors.Join(err, op.finish(context.WithoutCancel(ctx), func(tx daemon.Tx) error {
+	err = errors.Join(err, d.Life.Outlast(ctx, out, func(ctx context.Context) error { return d.resumeApps(ctx, name) }))
+	return errors.Join(err, op.Finish(context.WithoutCancel(ctx), func(tx daemon.Tx) error {
 		if err != nil {
 			return nil
 		}
@@ -101,12 +103,12 @@ func (d *Daemon) RestartAddon(ctx context.Context, name, member string, out io.W
 	}))
 }
 
-func (d *Daemon) recoverBounce(ctx context.Context, op *operation) error {
+func (d *Daemon) recoverBounce(ctx context.Context, op *journal.Operation) error {
 	addon, err := d.Addon(ctx, op.Subject)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.startAddonContainer(ctx, addon, nil), d.resumeApps(ctx, addon.Name), op.finish(ctx))
+	return errors.Join(d.startAddonContainer(ctx, addon, nil), d.resumeApps(ctx, addon.Name), op.Finish(ctx))
 }
 
 // AddonLogs sends the lines that the service itself has written: see Logs.Read. The

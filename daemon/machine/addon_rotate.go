@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 	"towline/plugins"
 )
@@ -44,10 +45,10 @@ func withMarked(secrets map[string]string, mark string, others map[string]string
 
 const opRotate = "rotate"
 
-func (d *Daemon) rotateKind() opKind {
-	return opKind{name: opRotate, text: "a rotation", of: ofAddon, releases: true, background: "retire",
-		steps:   []string{"accept", "release", "undo", "retire"}, // undo instead of the last
-		recover: d.unlessGone(d.recoverRotate)}
+func (d *Daemon) rotateKind() journal.Kind {
+	return journal.Kind{Name: opRotate, Text: "a rotation", Of: journal.OfAddon, Releases: true, Background: "retire",
+		Steps:   []string{"accept", "release", "undo", "retire"}, // undo instead of the last
+		Recover: d.unlessGone(d.recoverRotate)}
 }
 
 // RotateAddon gives an add-on new credentials: the service takes both, the apps are
@@ -74,22 +75,22 @@ func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Wr
 		return daemon.Errorf(daemon.Conflict, "processes with the credentials before the present ones still run").
 			WithHint("try again once they have stopped, within a minute or so")
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	present := withMarked(addon.Secrets, "", nil)
 	addon.Secrets = withMarked(present, nextSecret, m.Rotated(present))
-	op, err := d.begin(ctx, opRotate, name, member, "accept", nil, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) })
+	op, err := d.Journal.Begin(ctx, opRotate, name, member, "accept", nil, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) })
 	if err != nil {
 		return err
 	}
 	work.Stage(out, "Giving %s new credentials", name)
-	if err := daemon.Try("a rotation", func() error { return d.acceptNext(ctx, op, addon, out) }); err != nil {
-		if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
-			return daemon.ErrClosing
-		}
-		return errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.undoRotate(ctx, op, out) }))
+	err = op.Do(ctx, out,
+		func(ctx context.Context) error { return d.acceptNext(ctx, op, addon, out) },
+		func(ctx context.Context) error { return d.undoRotate(ctx, op, out) })
+	if err != nil {
+		return err
 	}
-	if err := op.step(ctx, "retire", nil); err != nil {
+	if err := op.Next(ctx, "retire", nil); err != nil {
 		return err
 	}
 	work.Stage(out, "The old ones go with the last process that has them")
@@ -99,7 +100,7 @@ func (d *Daemon) RotateAddon(ctx context.Context, name, member string, out io.Wr
 
 // acceptNext has the service take the next secrets, makes them the present ones, and
 // releases the apps with them.
-func (d *Daemon) acceptNext(ctx context.Context, op *operation, addon daemon.Addon, out io.Writer) error {
+func (d *Daemon) acceptNext(ctx context.Context, op *journal.Operation, addon daemon.Addon, out io.Writer) error {
 	present, next := withMarked(addon.Secrets, "", nil), marked(addon.Secrets, nextSecret)
 	spec, err := d.renderRotation(addon, present, next)
 	if err != nil {
@@ -128,7 +129,7 @@ func (d *Daemon) renderRotation(addon daemon.Addon, from, to map[string]string) 
 
 // switchSecrets records the next step together with the add-on's secrets, which from then
 // on are in its apps' config vars.
-func (d *Daemon) switchSecrets(ctx context.Context, op *operation, step string, addon daemon.Addon) error {
+func (d *Daemon) switchSecrets(ctx context.Context, op *journal.Operation, step string, addon daemon.Addon) error {
 	spec, err := d.renderAddon(addon)
 	if err != nil {
 		return err
@@ -137,7 +138,7 @@ func (d *Daemon) switchSecrets(ctx context.Context, op *operation, step string, 
 	if err != nil {
 		return err
 	}
-	return op.step(ctx, step, nil, func(tx daemon.Tx) error {
+	return op.Next(ctx, step, nil, func(tx daemon.Tx) error {
 		err := tx.UpdateAddon(addon)
 		for _, at := range attached {
 			err = errors.Join(err, setVars(tx, at.App, spec.Vars(at.Prefix)))
@@ -148,7 +149,7 @@ func (d *Daemon) switchSecrets(ctx context.Context, op *operation, step string, 
 
 // releaseSecrets writes the add-on's files anew, for the next start of its container, and
 // releases its apps.
-func (d *Daemon) releaseSecrets(ctx context.Context, op *operation, addon daemon.Addon, out io.Writer) error {
+func (d *Daemon) releaseSecrets(ctx context.Context, op *journal.Operation, addon daemon.Addon, out io.Writer) error {
 	spec, err := d.renderAddon(addon)
 	if err != nil {
 		return err
@@ -170,7 +171,7 @@ func (d *Daemon) releaseSecrets(ctx context.Context, op *operation, addon daemon
 
 // retireOld waits until no process with the old credentials is left, then has the
 // service forget them.
-func (d *Daemon) retireOld(ctx context.Context, op *operation) error {
+func (d *Daemon) retireOld(ctx context.Context, op *journal.Operation) error {
 	attached, err := d.attachments(ctx, op.Subject)
 	if err != nil {
 		return err
@@ -186,7 +187,7 @@ func (d *Daemon) retireOld(ctx context.Context, op *operation) error {
 	return d.onceRetired(ctx, op, versions, func(addon daemon.Addon) error { return d.retireLocked(ctx, op, addon) })
 }
 
-func (d *Daemon) retireLocked(ctx context.Context, op *operation, addon daemon.Addon) error {
+func (d *Daemon) retireLocked(ctx context.Context, op *journal.Operation, addon daemon.Addon) error {
 	present, old := withMarked(addon.Secrets, "", nil), marked(addon.Secrets, oldSecret)
 	spec, err := d.renderRotation(addon, old, present)
 	if err != nil {
@@ -198,7 +199,7 @@ func (d *Daemon) retireLocked(ctx context.Context, op *operation, addon daemon.A
 		}
 	}
 	addon.Secrets = present
-	return op.finish(ctx, func(tx daemon.Tx) error {
+	return op.Finish(ctx, func(tx daemon.Tx) error {
 		return errors.Join(tx.UpdateAddon(addon),
 			tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member, Text: "rotated the credentials of the add-on " + addon.Name}))
 	})
@@ -206,7 +207,7 @@ func (d *Daemon) retireLocked(ctx context.Context, op *operation, addon daemon.A
 
 // undoRotate brings the credentials of before back: to the apps that have others, at the
 // step "undo", and to the service, which may have taken the new ones or not.
-func (d *Daemon) undoRotate(ctx context.Context, op *operation, out io.Writer) error {
+func (d *Daemon) undoRotate(ctx context.Context, op *journal.Operation, out io.Writer) error {
 	addon, err := d.Addon(ctx, op.Subject)
 	if err != nil {
 		return err
@@ -238,11 +239,11 @@ func (d *Daemon) undoRotate(ctx context.Context, op *operation, out io.Writer) e
 		d.Log.Warn("take new credentials back", "addon", addon.Name, "err", xerr)
 	}
 	addon.Secrets = present
-	return errors.Join(err, op.finish(ctx, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) }))
+	return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) }))
 }
 
 // recoverRotate: before the switch the old credentials stay, after it the new ones.
-func (d *Daemon) recoverRotate(ctx context.Context, op *operation) error {
+func (d *Daemon) recoverRotate(ctx context.Context, op *journal.Operation) error {
 	addon, err := d.Addon(ctx, op.Subject)
 	if err != nil {
 		return err
@@ -257,7 +258,7 @@ func (d *Daemon) recoverRotate(ctx context.Context, op *operation) error {
 		if err := d.releaseSecrets(ctx, op, addon, nil); err != nil {
 			return errors.Join(err, d.undoRotate(ctx, op, nil))
 		}
-		if err := op.step(ctx, "retire", nil); err != nil {
+		if err := op.Next(ctx, "retire", nil); err != nil {
 			return err
 		}
 	}

@@ -6,9 +6,12 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"towline/daemon"
+	"towline/daemon/container"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 )
 
@@ -25,9 +28,9 @@ type upgradeData struct {
 
 const opUpgrade = "upgrade"
 
-func (d *Daemon) upgradeKind() opKind {
-	return opKind{name: opUpgrade, text: "an upgrade", of: ofAddon,
-		steps: []string{"prepare", "replace", "current"}, recover: d.unlessGone(d.recoverUpgrade)}
+func (d *Daemon) upgradeKind() journal.Kind {
+	return journal.Kind{Name: opUpgrade, Text: "an upgrade", Of: journal.OfAddon,
+		Steps: []string{"prepare", "replace", "current"}, Recover: d.unlessGone(d.recoverUpgrade)}
 }
 
 // UpgradeAddon moves an add-on to another plan or version: a safety backup, then the
@@ -48,7 +51,7 @@ func (d *Daemon) UpgradeAddon(ctx context.Context, req UpgradeRequest, out io.Wr
 	if _, err := d.Capture(ctx, req.Addon, req.Member, daemon.ReasonSafety, out); err != nil {
 		return next, daemon.Errorf(daemon.Failed, "%s was not upgraded, as a backup of it failed: %w", req.Addon, err).WithHint("towline backups %s", req.Addon)
 	}
-	unlock, err := d.lockAddon(ctx, req.Addon, out)
+	unlock, err := d.Journal.LockAddon(ctx, req.Addon, out)
 	if err != nil {
 		return next, err
 	}
@@ -56,20 +59,20 @@ func (d *Daemon) UpgradeAddon(ctx context.Context, req UpgradeRequest, out io.Wr
 	if next, err = d.planUpgrade(ctx, req); err != nil { // again: it may have changed while waiting
 		return next, err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
-	op, err := d.begin(ctx, opUpgrade, next.Name, req.Member, "prepare", upgradeData{Generation: next.Generation})
+	op, err := d.Journal.Begin(ctx, opUpgrade, next.Name, req.Member, "prepare", upgradeData{Generation: next.Generation})
 	if err != nil {
 		return next, err
 	}
-	if err := daemon.Try("an upgrade", func() error { return d.moveOn(ctx, op, next, out) }); err != nil {
-		if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
-			return next, daemon.ErrClosing
-		}
-		work.Say(out, " !     Going back to what was before")
-		return next, errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.undoUpgrade(ctx, op) }))
+	goBack := sync.OnceFunc(func() { work.Say(out, " !     Going back to what was before") })
+	err = op.Do(ctx, out,
+		func(ctx context.Context) error { return d.moveOn(ctx, op, next, out) },
+		func(ctx context.Context) error { goBack(); return d.undoUpgrade(ctx, op) })
+	if err != nil {
+		return next, err
 	}
-	return next, d.outlast(ctx, out, func(ctx context.Context) error { return d.endUpgrade(ctx, op, next) })
+	return next, d.Life.Outlast(ctx, out, func(ctx context.Context) error { return d.endUpgrade(ctx, op, next) })
 }
 
 // planUpgrade checks the whole request and returns the add-on as it is to be.
@@ -107,7 +110,7 @@ func (d *Daemon) planUpgrade(ctx context.Context, req UpgradeRequest) (daemon.Ad
 }
 
 // moveOn makes the next generation the current one.
-func (d *Daemon) moveOn(ctx context.Context, op *operation, next daemon.Addon, out io.Writer) error {
+func (d *Daemon) moveOn(ctx context.Context, op *journal.Operation, next daemon.Addon, out io.Writer) error {
 	addon := next
 	addon.Generation--
 	spec, err := d.renderAddon(next)
@@ -135,14 +138,14 @@ func (d *Daemon) moveOn(ctx context.Context, op *operation, next daemon.Addon, o
 	if _, err := mirror.Pass(ctx, false); err != nil {
 		return err
 	}
-	if err := op.step(ctx, "replace", nil); err != nil {
+	if err := op.Next(ctx, "replace", nil); err != nil {
 		return err
 	}
 	work.Stage(out, "Replacing %s; requests of its apps wait", next.Name)
 	if err := d.pauseApps(ctx, next.Name); err != nil {
 		return err
 	}
-	if err := d.Engine.StopContainer(ctx, d.addonContainer(addon), stopGrace); err != nil {
+	if err := d.Engine.StopContainer(ctx, d.addonContainer(addon), container.StopGrace); err != nil {
 		return err
 	}
 	if _, err := mirror.Pass(ctx, true); err != nil {
@@ -152,14 +155,14 @@ func (d *Daemon) moveOn(ctx context.Context, op *operation, next daemon.Addon, o
 	if err := d.startAddonContainer(ctx, next, out); err != nil {
 		return err
 	}
-	return op.step(ctx, "current", nil, func(tx daemon.Tx) error {
+	return op.Next(ctx, "current", nil, func(tx daemon.Tx) error {
 		return errors.Join(tx.UpdateAddon(next), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member,
 			Text: "upgraded the add-on " + next.Name + " to version " + next.Version + ", plan " + next.Plan}))
 	})
 }
 
 // endUpgrade lets the requests go and removes the generation of before.
-func (d *Daemon) endUpgrade(ctx context.Context, op *operation, addon daemon.Addon) error {
+func (d *Daemon) endUpgrade(ctx context.Context, op *journal.Operation, addon daemon.Addon) error {
 	if err := d.resumeApps(ctx, addon.Name); err != nil {
 		return err
 	}
@@ -168,16 +171,16 @@ func (d *Daemon) endUpgrade(ctx context.Context, op *operation, addon daemon.Add
 	if err := d.removeGeneration(ctx, old); err != nil {
 		return err
 	}
-	return op.finish(ctx)
+	return op.Finish(ctx)
 }
 
 // undoUpgrade brings the generation that is current back.
-func (d *Daemon) undoUpgrade(ctx context.Context, op *operation) error {
+func (d *Daemon) undoUpgrade(ctx context.Context, op *journal.Operation) error {
 	addon, err := d.Addon(ctx, op.Subject)
 	if err != nil {
 		return err
 	}
-	data, err := decode[upgradeData](op.Operation)
+	data, err := journal.Decode[upgradeData](op.Operation)
 	if err != nil {
 		return err
 	}
@@ -187,11 +190,11 @@ func (d *Daemon) undoUpgrade(ctx context.Context, op *operation) error {
 	if daemon.IsAway(err) {
 		return err
 	}
-	return errors.Join(err, op.finish(ctx))
+	return errors.Join(err, op.Finish(ctx))
 }
 
 // recoverUpgrade: before the next generation was current the one before comes back.
-func (d *Daemon) recoverUpgrade(ctx context.Context, op *operation) error {
+func (d *Daemon) recoverUpgrade(ctx context.Context, op *journal.Operation) error {
 	if op.Step != "current" {
 		return d.undoUpgrade(ctx, op)
 	}

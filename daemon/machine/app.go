@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"towline/daemon"
+	"towline/daemon/journal"
+	"towline/daemon/people"
 	"towline/daemon/work"
 )
 
@@ -25,7 +27,7 @@ func (d *Daemon) Apps(ctx context.Context, member string) ([]daemon.App, error) 
 		}
 		var out []daemon.App
 		for _, a := range apps {
-			ok, err := allowed(tx, member, a.Name, daemon.View)
+			ok, err := people.May(tx, member, a.Name, daemon.View)
 			if err != nil {
 				return nil, err
 			}
@@ -43,7 +45,7 @@ func (d *Daemon) CreateApp(ctx context.Context, name, member string) (daemon.App
 	if err := daemon.CheckAppName(name); err != nil {
 		return daemon.App{}, err
 	}
-	unlock, err := d.lockApp(ctx, name, nil)
+	unlock, err := d.Journal.LockApp(ctx, name, nil)
 	if err != nil {
 		return daemon.App{}, err
 	}
@@ -91,21 +93,21 @@ func (d *Daemon) CreateApp(ctx context.Context, name, member string) (daemon.App
 	if err := d.syncRoute(ctx, name); err != nil {
 		// The app is there. Its address says so as soon as the proxy is back.
 		d.Log.Warn("route of a new app", "app", name, "err", err)
-		d.goBackground(func(ctx context.Context) { d.syncRouteLater(ctx, name) })
+		d.Life.Go(func(ctx context.Context) { d.syncRouteLater(ctx, name) })
 	}
 	return app, nil
 }
 
 const opDestroy = "destroy"
 
-func (d *Daemon) destroyKind() opKind {
-	return opKind{name: opDestroy, text: "the destruction", of: ofApp, ends: true, steps: []string{"remove"}, recover: d.removeApp}
+func (d *Daemon) destroyKind() journal.Kind {
+	return journal.Kind{Name: opDestroy, Text: "the destruction", Of: journal.OfApp, Ends: true, Steps: []string{"remove"}, Recover: d.removeApp}
 }
 
 // DestroyApp removes an app with its releases, processes, routes and logs. Add-ons
 // hold data, so they must be gone first.
 func (d *Daemon) DestroyApp(ctx context.Context, name, member string, out io.Writer) error {
-	unlock, err := d.lockApp(ctx, name, out)
+	unlock, err := d.Journal.LockApp(ctx, name, out)
 	if err != nil {
 		return err
 	}
@@ -132,27 +134,27 @@ func (d *Daemon) DestroyApp(ctx context.Context, name, member string, out io.Wri
 			return daemon.Errorf(daemon.Conflict, "%s still uses the add-on %s", name, at.Addon).WithHint("towline addons:detach %s -a %s", at.Addon, name)
 		}
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
-	op, err := d.begin(ctx, opDestroy, name, member, "remove", nil)
+	op, err := d.Journal.Begin(ctx, opDestroy, name, member, "remove", nil)
 	if err != nil {
 		return err
 	}
-	return d.outlast(ctx, out, func(ctx context.Context) error { return d.removeApp(ctx, op) })
+	return d.Life.Outlast(ctx, out, func(ctx context.Context) error { return d.removeApp(ctx, op) })
 }
 
 // removeApp does all of a destroy but its first record. Every part may have been
 // done before, by a daemon that died.
-func (d *Daemon) removeApp(ctx context.Context, op *operation) error {
+func (d *Daemon) removeApp(ctx context.Context, op *journal.Operation) error {
 	name := op.Subject
 	if err := d.Router.Remove(ctx, name); err != nil {
 		return err
 	}
-	if err := d.removeWhere(ctx, map[string]string{daemon.LabelApp: name}, nil); err != nil {
+	if err := d.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelApp: name}, nil); err != nil {
 		return err
 	}
-	d.forgetIDs(name)
-	if err := d.Engine.RemoveNetwork(ctx, d.networkName(name)); err != nil {
+	d.Containers.ForgetIDs(name)
+	if err := d.Engine.RemoveNetwork(ctx, d.Containers.NetworkName(name)); err != nil {
 		return err
 	}
 	releases, err := daemon.Read(ctx, d.Store, func(tx daemon.Tx) ([]daemon.Release, error) { return tx.Releases(name) })
@@ -168,12 +170,12 @@ func (d *Daemon) removeApp(ctx context.Context, op *operation) error {
 	if err != nil {
 		return err
 	}
-	defer d.rightsChanged(ctx) // nobody's session goes on with a later app of this name
-	return op.finish(ctx, func(tx daemon.Tx) error {
+	defer d.People.RightsChanged(ctx) // nobody's session goes on with a later app of this name
+	return op.Finish(ctx, func(tx daemon.Tx) error {
 		if err := tx.DeleteApp(name); err != nil && !daemon.IsKind(err, daemon.NotFound) {
 			return err
 		}
-		if err := op.endOthers(tx, ofApp); err != nil {
+		if err := op.EndOthers(tx, journal.OfApp); err != nil {
 			return err
 		}
 		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member, App: name, Text: "destroyed the app"})
@@ -217,7 +219,7 @@ func (d *Daemon) Info(ctx context.Context, name string) (AppInfo, error) {
 		}
 		access, err := tx.Access(name)
 		for _, a := range access {
-			info.Members[a.Member] = joinPermissions(a.Permissions)
+			info.Members[a.Member] = people.JoinPermissions(a.Permissions)
 		}
 		return info, err
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 )
 
@@ -23,9 +24,9 @@ type backupData struct {
 
 const opBackup = "backup"
 
-func (d *Daemon) backupKind() opKind {
-	return opKind{name: opBackup, text: "a backup", of: ofBackup,
-		steps: []string{"capture", "store", "prove"}, recover: d.recoverCapture}
+func (d *Daemon) backupKind() journal.Kind {
+	return journal.Kind{Name: opBackup, Text: "a backup", Of: journal.OfBackup,
+		Steps: []string{"capture", "store", "prove"}, Recover: d.recoverCapture}
 }
 
 // Capture is journey 4: copy the volumes while the service runs, freeze it, copy what
@@ -37,7 +38,7 @@ func (d *Daemon) Capture(ctx context.Context, name, member, reason string, out i
 }
 
 func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of dataOf, out io.Writer) (daemon.Backup, error) {
-	unlock, err := d.lockAddon(ctx, name, out)
+	unlock, err := d.Journal.LockAddon(ctx, name, out)
 	if err != nil {
 		return daemon.Backup{}, err
 	}
@@ -52,11 +53,11 @@ func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of 
 	if err := d.roomForBackup(ctx, addon); err != nil {
 		return daemon.Backup{}, err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	b := newBackup(addon, reason)
 	changeDetail(&b, func(v *backupDetail) { v.Of = of })
-	op, err := d.begin(ctx, opBackup, name, member, "capture", backupData{Backup: b.ID}, func(tx daemon.Tx) error { return tx.InsertBackup(b) })
+	op, err := d.Journal.Begin(ctx, opBackup, name, member, "capture", backupData{Backup: b.ID}, func(tx daemon.Tx) error { return tx.InsertBackup(b) })
 	if err != nil {
 		return daemon.Backup{}, err
 	}
@@ -73,21 +74,21 @@ func (d *Daemon) captureOf(ctx context.Context, name, member, reason string, of 
 	if parts := detailOf(b).Parts; len(parts) > 0 {
 		err = errors.Join(err, d.Vault.Describe(ctx, b.ID, plain(b), parts...))
 	}
-	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), d.Ballast.Insist(d.closing(), func() error {
-		return op.finish(ctx, func(tx daemon.Tx) error { return tx.UpdateBackup(b) })
+	err = errors.Join(err, os.RemoveAll(d.backupTree(b.ID)), d.Ballast.Insist(d.Life.Closing(), func() error {
+		return op.Finish(ctx, func(tx daemon.Tx) error { return tx.UpdateBackup(b) })
 	}))
 	d.wakeOffsite()
 	return b, err
 }
 
-func (d *Daemon) capture(ctx context.Context, op *operation, addon daemon.Addon, b *daemon.Backup, out io.Writer) error {
+func (d *Daemon) capture(ctx context.Context, op *journal.Operation, addon daemon.Addon, b *daemon.Backup, out io.Writer) error {
 	work.Stage(out, "Copying %s", addon.Name)
 	dirs, err := d.snapshot(ctx, addon, b)
 	if err != nil {
 		return err
 	}
 	defer d.keepUp(ctx, addon)()
-	if err := op.step(ctx, "store", nil); err != nil {
+	if err := op.Next(ctx, "store", nil); err != nil {
 		return err
 	}
 	work.Stage(out, "Storing; the service stood still for %s", b.Stall.Round(time.Millisecond))
@@ -96,7 +97,7 @@ func (d *Daemon) capture(ctx context.Context, op *operation, addon daemon.Addon,
 		return err
 	}
 	addPart(b, part)
-	if err := op.step(ctx, "prove", nil, func(tx daemon.Tx) error { return tx.UpdateBackup(*b) }); err != nil {
+	if err := op.Next(ctx, "prove", nil, func(tx daemon.Tx) error { return tx.UpdateBackup(*b) }); err != nil {
 		return err
 	}
 	work.Stage(out, "Proving it in a throwaway container")
@@ -128,8 +129,8 @@ func (d *Daemon) volumeDirs(ctx context.Context, addon daemon.Addon) (map[string
 func (d *Daemon) backupTree(id string) string { return filepath.Join(work.Dir(d.Dir, "backup"), id) }
 
 // recoverCapture: the backup is failed, and the service thawed. Backups outlive their add-on.
-func (d *Daemon) recoverCapture(ctx context.Context, op *operation) error {
-	data, err := decode[backupData](op.Operation)
+func (d *Daemon) recoverCapture(ctx context.Context, op *journal.Operation) error {
+	data, err := journal.Decode[backupData](op.Operation)
 	if err != nil {
 		return err
 	}
@@ -161,7 +162,7 @@ func (d *Daemon) recoverCapture(ctx context.Context, op *operation) error {
 	}
 	b.Status, b.Finished, b.Error = daemon.BackupFailed, daemon.Now(), "towlined was stopped before the backup was done"
 	b.Size, b.Detail = 0, nil
-	if err := op.finish(ctx, func(tx daemon.Tx) error { return tx.UpdateBackup(b) }); err != nil {
+	if err := op.Finish(ctx, func(tx daemon.Tx) error { return tx.UpdateBackup(b) }); err != nil {
 		return err
 	}
 	d.sayAddon(ctx, addon.Name, "backup: FAILED: %s: %s", b.ID, b.Error)

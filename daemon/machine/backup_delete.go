@@ -4,18 +4,19 @@ import (
 	"context"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 )
 
 const opBackupDelete = "backup-delete"
 
-func (d *Daemon) backupDeleteKind() opKind {
-	return opKind{name: opBackupDelete, text: "the deletion of a backup", of: ofBackup,
-		steps: []string{"delete"}, recover: d.recoverBackupDelete}
+func (d *Daemon) backupDeleteKind() journal.Kind {
+	return journal.Kind{Name: opBackupDelete, Text: "the deletion of a backup", Of: journal.OfBackup,
+		Steps: []string{"delete"}, Recover: d.recoverBackupDelete}
 }
 
 // DeleteBackup removes a backup for good, here and elsewhere.
 func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
-	unlock, err := d.lockAddon(ctx, BackupAddon(id), nil)
+	unlock, err := d.Journal.LockAddon(ctx, BackupAddon(id), nil)
 	if err != nil {
 		return err
 	}
@@ -24,9 +25,9 @@ func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
-	op, err := d.begin(ctx, opBackupDelete, b.Addon, member, "delete", backupData{Backup: b.ID}, func(tx daemon.Tx) error {
+	op, err := d.Journal.Begin(ctx, opBackupDelete, b.Addon, member, "delete", backupData{Backup: b.ID}, func(tx daemon.Tx) error {
 		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "deleted the backup " + b.ID})
 	})
 	if err != nil {
@@ -36,7 +37,7 @@ func (d *Daemon) DeleteBackup(ctx context.Context, id, member string) error {
 }
 
 // removeBackup goes on where a deletion was cut short.
-func (d *Daemon) removeBackup(ctx context.Context, op *operation, b daemon.Backup) error {
+func (d *Daemon) removeBackup(ctx context.Context, op *journal.Operation, b daemon.Backup) error {
 	if d.Offsite != nil && !detailOf(b).Offsite.IsZero() {
 		if err := d.Offsite.Forget(ctx, b.ID); err != nil {
 			d.sayAddon(ctx, b.Addon, "backup: the copy of %s at %s could not be deleted: %v", b.ID, d.Offsite.Place(), err)
@@ -45,7 +46,7 @@ func (d *Daemon) removeBackup(ctx context.Context, op *operation, b daemon.Backu
 	if err := d.Vault.Delete(ctx, b.ID); err != nil {
 		return err
 	}
-	return op.finish(ctx, func(tx daemon.Tx) error {
+	return op.Finish(ctx, func(tx daemon.Tx) error {
 		if err := tx.DeleteBackup(b.ID); !daemon.IsKind(err, daemon.NotFound) {
 			return err
 		}
@@ -54,8 +55,8 @@ func (d *Daemon) removeBackup(ctx context.Context, op *operation, b daemon.Backu
 }
 
 // recoverBackupDelete goes on to the end.
-func (d *Daemon) recoverBackupDelete(ctx context.Context, op *operation) error {
-	data, err := decode[backupData](op.Operation)
+func (d *Daemon) recoverBackupDelete(ctx context.Context, op *journal.Operation) error {
+	data, err := journal.Decode[backupData](op.Operation)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/journal"
+	"towline/daemon/people"
 )
 
 // backupDetail is what the state keeps of a backup beside its columns.
@@ -59,7 +61,7 @@ func (d *Daemon) Backups(ctx context.Context, member, app, addon string) ([]daem
 		}
 		list := []daemon.Backup{}
 		for _, b := range all {
-			ok, err := allowed(tx, member, b.App, daemon.View)
+			ok, err := people.May(tx, member, b.App, daemon.View)
 			if err != nil {
 				return nil, err
 			}
@@ -81,7 +83,7 @@ func hideFrom(b *daemon.Backup, tx daemon.Tx, member string) error {
 	if of == "" {
 		return nil
 	}
-	ok, err := allowed(tx, member, of, daemon.View)
+	ok, err := people.May(tx, member, of, daemon.View)
 	if err == nil && !ok {
 		changeDetail(b, func(v *backupDetail) { v.Of = dataOf{} })
 	}
@@ -101,7 +103,7 @@ func AsOf(b daemon.Backup) time.Time { return detailOf(b).AsOf }
 func changeDetail(b *daemon.Backup, f func(*backupDetail)) {
 	v := detailOf(*b)
 	f(&v)
-	b.Detail = encode(v)
+	b.Detail = journal.Encode(v)
 }
 
 func addPart(b *daemon.Backup, p daemon.Part) {

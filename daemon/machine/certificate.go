@@ -53,7 +53,7 @@ func (d *Daemon) changeCertificate(ctx context.Context, app, member, host, what 
 	if err != nil {
 		return err
 	}
-	unlock, err := d.lockApp(ctx, app, nil)
+	unlock, err := d.Journal.LockApp(ctx, app, nil)
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (d *Daemon) SetConfig(ctx context.Context, c ConfigChange, out io.Writer) (
 	if !c.NoRestart {
 		return d.change(ctx, c.App, c.Member, out, edit)
 	}
-	unlock, err := d.lockApp(ctx, c.App, out)
+	unlock, err := d.Journal.LockApp(ctx, c.App, out)
 	if err != nil {
 		return daemon.Release{}, err
 	}

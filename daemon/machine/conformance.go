@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 	"towline/plugins"
 )
@@ -39,7 +40,7 @@ func (d *Daemon) CheckPlugin(ctx context.Context, req PluginCheck, out io.Writer
 	if !req.Run {
 		return info, nil
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	return info, d.conform(ctx, m, req, out)
 }
@@ -48,9 +49,9 @@ const opConform = "conform"
 
 // conformKind is recovered before others: those that a check is made of can't be, without
 // its manifest.
-func (d *Daemon) conformKind() opKind {
-	return opKind{name: opConform, text: "a check of a plugin", of: ofCheck, shared: true, when: recoveredBefore,
-		steps: []string{"run"}, recover: d.recoverCheck}
+func (d *Daemon) conformKind() journal.Kind {
+	return journal.Kind{Name: opConform, Text: "a check of a plugin", Of: journal.OfCheck, Shared: true, When: journal.RecoveredBefore,
+		Steps: []string{"run"}, Recover: d.recoverCheck}
 }
 
 // conformance is one run of the suite.
@@ -70,7 +71,7 @@ func (d *Daemon) conform(ctx context.Context, m *plugins.Manifest, req PluginChe
 	c.addon = c.app + "-addon"
 	forget := d.Catalog.Try(c.addon, m)
 	defer forget()
-	op, err := d.begin(ctx, opConform, c.app, req.Member, "run", nil)
+	op, err := d.Journal.Begin(ctx, opConform, c.app, req.Member, "run", nil)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (d *Daemon) conform(ctx context.Context, m *plugins.Manifest, req PluginChe
 		ctx := context.WithoutCancel(ctx)
 		cerr := c.clean(ctx)
 		if cerr == nil {
-			cerr = op.finish(ctx)
+			cerr = op.Finish(ctx)
 		}
 		err = errors.Join(err, cerr)
 	}()
@@ -96,7 +97,7 @@ func (d *Daemon) conform(ctx context.Context, m *plugins.Manifest, req PluginChe
 	} {
 		work.Stage(out, "Check: %s", check.name)
 		if err := check.run(ctx); err != nil {
-			return daemon.Errorf(daemon.Failed, "%s: %w", check.name, err).WithHint("the service's last output:\n%s", d.tail(c.container(ctx)))
+			return daemon.Errorf(daemon.Failed, "%s: %w", check.name, err).WithHint("the service's last output:\n%s", d.Containers.Tail(c.container(ctx)))
 		}
 	}
 	work.Stage(out, "Check: destroy")
@@ -312,7 +313,7 @@ func (c *conformance) clean(ctx context.Context) error {
 }
 
 // recoverCheck removes what a check left, with all operations that it was made of.
-func (d *Daemon) recoverCheck(ctx context.Context, op *operation) error {
+func (d *Daemon) recoverCheck(ctx context.Context, op *journal.Operation) error {
 	all, err := daemon.Read(ctx, d.Store, daemon.Tx.Operations)
 	if err != nil {
 		return err
@@ -349,5 +350,5 @@ func (d *Daemon) recoverCheck(ctx context.Context, op *operation) error {
 	if err := c.clean(ctx); err != nil {
 		return err
 	}
-	return op.finish(ctx)
+	return op.Finish(ctx)
 }

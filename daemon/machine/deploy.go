@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 )
 
@@ -26,10 +27,10 @@ type DeployRequest struct {
 
 const opDeploy = "deploy"
 
-func (d *Daemon) deployKind() opKind {
-	return opKind{name: opDeploy, text: "a deploy", of: ofApp, background: "current",
-		steps:   []string{"build", "release", "release-phase", "start", "swap", "current"}, // after the build those of a release
-		recover: d.recoverRelease}
+func (d *Daemon) deployKind() journal.Kind {
+	return journal.Kind{Name: opDeploy, Text: "a deploy", Of: journal.OfApp, Background: "current",
+		Steps:   []string{"build", "release", "release-phase", "start", "swap", "current"}, // after the build those of a release
+		Recover: d.recoverRelease}
 }
 
 // deployData is what reconcile must know of a deploy that was cut short.
@@ -74,14 +75,14 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 	if err != nil {
 		return daemon.Release{}, err
 	}
-	unlock, err := d.lockApp(ctx, req.App, out)
+	unlock, err := d.Journal.LockApp(ctx, req.App, out)
 	if err != nil {
 		return daemon.Release{}, err
 	}
 	defer unlock()
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
-	op, err := d.begin(ctx, opDeploy, req.App, req.Member, "build", deployData{Build: build})
+	op, err := d.Journal.Begin(ctx, opDeploy, req.App, req.Member, "build", deployData{Build: build})
 	if err != nil {
 		return daemon.Release{}, err
 	}
@@ -93,17 +94,17 @@ func (d *Daemon) Deploy(ctx context.Context, req DeployRequest, out io.Writer) (
 	})
 	if err != nil {
 		if ctx.Err() == nil { // else the journal keeps it for the next start
-			err = errors.Join(err, op.finish(ctx))
+			err = errors.Join(err, op.Finish(ctx))
 		}
 		return daemon.Release{}, err
 	}
 	if err := d.backUpForRelease(ctx, req.App, req.Member, out); err != nil {
 		if ctx.Err() == nil {
-			err = errors.Join(err, d.Engine.UntagImage(ctx, rel.Image), op.finish(ctx))
+			err = errors.Join(err, d.Engine.UntagImage(ctx, rel.Image), op.Finish(ctx))
 		}
 		return daemon.Release{}, err
 	}
-	err = op.step(ctx, "release", nil, func(tx daemon.Tx) error {
+	err = op.Next(ctx, "release", nil, func(tx daemon.Tx) error {
 		return errors.Join(tx.InsertRelease(&rel), setFormation(tx, req.App, formation))
 	})
 	if err != nil {
@@ -159,7 +160,7 @@ func (d *Daemon) buildRelease(ctx context.Context, build, src string, req Deploy
 		work.Warn(out, "%s", line)
 	}
 	d.Logs.Write(req.App, "build", "build", "Build started by "+daemon.Who(req.Member))
-	ref := d.imageName(req.App, build)
+	ref := d.Containers.ImageName(req.App, build)
 	result, err := d.Builder.Build(ctx, daemon.BuildRequest{ID: build, App: req.App, Source: src, Image: ref, Env: config}, out)
 	if err != nil {
 		d.Logs.Write(req.App, "build", "build", "Build failed: "+err.Error())

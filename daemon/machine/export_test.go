@@ -6,7 +6,7 @@ import (
 )
 
 // SetCloseGrace shortens what a daemon that closes waits for.
-func (d *Daemon) SetCloseGrace(grace time.Duration) { d.closeGrace = grace }
+func (d *Daemon) SetCloseGrace(grace time.Duration) { d.Life.SetGrace(grace) }
 
 // SetPauseWait shortens how long requests in flight are waited for.
 func (d *Daemon) SetPauseWait(wait time.Duration) { d.pauseWait = wait }

@@ -58,14 +58,14 @@ func (d *Daemon) snapshot(ctx context.Context, addon daemon.Addon, b *daemon.Bac
 		return nil, errors.Join(err, d.thaw(ctx, addon)) // Podman may have done it and not lived to say so
 	}
 	changeDetail(b, func(v *backupDetail) { v.AsOf = begin.UTC() })
-	d.fault("backup:frozen")
+	d.Journal.Reached("backup:frozen")
 	err = daemon.Try("a copy", func() error { // whatever happens, the service goes on
 		_, err := mirror.Pass(ctx, true)
 		return err
 	})
 	err = errors.Join(err, d.thaw(ctx, addon))
 	b.Stall = time.Since(begin)
-	d.fault("backup:frozen:done")
+	d.Journal.Reached("backup:frozen:done")
 	return dirs, err
 }
 
@@ -175,7 +175,7 @@ func (d *Daemon) keepUp(ctx context.Context, addon daemon.Addon) (stop func()) {
 			if err != nil || c.Running || c.Paused {
 				continue
 			}
-			wait = max(wait, d.crashes.delay(c.Name)) // before the next, if it dies again
+			wait = max(wait, d.Containers.Crashes.Delay(c.Name)) // before the next, if it dies again
 			d.sayAddon(ctx, addon.Name, "%s exited with code %d during a backup; restarting", addon.Name, c.ExitCode)
 			if err := d.Engine.StartContainer(ctx, c.Name); err != nil && ctx.Err() == nil {
 				d.Log.Error("restart", "container", c.Name, "err", err)

@@ -31,7 +31,7 @@ func (d *Daemon) CheckBackups(ctx context.Context, member, addon string) ([]Back
 		return nil, err
 	}
 	list := []BackupHealth{}
-	admin := d.AllowedHost(ctx, member) == nil
+	admin := d.People.AllowedHost(ctx, member) == nil
 	for _, a := range visible {
 		if a.App == "" && !admin {
 			continue // its owner's business

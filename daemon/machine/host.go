@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"towline/daemon"
+	"towline/daemon/people"
 )
 
 // hostProfile maps what people type, as browsers do: case, width, the dots of other scripts.
@@ -95,11 +96,11 @@ func below(host, parent string) bool { return strings.HasSuffix(host, "."+parent
 // mayShareDomain fails unless the member may operate the app in whose domain a name lies:
 // who may do that could take the name out of it too.
 func mayShareDomain(tx daemon.Tx, member, owner, host string) error {
-	ok, err := allowed(tx, member, owner, daemon.Operate)
+	ok, err := people.May(tx, member, owner, daemon.Operate)
 	if err != nil || ok {
 		return err
 	}
-	if ok, err = allowed(tx, member, owner, daemon.View); err != nil {
+	if ok, err = people.May(tx, member, owner, daemon.View); err != nil {
 		return err
 	}
 	if ok {
@@ -136,7 +137,7 @@ func (d *Daemon) checkOwnDomain(tx daemon.Tx, app, member, host string) error {
 	suffix, icann := publicsuffix.PublicSuffix(base)
 	everyones := base == suffix && (wildcard || icann) // *.com, co.uk
 	if everyones || host == d.Domain || wildcard && slices.Contains([]string{base, "*." + base}, parent(d.Domain)) {
-		admin, err := isAdmin(tx, member)
+		admin, err := people.IsAdministrator(tx, member)
 		if err == nil && !admin {
 			err = daemon.Errorf(daemon.Forbidden, "only administrators may lead %s to an app", host).WithHint("ask one: towline members")
 		}

@@ -28,11 +28,11 @@ func TestDomainsOfOthers(t *testing.T) {
 		if _, err := d.CreateApp(t.Context(), app, owner); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.Grant(t.Context(), app, "ivy", []daemon.Permission{daemon.Operate}, owner); err != nil {
+		if err := d.People.Grant(t.Context(), app, "ivy", []daemon.Permission{daemon.Operate}, owner); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := d.Grant(t.Context(), "shop", "eve", []daemon.Permission{daemon.View}, "ann"); err != nil {
+	if err := d.People.Grant(t.Context(), "shop", "eve", []daemon.Permission{daemon.View}, "ann"); err != nil {
 		t.Fatal(err)
 	}
 	for _, host := range []string{"*.wild.example.org", "plain.example.org", "deep.over.example.org", "*.stars.over2.example.org", "XN--BCHER-KVA.example"} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 )
 
@@ -89,7 +90,7 @@ func (in *input) broken() error {
 // lockInput has the uploads for an app or add-on come one by one: each takes room.
 func (d *Daemon) lockInput(ctx context.Context, subject string, out io.Writer) (unlock func(), err error) {
 	return d.Locks.Lock(ctx, "input:"+subject, func(since time.Time) {
-		work.Say(out, " !     Waiting for another upload for %s, begun %s", subject, begun(since))
+		work.Say(out, " !     Waiting for another upload for %s, begun %s", subject, journal.Begun(since))
 	})
 }
 

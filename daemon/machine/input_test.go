@@ -16,6 +16,7 @@ import (
 
 	"towline/daemon"
 	"towline/daemon/git"
+	"towline/daemon/journal"
 	"towline/daemon/machine"
 )
 
@@ -178,7 +179,7 @@ func TestWaitingIsTold(t *testing.T) {
 		return strings.Contains(text, "Waiting for a change of the processes of shop, begun by alice ") && strings.Contains(text, " ago, at ")
 	})
 	// So is a call that says nothing else.
-	ctx, cancel := context.WithCancel(machine.TellWaits(t.Context(), &quiet))
+	ctx, cancel := context.WithCancel(journal.TellWaits(t.Context(), &quiet))
 	maintenance := make(chan error, 1)
 	go func() { maintenance <- d.SetMaintenance(ctx, "shop", true) }()
 	until(t, "the third is told", func() bool { return strings.Contains(quiet.String(), "by alice") })

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"towline/daemon"
 )
 
 // The table in docs/architecture.md says of every step of every kind of operation what
@@ -38,11 +36,11 @@ func TestArchitectureNamesEveryStep(t *testing.T) {
 		}
 	}
 	for _, k := range New(Options{}).allKinds() {
-		for _, step := range k.steps {
-			if n := said[k.name+":"+step]; n != 1 {
-				t.Errorf("the step %s of %s is in the table %d times", step, k.name, n)
+		for _, step := range k.Steps {
+			if n := said[k.Name+":"+step]; n != 1 {
+				t.Errorf("the step %s of %s is in the table %d times", step, k.Name, n)
 			}
-			delete(said, k.name+":"+step)
+			delete(said, k.Name+":"+step)
 		}
 	}
 	for step := range said {
@@ -53,26 +51,12 @@ func TestArchitectureNamesEveryStep(t *testing.T) {
 func TestKindsAreWhole(t *testing.T) {
 	names := map[string]bool{}
 	for _, k := range New(Options{}).allKinds() {
-		if k.name == "" || names[k.name] || k.text == "" || len(k.steps) == 0 || k.recover == nil {
+		if k.Name == "" || names[k.Name] || k.Text == "" || len(k.Steps) == 0 || k.Recover == nil {
 			t.Errorf("not whole, or declared twice: %+v", k)
 		}
-		if k.background != "" && !slices.Contains(k.steps, k.background) {
-			t.Errorf("%s has no step %s", k.name, k.background)
+		if k.Background != "" && !slices.Contains(k.Steps, k.Background) {
+			t.Errorf("%s has no step %s", k.Name, k.Background)
 		}
-		names[k.name] = true
-	}
-}
-
-// What no table knows how to recover is not begun.
-func TestBeginRefusesWhatIsNotDeclared(t *testing.T) {
-	d := New(Options{})
-	for _, c := range [][2]string{{"no-such-kind", "run"}, {opRun, "no-such-step"}} {
-		if _, err := d.begin(t.Context(), c[0], "shop", "", c[1], nil); !daemon.IsKind(err, daemon.Failed) {
-			t.Errorf("%v: got %v", c, err)
-		}
-	}
-	op := &operation{d: d, Operation: daemon.Operation{Kind: opRun, Step: "run"}}
-	if err := op.step(t.Context(), "no-such-step", nil); !daemon.IsKind(err, daemon.Failed) || op.Step != "run" {
-		t.Errorf("a step that is not declared: got %v, at %s", err, op.Step)
+		names[k.Name] = true
 	}
 }

@@ -93,7 +93,7 @@ const killNotice = time.Second
 
 // limitMet says which of its limits has ended a process of an app. It is empty if none has.
 func (d *Daemon) limitMet(ctx context.Context, container string, code int) string {
-	name := d.shortName(container)
+	name := d.Containers.ShortName(container)
 	if code == codeTooLong && d.Limits.Disk > 0 {
 		return fmt.Sprintf("%s was ended, as it wrote a file larger than the %s that one may be", name, daemon.BytesText(d.Limits.Disk))
 	}
@@ -133,7 +133,7 @@ func (d *Daemon) logMemoryKill(ctx context.Context, e daemon.Event) {
 		return
 	}
 	if e.Labels[daemon.LabelApp] != "" {
-		name := d.shortName(e.Container)
+		name := d.Containers.ShortName(e.Container)
 		d.logCrash(ctx, e, fmt.Sprintf("%s (the kernel killed %s)", d.neededMore(name), e.OutOfMemory))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 	"towline/plugins"
 )
@@ -163,5 +164,14 @@ func (d *Daemon) RemovePlugin(ctx context.Context, name, member string) error {
 	}
 	return d.Store.Update(ctx, func(tx daemon.Tx) error {
 		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "removed the plugin " + name})
+	})
+}
+
+// lockPlugins takes the lock of everything that looks at a plugin or changes what there
+// are. A check holds it for as long as it runs.
+func (d *Daemon) lockPlugins(ctx context.Context) (unlock func(), err error) {
+	out := journal.WaitsOf(ctx)
+	return d.Locks.Lock(ctx, "plugins", func(since time.Time) {
+		work.Say(out, " !     Waiting for the check or installation of another plugin, begun %s", journal.Begun(since))
 	})
 }

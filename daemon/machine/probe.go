@@ -84,12 +84,12 @@ const hintLines = 200
 func (d *Daemon) lastWords(container string, spec plugins.Spec) string {
 	var b strings.Builder
 	hints := plugins.NewHints(spec.LogHints)
-	for _, line := range d.lastLines(container, hintLines) {
+	for _, line := range d.Containers.LastLines(container, hintLines) {
 		if meaning := hints.Of(line); meaning != "" {
 			b.WriteString(meaning + "\n")
 		}
 	}
-	return b.String() + "its last output:\n" + d.tail(container)
+	return b.String() + "its last output:\n" + d.Containers.Tail(container)
 }
 
 // LogHints knows what the lines of an add-on's log mean.

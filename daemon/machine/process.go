@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/container"
+	"towline/daemon/journal"
 )
 
 // webPort is $PORT in every container: each has an address of its own.
@@ -39,47 +41,27 @@ func (d *Daemon) processSpec(rel daemon.Release, p daemon.Process, process strin
 	if rel.Commit != "" {
 		env["SOURCE_VERSION"] = rel.Commit
 	}
-	container := fmt.Sprintf("%s-%s.%s.v%d.%s", d.Name, rel.App, name, rel.Version, operation)
+	id := fmt.Sprintf("%s-%s.%s.v%d.%s", d.Name, rel.App, name, rel.Version, operation)
 	return daemon.ContainerSpec{
-		Name:       container,
+		Name:       id,
 		Image:      rel.Image,
 		Hostname:   fmt.Sprintf("%s-%d", process, index),
 		Entrypoint: p.Entrypoint,
 		Command:    p.Args,
 		Env:        env,
-		Networks:   []daemon.Attachment{{Network: d.networkName(rel.App)}},
+		Networks:   []daemon.Attachment{{Network: d.Containers.NetworkName(rel.App)}},
 		Init:       true,
 		CapDrop:    []string{"ALL"},
 		Limits:     d.Limits,
-		LogPath:    d.Logs.ContainerPath(rel.App, container),
+		LogPath:    d.Logs.ContainerPath(rel.App, id),
 		LogSize:    d.Logs.ContainerSize(),
-		StopGrace:  stopGrace,
+		StopGrace:  container.StopGrace,
 		Labels: map[string]string{
 			daemon.LabelAddon: "", // an image may bring labels of its own
 			daemon.LabelApp:   rel.App, daemon.LabelKind: kind, daemon.LabelProcess: process, daemon.LabelIndex: strconv.Itoa(index),
 			daemon.LabelRelease: strconv.Itoa(rel.Version), daemon.LabelOperation: operation,
 		},
 	}
-}
-
-// createProcess creates a process's container, in place of what a crash left under
-// the same name.
-func (d *Daemon) createProcess(ctx context.Context, spec daemon.ContainerSpec) error {
-	if app := spec.Labels[daemon.LabelApp]; app != "" {
-		first, err := d.idsOf(ctx, app)
-		if err != nil {
-			return err
-		}
-		spec.IDMap, spec.IDMapIfCheap = first, true
-		spec.Labels[daemon.LabelIDs] = strconv.FormatUint(uint64(first), 10)
-	}
-	err := d.Engine.CreateContainer(ctx, spec)
-	if daemon.IsKind(err, daemon.Exists) {
-		if err = d.Engine.RemoveContainer(ctx, spec.Name); err == nil {
-			err = d.Engine.CreateContainer(ctx, spec)
-		}
-	}
-	return err
 }
 
 // ProcessState is one process as it runs.
@@ -152,7 +134,7 @@ type Change struct {
 // Scale changes the formation, all or nothing: if a new web process doesn't become
 // ready the old formation stays.
 func (d *Daemon) Scale(ctx context.Context, app, member string, changes []Change, out io.Writer) (daemon.Formation, error) {
-	unlock, err := d.lockApp(ctx, app, out)
+	unlock, err := d.Journal.LockApp(ctx, app, out)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +185,7 @@ func applyChanges(old daemon.Formation, types map[string]daemon.Process, changes
 // Restart replaces processes by new ones of the same release, without a gap. An
 // empty process means all; else a type or one name, like web or web.1.
 func (d *Daemon) Restart(ctx context.Context, app, member, process string, out io.Writer) error {
-	unlock, err := d.lockApp(ctx, app, out)
+	unlock, err := d.Journal.LockApp(ctx, app, out)
 	if err != nil {
 		return err
 	}
@@ -228,24 +210,24 @@ func (d *Daemon) Restart(ctx context.Context, app, member, process string, out i
 
 const opRoll = "roll" // the same release, other processes
 
-func (d *Daemon) rollKind() opKind {
-	return opKind{name: opRoll, text: "a change of the processes", of: ofApp, background: "current",
-		steps: []string{"roll", "start", "swap", "current"},
-		recover: func(ctx context.Context, op *operation) error {
+func (d *Daemon) rollKind() journal.Kind {
+	return journal.Kind{Name: opRoll, Text: "a change of the processes", Of: journal.OfApp, Background: "current",
+		Steps: []string{"roll", "start", "swap", "current"},
+		Recover: func(ctx context.Context, op *journal.Operation) error {
 			// The formation is in the state once it serves; startAll does the rest.
-			return op.finish(ctx)
+			return op.Finish(ctx)
 		}}
 }
 
 // reroll carries out a rollout that makes no release.
 func (d *Daemon) reroll(ctx context.Context, member string, r *rollout, out io.Writer) error {
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
-	op, err := d.begin(ctx, opRoll, r.release.App, member, "roll", nil)
+	op, err := d.Journal.Begin(ctx, opRoll, r.release.App, member, "roll", nil)
 	if err != nil {
 		return err
 	}
-	err = daemon.Try("a change of processes", func() error {
+	return op.Do(ctx, out, func(ctx context.Context) error {
 		return d.roll(ctx, op, r, out, func(tx daemon.Tx) error {
 			app, err := tx.App(r.release.App)
 			if err != nil {
@@ -254,22 +236,15 @@ func (d *Daemon) reroll(ctx context.Context, member string, r *rollout, out io.W
 			app.Formation = r.formation
 			return tx.UpdateApp(app)
 		})
-	})
-	if err == nil {
-		return nil
-	}
-	if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
-		return daemon.ErrClosing
-	}
-	return errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error {
-		err := d.removeWhere(ctx, map[string]string{daemon.LabelApp: r.release.App}, func(c daemon.Container) bool {
+	}, func(ctx context.Context) error {
+		err := d.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelApp: r.release.App}, func(c daemon.Container) bool {
 			return c.Labels[daemon.LabelOperation] == fmt.Sprint(op.ID)
 		})
 		if daemon.IsAway(err) {
 			return err
 		}
-		return errors.Join(err, op.finish(ctx))
-	}))
+		return errors.Join(err, op.Finish(ctx))
+	})
 }
 
 func typeList(types map[string]daemon.Process) string {

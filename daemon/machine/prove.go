@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/container"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 	"towline/plugins"
 )
@@ -86,7 +88,7 @@ func (d *Daemon) prove(ctx context.Context, c daemon.ContainerSpec, spec plugins
 	if err != nil {
 		return "", err
 	}
-	if err := d.Engine.StopContainer(ctx, c.Name, stopGrace); err != nil {
+	if err := d.Engine.StopContainer(ctx, c.Name, container.StopGrace); err != nil {
 		return "", err
 	}
 	if then != nil {
@@ -104,7 +106,7 @@ func (d *Daemon) startThrowaway(ctx context.Context, c daemon.ContainerSpec, spe
 		}
 		c.Networks, c.NoNetwork = []daemon.Attachment{{Network: c.Name}}, false
 	}
-	if err := d.createProcess(ctx, c); err != nil {
+	if err := d.Containers.Create(ctx, c); err != nil {
 		return err
 	}
 	if err := d.Engine.StartContainer(ctx, c.Name); err != nil {
@@ -118,7 +120,7 @@ func (d *Daemon) startThrowaway(ctx context.Context, c daemon.ContainerSpec, spe
 }
 
 func (d *Daemon) removeThrowaway(ctx context.Context, c daemon.ContainerSpec, spec plugins.Spec) error {
-	return d.outlast(ctx, nil, func(ctx context.Context) error {
+	return d.Life.Outlast(ctx, nil, func(ctx context.Context) error {
 		err := d.Engine.RemoveContainer(ctx, c.Name)
 		if spec.Probe.Port != 0 {
 			err = errors.Join(err, d.Engine.RemoveNetwork(ctx, c.Name))
@@ -140,7 +142,7 @@ func (d *Daemon) died(ctx context.Context, container string) error {
 	if c.ExitCode == 137 { // not every engine tells when it was the memory
 		like = ", as one out of memory does"
 	}
-	return daemon.Errorf(daemon.Failed, "the throwaway container died with exit code %d%s; its last output:\n%s", c.ExitCode, like, d.tail(container))
+	return daemon.Errorf(daemon.Failed, "the throwaway container died with exit code %d%s; its last output:\n%s", c.ExitCode, like, d.Containers.Tail(container))
 }
 
 // facts are what the manifest's verification counts.
@@ -197,9 +199,9 @@ func (d *Daemon) transfer(ctx context.Context, c daemon.ContainerSpec, t plugins
 		// What it writes is data, not a log.
 		c.LogPath, c.LogSize = "", 0
 		defer func() {
-			err = errors.Join(err, d.outlast(ctx, nil, func(ctx context.Context) error { return d.Engine.RemoveContainer(ctx, c.Name) }))
+			err = errors.Join(err, d.Life.Outlast(ctx, nil, func(ctx context.Context) error { return d.Engine.RemoveContainer(ctx, c.Name) }))
 		}()
-		if err := d.createProcess(ctx, c); err != nil {
+		if err := d.Containers.Create(ctx, c); err != nil {
 			return err
 		}
 		code, err = d.Engine.RunAttached(ctx, c.Name, s)
@@ -270,7 +272,7 @@ func (d *Daemon) execIn(ctx context.Context, container string, a plugins.Action)
 // VerifyBackup proves a backup again, from the stored bytes. One that fails is not good
 // any more; a failed one that passes stays as it is, but its proof is told.
 func (d *Daemon) VerifyBackup(ctx context.Context, id, member string, out io.Writer) (daemon.Backup, error) {
-	unlock, err := d.lockAddon(ctx, BackupAddon(id), out)
+	unlock, err := d.Journal.LockAddon(ctx, BackupAddon(id), out)
 	if err != nil {
 		return daemon.Backup{}, err
 	}
@@ -287,7 +289,7 @@ func (d *Daemon) VerifyBackup(ctx context.Context, id, member string, out io.Wri
 	if err != nil {
 		return b, err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	if err := d.room(ctx, "unpacking "+b.ID, d.Dir, 4*part.Size); err != nil {
 		return b, err
@@ -359,6 +361,6 @@ func secretsThen(b daemon.Backup, addon daemon.Addon) map[string]string {
 // credentials tells apart, and reveals nothing of, the secrets of an add-on. Backups
 // from before those were kept have it.
 func credentials(secrets map[string]string) string {
-	sum := sha256.Sum256(encode(secrets)) // maps are encoded in order
+	sum := sha256.Sum256(journal.Encode(secrets)) // maps are encoded in order
 	return hex.EncodeToString(sum[:8])
 }

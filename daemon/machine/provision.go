@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 	"towline/plugins"
 )
@@ -30,16 +31,16 @@ type provisionData struct {
 
 const opProvision = "provision"
 
-func (d *Daemon) provisionKind() opKind {
-	return opKind{name: opProvision, text: "the creation", of: ofAddon, releases: true,
-		steps: []string{"create", "attach"}, recover: d.recoverProvision}
+func (d *Daemon) provisionKind() journal.Kind {
+	return journal.Kind{Name: opProvision, Text: "the creation", Of: journal.OfAddon, Releases: true,
+		Steps: []string{"create", "attach"}, Recover: d.recoverProvision}
 }
 
 // Provision is journey 3: check, record, start the service and wait for its probe,
 // store add-on and config vars in one transaction, then release the app with them.
 // On any error before that transaction nothing is left.
 func (d *Daemon) Provision(ctx context.Context, req ProvisionRequest, out io.Writer) (daemon.Addon, error) {
-	unlock, err := d.lockApp(ctx, req.App, out)
+	unlock, err := d.Journal.LockApp(ctx, req.App, out)
 	if err != nil {
 		return daemon.Addon{}, err
 	}
@@ -48,43 +49,37 @@ func (d *Daemon) Provision(ctx context.Context, req ProvisionRequest, out io.Wri
 	if err != nil {
 		return daemon.Addon{}, err
 	}
-	unlockAddon, err := d.lockAddon(ctx, addon.Name, out)
+	unlockAddon, err := d.Journal.LockAddon(ctx, addon.Name, out)
 	if err != nil {
 		return daemon.Addon{}, err
 	}
 	defer unlockAddon()
 
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	work.Stage(out, "Creating %s (%s %s, plan %s) for %s", addon.Name, addon.Service, addon.Version, addon.Plan, req.App)
-	op, err := d.begin(ctx, opProvision, addon.Name, req.Member, "create", provisionData{App: req.App},
+	op, err := d.Journal.Begin(ctx, opProvision, addon.Name, req.Member, "create", provisionData{App: req.App},
 		func(tx daemon.Tx) error { return tx.InsertAddon(addon) })
 	if err != nil {
 		return daemon.Addon{}, err
 	}
-	var spec plugins.Spec
-	err = daemon.Try("the start of an add-on", func() (err error) {
-		spec, err = d.startService(ctx, addon, []string{req.App}, out)
-		return err
-	})
-	if err != nil {
-		if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
-			return daemon.Addon{}, daemon.ErrClosing
+	err = op.Do(ctx, out, func(ctx context.Context) error {
+		spec, err := d.startService(ctx, addon, []string{req.App}, out)
+		if err != nil {
+			return err
 		}
-		return daemon.Addon{}, errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.removeAddon(ctx, op, addon.Name) }))
-	}
-
-	vars := spec.Vars(req.Prefix)
-	addon.Status = daemon.AddonReady
-	err = op.step(ctx, "attach", nil, func(tx daemon.Tx) error { return attach(tx, addon, req, vars) })
+		vars := spec.Vars(req.Prefix)
+		addon.Status = daemon.AddonReady
+		return op.Next(ctx, "attach", nil, func(tx daemon.Tx) error { return attach(tx, addon, req, vars) })
+	}, func(ctx context.Context) error { return d.removeAddon(ctx, op, addon.Name) })
 	if err != nil {
-		return daemon.Addon{}, errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.removeAddon(ctx, op, addon.Name) }))
+		return daemon.Addon{}, err
 	}
 	return addon, d.releaseAddon(ctx, op, req.App, "Attach "+addon.Name, out)
 }
 
 // releaseAddon finishes a provision: the app gets the vars that are stored.
-func (d *Daemon) releaseAddon(ctx context.Context, op *operation, app, description string, out io.Writer) error {
+func (d *Daemon) releaseAddon(ctx context.Context, op *journal.Operation, app, description string, out io.Writer) error {
 	_, err := d.changeLocked(ctx, app, op.Member, out, func(_ daemon.Tx, rel *daemon.Release) error {
 		rel.Description = description
 		return nil
@@ -96,7 +91,7 @@ func (d *Daemon) releaseAddon(ctx context.Context, op *operation, app, descripti
 		err = daemon.Errorf(daemon.Failed, "%s is ready and its config vars are set, but the app did not start with them: %w", op.Subject, err).
 			WithHint("the release that served before serves on; see towline logs -a %s", app)
 	}
-	return errors.Join(err, op.finish(context.WithoutCancel(ctx)))
+	return errors.Join(err, op.Finish(context.WithoutCancel(ctx)))
 }
 
 // planAddon checks the whole request, and settles what was left open.
@@ -207,9 +202,9 @@ func attach(tx daemon.Tx, addon daemon.Addon, req ProvisionRequest, vars []plugi
 
 const opDeprovision = "deprovision"
 
-func (d *Daemon) deprovisionKind() opKind {
-	return opKind{name: opDeprovision, text: "the destruction", of: ofAddon, releases: true,
-		steps: []string{"detach", "remove"}, recover: d.recoverDeprovision}
+func (d *Daemon) deprovisionKind() journal.Kind {
+	return journal.Kind{Name: opDeprovision, Text: "the destruction", Of: journal.OfAddon, Releases: true,
+		Steps: []string{"detach", "remove"}, Recover: d.recoverDeprovision}
 }
 
 // Deprovision destroys an add-on with its data: first every app attached to it is
@@ -231,10 +226,10 @@ func (d *Daemon) Deprovision(ctx context.Context, name, member string, out io.Wr
 	if err != nil {
 		return err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	addon.Status = daemon.AddonDestroying
-	op, err := d.begin(ctx, opDeprovision, name, member, "detach", nil, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) })
+	op, err := d.Journal.Begin(ctx, opDeprovision, name, member, "detach", nil, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) })
 	if err != nil {
 		return err
 	}
@@ -243,11 +238,11 @@ func (d *Daemon) Deprovision(ctx context.Context, name, member string, out io.Wr
 			work.Warn(out, "%v", err)
 		}
 	}
-	if err := op.step(ctx, "remove", nil); err != nil {
+	if err := op.Next(ctx, "remove", nil); err != nil {
 		return err
 	}
 	work.Stage(out, "Removing %s and its data", name)
-	return d.outlast(ctx, out, func(ctx context.Context) error { return d.removeAddon(ctx, op, name) })
+	return d.Life.Outlast(ctx, out, func(ctx context.Context) error { return d.removeAddon(ctx, op, name) })
 }
 
 // detachAddon takes an add-on's config vars from one app. They go even if the app
@@ -272,29 +267,29 @@ func (d *Daemon) detachAddon(ctx context.Context, at daemon.AddonAttachment, mem
 
 // removeAddon removes the service with its data, then its record. Every part may have
 // been done before.
-func (d *Daemon) removeAddon(ctx context.Context, op *operation, name string) error {
+func (d *Daemon) removeAddon(ctx context.Context, op *journal.Operation, name string) error {
 	if err := d.closePage(ctx, name); err != nil {
 		return err
 	}
 	if err := d.removeService(ctx, name); err != nil {
 		return err
 	}
-	defer d.rightsChanged(ctx) // nobody's session goes on with a later add-on of this name
-	return op.finish(ctx, func(tx daemon.Tx) error {
+	defer d.People.RightsChanged(ctx) // nobody's session goes on with a later add-on of this name
+	return op.Finish(ctx, func(tx daemon.Tx) error {
 		if err := tx.DeleteAddon(name); err != nil && !daemon.IsKind(err, daemon.NotFound) {
 			return err
 		}
-		return op.endOthers(tx, ofAddon)
+		return op.EndOthers(tx, journal.OfAddon)
 	})
 }
 
 // recoverProvision: before the add-on was attached nothing of it stays; after that it
 // stays, and the app gets its vars. Both are locked.
-func (d *Daemon) recoverProvision(ctx context.Context, op *operation) error {
+func (d *Daemon) recoverProvision(ctx context.Context, op *journal.Operation) error {
 	if op.Step == "create" {
 		return d.removeAddon(ctx, op, op.Subject)
 	}
-	data, err := decode[provisionData](op.Operation)
+	data, err := journal.Decode[provisionData](op.Operation)
 	if err != nil {
 		return err
 	}
@@ -309,7 +304,7 @@ func (d *Daemon) recoverProvision(ctx context.Context, op *operation) error {
 }
 
 // recoverDeprovision goes on to the end.
-func (d *Daemon) recoverDeprovision(ctx context.Context, op *operation) error {
+func (d *Daemon) recoverDeprovision(ctx context.Context, op *journal.Operation) error {
 	attached, err := d.attachments(ctx, op.Subject)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 )
 
 // Reconcile makes the world agree with the state: at start, before anything else. It
@@ -21,7 +22,7 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 		return err
 	}
 	d.Ballast.Set()
-	if err := d.syncKeys(ctx); err != nil {
+	if err := d.People.SyncKeys(ctx); err != nil {
 		return err
 	}
 	if err := d.completeSecrets(ctx); err != nil {
@@ -53,38 +54,38 @@ func (d *Daemon) recoverFirst(ctx context.Context) error {
 		return err
 	}
 	for _, op := range ops {
-		if d.kind(op.Kind).when == recoveredBefore {
+		if d.Journal.Kind(op.Kind).When == journal.RecoveredBefore {
 			d.Log.Info("finishing or undoing what was cut short", "kind", op.Kind, "subject", op.Subject, "step", op.Step)
-			err = errors.Join(err, d.recover(ctx, d.resume(op)))
+			err = errors.Join(err, d.recover(ctx, d.Journal.Resume(op)))
 		}
 	}
 	return err
 }
 
 // recover brings one operation to its one allowed outcome.
-func (d *Daemon) recover(ctx context.Context, op *operation) error {
-	k := d.kind(op.Kind)
-	if k.recover == nil { // of a newer version of Towline, maybe: that knows what to do
+func (d *Daemon) recover(ctx context.Context, op *journal.Operation) error {
+	k := d.Journal.Kind(op.Kind)
+	if k.Recover == nil { // of a newer version of Towline, maybe: that knows what to do
 		return fmt.Errorf("operation %d is of a kind that this version does not know, %q; it is left in the journal", op.ID, op.Kind)
 	}
-	return k.recover(ctx, op)
+	return k.Recover(ctx, op)
 }
 
 // recoverRelease decides a release that was cut short. Before the switch the old one
 // stays; once the proxy serves the new one it is current.
-func (d *Daemon) recoverRelease(ctx context.Context, op *operation) error {
+func (d *Daemon) recoverRelease(ctx context.Context, op *journal.Operation) error {
 	if op.Step == "build" {
-		data, err := decode[deployData](op.Operation)
+		data, err := journal.Decode[deployData](op.Operation)
 		if err != nil {
 			return err
 		}
 		err = errors.Join(d.Builder.Clean(ctx, data.Build),
-			d.Engine.UntagImage(ctx, d.imageName(op.Subject, data.Build)))
-		return errors.Join(err, op.finish(ctx))
+			d.Engine.UntagImage(ctx, d.Containers.ImageName(op.Subject, data.Build)))
+		return errors.Join(err, op.Finish(ctx))
 	}
 	rel, err := d.pendingRelease(ctx, op)
 	if daemon.IsKind(err, daemon.NotFound) {
-		return op.finish(ctx) // current already: startAll retires the old processes
+		return op.Finish(ctx) // current already: startAll retires the old processes
 	}
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func (d *Daemon) recoverRelease(ctx context.Context, op *operation) error {
 			if err != nil {
 				return err
 			}
-			return op.finish(ctx, func(tx daemon.Tx) error {
+			return op.Finish(ctx, func(tx daemon.Tx) error {
 				rel.Status = daemon.ReleaseGood
 				app.Formation, app.Kept = fitFormation(app, rel.Processes)
 				return errors.Join(tx.UpdateRelease(rel), tx.UpdateApp(app), makeCurrent(tx, rel))
@@ -110,12 +111,12 @@ func (d *Daemon) recoverRelease(ctx context.Context, op *operation) error {
 	return d.failRelease(ctx, op, rel)
 }
 
-func (d *Daemon) pendingRelease(ctx context.Context, op *operation) (daemon.Release, error) {
+func (d *Daemon) pendingRelease(ctx context.Context, op *journal.Operation) (daemon.Release, error) {
 	releases, err := daemon.Read(ctx, d.Store, func(tx daemon.Tx) ([]daemon.Release, error) { return tx.Releases(op.Subject) })
 	if err != nil {
 		return daemon.Release{}, err
 	}
-	data, err := decode[rollData](op.Operation)
+	data, err := journal.Decode[rollData](op.Operation)
 	if err != nil {
 		return daemon.Release{}, err
 	}
@@ -130,8 +131,8 @@ func (d *Daemon) pendingRelease(ctx context.Context, op *operation) (daemon.Rele
 
 // serves tells whether the proxy's route of the app is the one that the operation
 // was about to set.
-func (d *Daemon) serves(ctx context.Context, op *operation) (bool, error) {
-	data, err := decode[rollData](op.Operation)
+func (d *Daemon) serves(ctx context.Context, op *journal.Operation) (bool, error) {
+	data, err := journal.Decode[rollData](op.Operation)
 	if err != nil {
 		return false, err
 	}
@@ -182,7 +183,7 @@ func (d *Daemon) removeOrphans(ctx context.Context, busy map[string]<-chan struc
 		return app != "" && !apps[app] || addon != "" && !addons[addon] || labels[daemon.LabelKind] == daemon.KindProof ||
 			labels[daemon.LabelKind] == daemon.KindRelease || labels[daemon.LabelKind] == daemon.KindRun
 	}
-	err = d.removeWhere(ctx, nil, func(c daemon.Container) bool { return orphan(c.Labels) })
+	err = d.Containers.RemoveWhere(ctx, nil, func(c daemon.Container) bool { return orphan(c.Labels) })
 	networks, nerr := d.Engine.Networks(ctx)
 	for _, n := range networks {
 		if orphan(n.Labels) {

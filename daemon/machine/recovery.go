@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 )
 
 // This file carries out, at the daemon's start, what recover says of each operation that
@@ -39,8 +40,10 @@ func (d *Daemon) recoverAll(ctx context.Context) (*recoveries, error) {
 		return nil, err
 	}
 	// What comes before all others has just been tried, in recoverFirst.
-	ops = slices.DeleteFunc(ops, func(op daemon.Operation) bool { return d.kind(op.Kind).when == recoveredBefore })
-	slices.SortStableFunc(ops, func(a, b daemon.Operation) int { return cmp.Compare(d.kind(a.Kind).when, d.kind(b.Kind).when) })
+	ops = slices.DeleteFunc(ops, func(op daemon.Operation) bool { return d.Journal.Kind(op.Kind).When == journal.RecoveredBefore })
+	slices.SortStableFunc(ops, func(a, b daemon.Operation) int {
+		return cmp.Compare(d.Journal.Kind(a.Kind).When, d.Journal.Kind(b.Kind).When)
+	})
 	r := &recoveries{}
 	for _, op := range ops {
 		subjects, err := d.touches(ctx, op)
@@ -57,7 +60,7 @@ func (d *Daemon) recoverAll(ctx context.Context) (*recoveries, error) {
 			later = append(later, g)
 			continue
 		}
-		d.goBackground(func(ctx context.Context) { d.recoverGroup(ctx, g) })
+		d.Life.Go(func(ctx context.Context) { d.recoverGroup(ctx, g) })
 	}
 	timeout := time.NewTimer(d.recoverPatience)
 	defer timeout.Stop()
@@ -65,7 +68,7 @@ func (d *Daemon) recoverAll(ctx context.Context) (*recoveries, error) {
 		return r, err
 	}
 	for _, g := range later {
-		d.goBackground(func(ctx context.Context) { d.recoverGroup(ctx, g) })
+		d.Life.Go(func(ctx context.Context) { d.recoverGroup(ctx, g) })
 		if err := r.wait(ctx, timeout.C, slices.DeleteFunc(slices.Clone(later), func(o *recoveryGroup) bool { return o == g })); err != nil {
 			return r, err
 		}
@@ -180,7 +183,7 @@ func (d *Daemon) recoverOne(ctx context.Context, op daemon.Operation) {
 	}
 	defer ended()
 	d.Log.Info("finishing or undoing what was cut short", "kind", op.Kind, "subject", op.Subject, "step", op.Step)
-	err = daemon.Try("a recovery", func() error { return d.recover(ctx, d.resume(op)) })
+	err = daemon.Try("a recovery", func() error { return d.recover(ctx, d.Journal.Resume(op)) })
 	if err != nil {
 		d.Log.Error("recover", "kind", op.Kind, "subject", op.Subject, "step", op.Step, "err", err)
 	}
@@ -188,7 +191,7 @@ func (d *Daemon) recoverOne(ctx context.Context, op daemon.Operation) {
 
 // touches are all apps and add-ons that an operation has to do with.
 func (d *Daemon) touches(ctx context.Context, op daemon.Operation) (subjects []string, err error) {
-	if d.isOf(op, ofApp) {
+	if d.Journal.IsOf(op, journal.OfApp) {
 		subjects = append(subjects, "app:"+op.Subject)
 	} else {
 		subjects = append(subjects, "addon:"+op.Subject)
@@ -196,11 +199,11 @@ func (d *Daemon) touches(ctx context.Context, op daemon.Operation) (subjects []s
 		if err != nil {
 			return nil, err
 		}
-		for _, app := range append(apps, appsOf(op)...) {
+		for _, app := range append(apps, journal.AppsOf(op)...) {
 			subjects = append(subjects, "app:"+app)
 		}
 	}
-	if others := d.kind(op.Kind).addons; others != nil {
+	if others := d.Journal.Kind(op.Kind).Addons; others != nil {
 		for _, addon := range others(op) {
 			subjects = append(subjects, "addon:"+addon)
 		}
@@ -211,11 +214,11 @@ func (d *Daemon) touches(ctx context.Context, op daemon.Operation) (subjects []s
 // recoveryLocks are the locks that an operation's recovery needs and does not take by
 // itself. A rollback's restores take those of the add-ons.
 func (d *Daemon) recoveryLocks(op daemon.Operation, g *recoveryGroup) (names []string) {
-	if d.isOf(op, ofApp) {
+	if d.Journal.IsOf(op, journal.OfApp) {
 		return []string{"app:" + op.Subject}
 	}
 	names = append(names, "addon:"+op.Subject)
-	if d.kind(op.Kind).releases {
+	if d.Journal.Kind(op.Kind).Releases {
 		for s := range g.subjects {
 			if strings.HasPrefix(s, "app:") {
 				names = append(names, s)

@@ -9,36 +9,38 @@ import (
 	"strings"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 )
 
 // release carries a pending release, recorded at the operation's step "release",
 // to where it serves: release phase, new containers, ready, swap, current. On error
 // the release is failed, and what served before serves on.
-func (d *Daemon) release(ctx context.Context, op *operation, rel *daemon.Release, out io.Writer) error {
-	err := daemon.Try("a release", func() error { return d.tryRelease(ctx, op, rel, out) })
+func (d *Daemon) release(ctx context.Context, op *journal.Operation, rel *daemon.Release, out io.Writer) error {
+	err := op.Do(ctx, out, func(ctx context.Context) error {
+		err := daemon.Try("a release", func() error { return d.tryRelease(ctx, op, rel, out) })
+		if err != nil && !errors.Is(context.Cause(ctx), daemon.ErrClosing) {
+			d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d failed: %v", rel.Version, err))
+			rel.Error = err.Error()
+		}
+		return err
+	}, func(ctx context.Context) error { return d.failRelease(ctx, op, *rel) })
 	if err == nil {
 		d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d: %s by %s", rel.Version, rel.Description, daemon.Who(rel.Member)))
-		return nil
 	}
-	if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
-		return daemon.ErrClosing // the journal has it; reconcile undoes it
-	}
-	d.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d failed: %v", rel.Version, err))
-	rel.Error = err.Error()
-	return errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.failRelease(ctx, op, *rel) }))
+	return err
 }
 
-func (d *Daemon) tryRelease(ctx context.Context, op *operation, rel *daemon.Release, out io.Writer) error {
+func (d *Daemon) tryRelease(ctx context.Context, op *journal.Operation, rel *daemon.Release, out io.Writer) error {
 	app, err := d.App(ctx, rel.App)
 	if err != nil {
 		return err
 	}
 	if p, ok := rel.Processes["release"]; ok {
-		if err := d.Engine.EnsureNetwork(ctx, d.networkName(app.Name), map[string]string{daemon.LabelApp: app.Name}); err != nil {
+		if err := d.Engine.EnsureNetwork(ctx, d.Containers.NetworkName(app.Name), map[string]string{daemon.LabelApp: app.Name}); err != nil {
 			return err
 		}
-		if err := op.step(ctx, "release-phase", nil); err != nil {
+		if err := op.Next(ctx, "release-phase", nil); err != nil {
 			return err
 		}
 		work.Stage(out, "Release phase: %s", p.Command)
@@ -94,9 +96,9 @@ func sayGone(out io.Writer, before, kept daemon.Formation) {
 
 // releasePhase runs the release process once, before anything of the release
 // serves.
-func (d *Daemon) releasePhase(ctx context.Context, op *operation, rel *daemon.Release, p daemon.Process, out io.Writer) error {
+func (d *Daemon) releasePhase(ctx context.Context, op *journal.Operation, rel *daemon.Release, p daemon.Process, out io.Writer) error {
 	spec := d.processSpec(*rel, p, "release", 1, fmt.Sprint(op.ID))
-	if err := d.createProcess(ctx, spec); err != nil {
+	if err := d.Containers.Create(ctx, spec); err != nil {
 		return err
 	}
 	w := work.NewIndent(out)
@@ -119,9 +121,9 @@ func (d *Daemon) releasePhase(ctx context.Context, op *operation, rel *daemon.Re
 }
 
 // failRelease undoes a release that never served.
-func (d *Daemon) failRelease(ctx context.Context, op *operation, rel daemon.Release) error {
+func (d *Daemon) failRelease(ctx context.Context, op *journal.Operation, rel daemon.Release) error {
 	rel.Status = daemon.ReleaseFailed
-	err := d.removeWhere(ctx, map[string]string{daemon.LabelApp: rel.App}, func(c daemon.Container) bool {
+	err := d.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelApp: rel.App}, func(c daemon.Container) bool {
 		return c.Labels[daemon.LabelOperation] == fmt.Sprint(op.ID)
 	})
 	if daemon.IsAway(err) {
@@ -131,13 +133,13 @@ func (d *Daemon) failRelease(ctx context.Context, op *operation, rel daemon.Rele
 		err = errors.Join(err, d.Engine.UntagImage(ctx, rel.Image))
 		rel.Image = ""
 	}
-	return errors.Join(err, op.finish(ctx, func(tx daemon.Tx) error { return tx.UpdateRelease(rel) }))
+	return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error { return tx.UpdateRelease(rel) }))
 }
 
 // change makes a new release of an app from its current one: config, add-ons and
 // rollbacks are releases too. edit gets the release to be, and may refuse.
 func (d *Daemon) change(ctx context.Context, app, member string, out io.Writer, edit func(daemon.Tx, *daemon.Release) error) (daemon.Release, error) {
-	unlock, err := d.lockApp(ctx, app, out)
+	unlock, err := d.Journal.LockApp(ctx, app, out)
 	if err != nil {
 		return daemon.Release{}, err
 	}
@@ -150,14 +152,14 @@ func (d *Daemon) change(ctx context.Context, app, member string, out io.Writer, 
 
 const opRelease = "release"
 
-func (d *Daemon) releaseKind() opKind {
-	return opKind{name: opRelease, text: "a release", of: ofApp, background: "current",
-		steps:   []string{"release", "release-phase", "start", "swap", "current"},
-		recover: d.recoverRelease}
+func (d *Daemon) releaseKind() journal.Kind {
+	return journal.Kind{Name: opRelease, Text: "a release", Of: journal.OfApp, Background: "current",
+		Steps:   []string{"release", "release-phase", "start", "swap", "current"},
+		Recover: d.recoverRelease}
 }
 
 func (d *Daemon) changeLocked(ctx context.Context, app, member string, out io.Writer, edit func(daemon.Tx, *daemon.Release) error) (daemon.Release, error) {
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	rel, err := daemon.Read(ctx, d.Store, func(tx daemon.Tx) (daemon.Release, error) { return nextRelease(tx, app, member) })
 	if err != nil {
@@ -177,7 +179,7 @@ func (d *Daemon) changeLocked(ctx context.Context, app, member string, out io.Wr
 		})
 		return rel, err
 	}
-	op, err := d.begin(ctx, opRelease, app, member, "release", nil, insert)
+	op, err := d.Journal.Begin(ctx, opRelease, app, member, "release", nil, insert)
 	if err != nil {
 		return daemon.Release{}, err
 	}
@@ -325,7 +327,7 @@ const keptImages = 10
 // pruneImages removes the images of releases that are too old to roll back to, and has
 // these forget them: what could not be removed is tried again after the next release.
 func (d *Daemon) pruneImages(ctx context.Context, app string) error {
-	unlock, err := d.lockApp(ctx, app, nil) // nobody rolls back to one meanwhile
+	unlock, err := d.Journal.LockApp(ctx, app, nil) // nobody rolls back to one meanwhile
 	if err != nil {
 		return err
 	}

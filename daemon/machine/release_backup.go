@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 )
 
@@ -30,7 +31,7 @@ func OfRelease(b daemon.Backup) (app string, version int) {
 // SetReleaseBackups has a backup of each add-on of an app taken before each release, or
 // no longer.
 func (d *Daemon) SetReleaseBackups(ctx context.Context, app, member string, on bool) error {
-	unlock, err := d.lockApp(ctx, app, nil)
+	unlock, err := d.Journal.LockApp(ctx, app, nil)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (d *Daemon) backUpForRelease(ctx context.Context, app, member string, out i
 				WithHint("to release without one: towline backups:on-release off -a %s", app)
 		}
 	}
-	d.goBackground(func(ctx context.Context) {
+	d.Life.Go(func(ctx context.Context) {
 		if err := d.pruneReleaseBackups(ctx, app, attached); err != nil && ctx.Err() == nil {
 			d.Log.Error("delete old backups of releases", "app", app, "err", err)
 		}
@@ -131,24 +132,24 @@ type rollbackItem struct {
 const opRollback = "rollback"
 
 // rollbackKind is of a rollback with data, which is made of restores and a release.
-func (d *Daemon) rollbackKind() opKind {
-	return opKind{name: opRollback, text: "a rollback", of: ofApp, when: recoveredAfter,
-		steps: []string{"data", "release", "resume"},
-		addons: func(op daemon.Operation) (names []string) {
-			data, _ := decode[rollbackData](op) // its recovery says what is wrong with it
+func (d *Daemon) rollbackKind() journal.Kind {
+	return journal.Kind{Name: opRollback, Text: "a rollback", Of: journal.OfApp, When: journal.RecoveredAfter,
+		Steps: []string{"data", "release", "resume"},
+		Addons: func(op daemon.Operation) (names []string) {
+			data, _ := journal.Decode[rollbackData](op) // its recovery says what is wrong with it
 			for _, item := range data.Items {
 				names = append(names, item.Addon)
 			}
 			return names
 		},
-		recover: d.recoverRollback}
+		Recover: d.recoverRollback}
 }
 
 // RollbackWithData goes back to an earlier release, and the data of the app's add-ons to
 // what that release left. Requests wait from the first restore until the release serves.
 // If either fails, release and data are as before.
 func (d *Daemon) RollbackWithData(ctx context.Context, app, member string, version int, out io.Writer) (daemon.Release, error) {
-	unlock, err := d.lockApp(ctx, app, out)
+	unlock, err := d.Journal.LockApp(ctx, app, out)
 	if err != nil {
 		return daemon.Release{}, err
 	}
@@ -165,10 +166,10 @@ func (d *Daemon) RollbackWithData(ctx context.Context, app, member string, versi
 	if err != nil {
 		return daemon.Release{}, err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	data := rollbackData{a.Current, items}
-	op, err := d.begin(ctx, opRollback, app, member, "data", data)
+	op, err := d.Journal.Begin(ctx, opRollback, app, member, "data", data)
 	if err != nil {
 		return daemon.Release{}, err
 	}
@@ -188,14 +189,14 @@ func (d *Daemon) RollbackWithData(ctx context.Context, app, member string, versi
 	return rel, d.endRollback(ctx, op, out)
 }
 
-func (d *Daemon) rollBack(ctx context.Context, op *operation, data rollbackData, target daemon.Release, out io.Writer) (daemon.Release, error) {
+func (d *Daemon) rollBack(ctx context.Context, op *journal.Operation, data rollbackData, target daemon.Release, out io.Writer) (daemon.Release, error) {
 	for _, item := range data.Items {
 		req := RestoreRequest{Backup: item.Backup, Member: op.Member, safety: item.Safety, of: dataOf{target.App, data.From}, hold: true}
 		if _, err := d.Restore(ctx, req, out); err != nil {
 			return daemon.Release{}, err
 		}
 	}
-	if err := op.step(ctx, "release", nil); err != nil {
+	if err := op.Next(ctx, "release", nil); err != nil {
 		return daemon.Release{}, err
 	}
 	work.Stage(out, "Rolling back to v%d", target.Version)
@@ -269,7 +270,7 @@ func leftBy(backups []daemon.Backup, app string, versions []int) (daemon.Backup,
 }
 
 // undoRollback puts back the data that a rollback has replaced.
-func (d *Daemon) undoRollback(ctx context.Context, op *operation, data rollbackData, out io.Writer) (err error) {
+func (d *Daemon) undoRollback(ctx context.Context, op *journal.Operation, data rollbackData, out io.Writer) (err error) {
 	for _, item := range data.Items {
 		if _, berr := d.Backup(ctx, item.Safety); daemon.IsKind(berr, daemon.NotFound) {
 			continue // not replaced
@@ -289,27 +290,27 @@ func (d *Daemon) undoRollback(ctx context.Context, op *operation, data rollbackD
 
 // endRollback lets the requests go. That is a step of its own: once they write, the data
 // must not be put back again.
-func (d *Daemon) endRollback(ctx context.Context, op *operation, out io.Writer) error {
-	if err := op.step(ctx, "resume", nil); err != nil {
+func (d *Daemon) endRollback(ctx context.Context, op *journal.Operation, out io.Writer) error {
+	if err := op.Next(ctx, "resume", nil); err != nil {
 		return err
 	}
-	err := d.outlast(ctx, out, func(ctx context.Context) error { return d.Router.Resume(ctx, op.Subject) })
+	err := d.Life.Outlast(ctx, out, func(ctx context.Context) error { return d.Router.Resume(ctx, op.Subject) })
 	if err != nil && !daemon.IsKind(err, daemon.NotFound) {
 		return err
 	}
-	return op.finish(ctx)
+	return op.Finish(ctx)
 }
 
 // recoverRollback: once the old release is current the old data stays; before that the
 // data that was replaced comes back. What the rollback is made of was recovered before.
-func (d *Daemon) recoverRollback(ctx context.Context, op *operation) error {
-	data, err := decode[rollbackData](op.Operation)
+func (d *Daemon) recoverRollback(ctx context.Context, op *journal.Operation) error {
+	data, err := journal.Decode[rollbackData](op.Operation)
 	if err != nil {
 		return err
 	}
 	app, err := d.App(ctx, op.Subject)
 	if daemon.IsKind(err, daemon.NotFound) {
-		return op.finish(ctx)
+		return op.Finish(ctx)
 	}
 	if err != nil {
 		return err

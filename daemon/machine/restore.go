@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"towline/daemon"
+	"towline/daemon/container"
+	"towline/daemon/journal"
 	"towline/daemon/work"
 	"towline/plugins"
 )
@@ -26,9 +28,9 @@ type RestoreRequest struct {
 
 const opRestore = "restore"
 
-func (d *Daemon) restoreKind() opKind {
-	return opKind{name: opRestore, text: "a restore", of: ofAddon,
-		steps: []string{"check", "replace", "current"}, recover: d.recoverRestore}
+func (d *Daemon) restoreKind() journal.Kind {
+	return journal.Kind{Name: opRestore, Text: "a restore", Of: journal.OfAddon,
+		Steps: []string{"check", "replace", "current"}, Recover: d.recoverRestore}
 }
 
 // Restore puts an add-on's data back: check the sums and unpack beside the present
@@ -57,7 +59,7 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 		defer dump.Close()
 		req.Dump = dump
 	}
-	unlock, err := d.lockAddon(ctx, req.To, out)
+	unlock, err := d.Journal.LockAddon(ctx, req.To, out)
 	if err != nil {
 		return daemon.Addon{}, err
 	}
@@ -70,23 +72,25 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 	if err != nil {
 		return addon, err
 	}
-	ctx, cancel := d.detach(ctx)
+	ctx, cancel := d.Life.Detach(ctx)
 	defer cancel()
 	next := addon
 	next.Generation++
-	op, err := d.begin(ctx, opRestore, addon.Name, req.Member, "check",
+	op, err := d.Journal.Begin(ctx, opRestore, addon.Name, req.Member, "check",
 		backupData{Backup: b.ID, Generation: next.Generation, Safety: req.safety, Of: req.of})
 	if err != nil {
 		return addon, err
 	}
-	if err := daemon.Try("a restore", func() error { return d.replaceData(ctx, op, addon, next, from, out) }); err != nil {
-		if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
-			return addon, daemon.ErrClosing
-		}
-		return addon, errors.Join(d.explainFull(ctx, err), d.outlast(ctx, out, func(ctx context.Context) error { return d.undoRestore(ctx, op) }))
+	err = op.Do(ctx, out,
+		func(ctx context.Context) error {
+			return d.explainFull(ctx, d.replaceData(ctx, op, addon, next, from, out))
+		},
+		func(ctx context.Context) error { return d.undoRestore(ctx, op) })
+	if err != nil {
+		return addon, err
 	}
 	if !req.hold {
-		if err := d.outlast(ctx, out, func(ctx context.Context) error { return d.resumeApps(ctx, addon.Name) }); err != nil {
+		if err := d.Life.Outlast(ctx, out, func(ctx context.Context) error { return d.resumeApps(ctx, addon.Name) }); err != nil {
 			return next, err
 		}
 	}
@@ -95,7 +99,7 @@ func (d *Daemon) Restore(ctx context.Context, req RestoreRequest, out io.Writer)
 
 // replaceData moves the add-on to the next generation. Requests of its apps wait when it
 // returns.
-func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next daemon.Addon, from source, out io.Writer) error {
+func (d *Daemon) replaceData(ctx context.Context, op *journal.Operation, addon, next daemon.Addon, from source, out io.Writer) error {
 	// An attempt before this one may not have been taken back whole.
 	if err := d.removeGeneration(ctx, next); err != nil {
 		return err
@@ -111,27 +115,27 @@ func (d *Daemon) replaceData(ctx context.Context, op *operation, addon, next dae
 	if err := d.proveNext(ctx, next, from.secrets, out); err != nil {
 		return err
 	}
-	if err := op.step(ctx, "replace", nil); err != nil {
+	if err := op.Next(ctx, "replace", nil); err != nil {
 		return err
 	}
 	work.Stage(out, "Replacing the data of %s; requests of its apps wait", addon.Name)
 	if err := d.pauseApps(ctx, addon.Name); err != nil {
 		return err
 	}
-	if err := d.Engine.StopContainer(ctx, d.addonContainer(addon), stopGrace); err != nil {
+	if err := d.Engine.StopContainer(ctx, d.addonContainer(addon), container.StopGrace); err != nil {
 		return err
 	}
 	if err := d.startAddonContainer(ctx, next, out); err != nil {
 		return err
 	}
-	data, err := decode[backupData](op.Operation)
+	data, err := journal.Decode[backupData](op.Operation)
 	if err != nil {
 		return err
 	}
 	if data.Safety == "" {
 		data.Safety = backupID(addon.Name, daemon.Now())
 	}
-	return op.step(ctx, "current", data, func(tx daemon.Tx) error { return tx.UpdateAddon(next) })
+	return op.Next(ctx, "current", data, func(tx daemon.Tx) error { return tx.UpdateAddon(next) })
 }
 
 // proveNext tries the filled volumes while the service still runs on its own: what does
@@ -226,12 +230,12 @@ func (d *Daemon) volumeNames(a daemon.Addon) (names []string) {
 
 // keepOldData makes a backup of what the restore replaced, then removes it. It holds
 // the state of the very moment at which the service was stopped.
-func (d *Daemon) keepOldData(ctx context.Context, op *operation, old daemon.Addon, out io.Writer) error {
+func (d *Daemon) keepOldData(ctx context.Context, op *journal.Operation, old daemon.Addon, out io.Writer) error {
 	if err := d.notCurrent(ctx, old); err != nil {
 		return err
 	}
 	work.Stage(out, "Keeping the data of before as a backup")
-	data, err := decode[backupData](op.Operation)
+	data, err := journal.Decode[backupData](op.Operation)
 	if err != nil {
 		return err
 	}
@@ -264,16 +268,16 @@ func (d *Daemon) keepOldData(ctx context.Context, op *operation, old daemon.Addo
 	if err = errors.Join(err, d.removeGeneration(ctx, old)); err != nil {
 		return err
 	}
-	return op.finish(ctx, func(tx daemon.Tx) error { return tx.InsertBackup(b) })
+	return op.Finish(ctx, func(tx daemon.Tx) error { return tx.InsertBackup(b) })
 }
 
 // undoRestore brings the data of before back: the generation that is current.
-func (d *Daemon) undoRestore(ctx context.Context, op *operation) error {
+func (d *Daemon) undoRestore(ctx context.Context, op *journal.Operation) error {
 	addon, err := d.Addon(ctx, op.Subject)
 	if err != nil {
 		return err
 	}
-	data, err := decode[backupData](op.Operation)
+	data, err := journal.Decode[backupData](op.Operation)
 	if err != nil {
 		return err
 	}
@@ -284,19 +288,19 @@ func (d *Daemon) undoRestore(ctx context.Context, op *operation) error {
 	if daemon.IsAway(err) {
 		return err
 	}
-	return errors.Join(err, op.finish(ctx))
+	return errors.Join(err, op.Finish(ctx))
 }
 
 func (d *Daemon) removeProofs(ctx context.Context, addon string) error {
-	return d.removeWhere(ctx, map[string]string{daemon.LabelAddon: addon, daemon.LabelKind: daemon.KindProof}, nil)
+	return d.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelAddon: addon, daemon.LabelKind: daemon.KindProof}, nil)
 }
 
 // recoverRestore: what was not current yet is undone, and else finished.
-func (d *Daemon) recoverRestore(ctx context.Context, op *operation) error {
+func (d *Daemon) recoverRestore(ctx context.Context, op *journal.Operation) error {
 	if op.Step != "current" {
 		return d.undoRestore(ctx, op)
 	}
-	data, err := decode[backupData](op.Operation)
+	data, err := journal.Decode[backupData](op.Operation)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"towline/daemon"
+	"towline/daemon/container"
 	"towline/daemon/work"
 )
 
@@ -128,5 +129,5 @@ func (d *Daemon) importDump(ctx context.Context, next daemon.Addon, dump io.Read
 	if spec.Import.Stopped {
 		return nil
 	}
-	return d.Engine.StopContainer(ctx, c.Name, stopGrace)
+	return d.Engine.StopContainer(ctx, c.Name, container.StopGrace)
 }

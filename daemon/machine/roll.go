@@ -12,12 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"towline/daemon"
+	"towline/daemon/container"
+	"towline/daemon/journal"
 	"towline/daemon/work"
-)
-
-const (
-	drainBudget = 30 * time.Second // for requests of a target that was taken out
-	stopGrace   = 30 * time.Second // from SIGTERM to SIGKILL, as on Heroku
 )
 
 // rollout is the set of processes that an app should have.
@@ -46,7 +43,7 @@ type rollData struct {
 // and retire what is no longer wanted. The last part goes on in the background.
 // Until the switch every failure leaves the old processes serving, and removes the
 // new ones; commit is what makes the state follow the switch.
-func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Writer, commit func(daemon.Tx) error) error {
+func (d *Daemon) roll(ctx context.Context, op *journal.Operation, r *rollout, out io.Writer, commit func(daemon.Tx) error) error {
 	if err := d.planRollout(ctx, op, r); err != nil {
 		return err
 	}
@@ -55,7 +52,7 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 		return err
 	}
 	web, others := splitWeb(r.start)
-	if err := op.step(ctx, "start", rollData{Version: r.version}); err != nil {
+	if err := op.Next(ctx, "start", rollData{Version: r.version}); err != nil {
 		return err
 	}
 	if len(web) > 0 {
@@ -69,16 +66,16 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 	for _, t := range r.web {
 		data.Web = append(data.Web, t.ID)
 	}
-	if err := op.step(ctx, "swap", data); err != nil {
+	if err := op.Next(ctx, "swap", data); err != nil {
 		return err
 	}
 	if err := d.swap(ctx, r, web); daemon.IsAway(err) {
 		// The proxy may have switched, and not lived to say so.
-		return errors.Join(err, d.outlast(ctx, out, func(ctx context.Context) error { return d.routeBack(ctx, r.release.App, before) }))
+		return errors.Join(err, d.Life.Outlast(ctx, out, func(ctx context.Context) error { return d.routeBack(ctx, r.release.App, before) }))
 	} else if err != nil {
 		return err
 	}
-	if err := op.step(ctx, "current", nil, commit); err != nil {
+	if err := op.Next(ctx, "current", nil, commit); err != nil {
 		return err
 	}
 	if len(web) > 0 {
@@ -90,7 +87,7 @@ func (d *Daemon) roll(ctx context.Context, op *operation, r *rollout, out io.Wri
 
 // afterSwap starts the processes that take no requests and retires the old ones.
 // The release serves by now, so nothing here takes it back.
-func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, others []daemon.ContainerSpec, out io.Writer) {
+func (d *Daemon) afterSwap(ctx context.Context, op *journal.Operation, r *rollout, others []daemon.ContainerSpec, out io.Writer) {
 	if len(others) > 0 {
 		work.Stage(out, "Starting %s", describe(others))
 		if err := d.startProcesses(ctx, others, nil); err != nil {
@@ -98,9 +95,9 @@ func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, other
 			d.Logs.Write(r.release.App, "system", "start", err.Error())
 		}
 	}
-	d.goBackground(func(ctx context.Context) {
+	d.Life.Go(func(ctx context.Context) {
 		// Until it works: two generations of workers would do the same work twice.
-		for wait := time.Second; ; wait = min(2*wait, maxBackoff) {
+		for wait := time.Second; ; wait = min(2*wait, container.MaxBackoff) {
 			err := daemon.Try("the end of old processes", func() error { return d.retire(ctx, r.release.App, r.stop) })
 			if err == nil {
 				break
@@ -112,7 +109,7 @@ func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, other
 				return // the journal has it
 			}
 		}
-		if err := op.finish(ctx); err != nil {
+		if err := op.Finish(ctx); err != nil {
 			d.Log.Error("finish operation", "app", r.release.App, "err", err)
 		}
 		if err := d.pruneImages(ctx, r.release.App); err != nil {
@@ -122,9 +119,9 @@ func (d *Daemon) afterSwap(ctx context.Context, op *operation, r *rollout, other
 }
 
 // planRollout compares what runs with what should.
-func (d *Daemon) planRollout(ctx context.Context, op *operation, r *rollout) error {
+func (d *Daemon) planRollout(ctx context.Context, op *journal.Operation, r *rollout) error {
 	app := r.release.App
-	if err := d.Engine.EnsureNetwork(ctx, d.networkName(app), map[string]string{daemon.LabelApp: app}); err != nil {
+	if err := d.Engine.EnsureNetwork(ctx, d.Containers.NetworkName(app), map[string]string{daemon.LabelApp: app}); err != nil {
 		return err
 	}
 	have, err := d.Engine.ContainerList(ctx, map[string]string{daemon.LabelApp: app, daemon.LabelKind: daemon.KindProcess})
@@ -213,7 +210,7 @@ func (d *Daemon) startProcesses(ctx context.Context, specs []daemon.ContainerSpe
 	for i, spec := range specs {
 		g.Go(func() (err error) {
 			defer daemon.Contain("the start of a process", &err)
-			if err := d.createProcess(gctx, spec); err != nil {
+			if err := d.Containers.Create(gctx, spec); err != nil {
 				return err
 			}
 			if err := d.Engine.StartContainer(gctx, spec.Name); err != nil {
@@ -242,7 +239,7 @@ func (d *Daemon) target(ctx context.Context, app, container string) (daemon.Targ
 	if err != nil {
 		return daemon.Target{}, err
 	}
-	ip := c.Addresses[d.networkName(app)]
+	ip := c.Addresses[d.Containers.NetworkName(app)]
 	if ip == "" {
 		return daemon.Target{}, d.endedEarly(ctx, container, c.ExitCode)
 	}
@@ -276,7 +273,7 @@ func (d *Daemon) swap(ctx context.Context, r *rollout, web []daemon.ContainerSpe
 	var notReady *daemon.NotReadyError
 	if errors.As(err, &notReady) {
 		name = notReady.Target
-		err = daemon.Errorf(daemon.Failed, "%s was not ready: %s", d.shortName(name), notReady.Reason)
+		err = daemon.Errorf(daemon.Failed, "%s was not ready: %s", d.Containers.ShortName(name), notReady.Reason)
 	}
 	return d.withOutput(ctx, err, web, name)
 }
@@ -313,7 +310,7 @@ func (d *Daemon) endedEarly(ctx context.Context, container string, code int) err
 	if why := d.limitMet(ctx, container, code); why != "" {
 		return daemon.Errorf(daemon.Failed, "%s, before it was ready", why)
 	}
-	return daemon.Errorf(daemon.Failed, "%s exited with code %d before it was ready", d.shortName(container), code)
+	return daemon.Errorf(daemon.Failed, "%s exited with code %d before it was ready", d.Containers.ShortName(container), code)
 }
 
 // lastOutput is the end of what a new process that failed has written: that of the
@@ -324,23 +321,16 @@ func (d *Daemon) lastOutput(ctx context.Context, web []daemon.ContainerSpec, nam
 		if err != nil || (name != spec.Name && c.Running) {
 			continue
 		}
-		var end logEnd
+		var end container.LogEnd
 		if err := d.Engine.ContainerLog(ctx, spec.Name, false, &end, &end); err != nil {
 			return ""
 		}
-		if lines := end.lines(20); len(lines) > 0 {
+		if lines := end.Lines(20); len(lines) > 0 {
 			return "    " + strings.Join(lines, "\n    ")
 		}
 		return ""
 	}
 	return ""
-}
-
-// shortName is a process as users know it: "web.1".
-func (d *Daemon) shortName(container string) string {
-	_, rest, _ := strings.Cut(container, ".")
-	parts := strings.Split(rest, ".")
-	return strings.Join(parts[:min(2, len(parts))], ".")
 }
 
 // routeOf is what the proxy serves for an app now; nil: nothing.
@@ -361,7 +351,7 @@ func (d *Daemon) routeBack(ctx context.Context, app string, before *daemon.Route
 		return err
 	}
 	// What it served meanwhile has requests to answer, and is about to go.
-	return d.Router.Drain(ctx, app, drainBudget)
+	return d.Router.Drain(ctx, app, container.DrainBudget)
 }
 
 // route is what the proxy should serve for the rollout.

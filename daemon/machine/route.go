@@ -92,7 +92,7 @@ func (d *Daemon) routeSettings(ctx context.Context, app string) (daemon.Route, e
 // changeRoute edits the state of an app's route under its lock and has the proxy
 // follow. If the proxy is away, it follows as soon as it is back.
 func (d *Daemon) changeRoute(ctx context.Context, app string, edit func(daemon.Tx) error) error {
-	unlock, err := d.lockApp(ctx, app, nil)
+	unlock, err := d.Journal.LockApp(ctx, app, nil)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (d *Daemon) changeRoute(ctx context.Context, app string, edit func(daemon.T
 	}
 	err = d.syncRoute(ctx, app)
 	if daemon.IsAway(err) {
-		d.goBackground(func(ctx context.Context) { d.syncRouteLater(ctx, app) })
+		d.Life.Go(func(ctx context.Context) { d.syncRouteLater(ctx, app) })
 		return daemon.Errorf(daemon.Unavailable, "the proxy does not answer").
 			WithHint("the change is stored, and is served as soon as the proxy is back; on the host, see: systemctl status towline-proxy")
 	}
@@ -117,8 +117,8 @@ func (d *Daemon) changeRoute(ctx context.Context, app string, edit func(daemon.T
 
 // syncRouteLater has the proxy follow the state of an app as soon as it is back.
 func (d *Daemon) syncRouteLater(ctx context.Context, app string) {
-	err := d.outlast(ctx, nil, func(ctx context.Context) error {
-		unlock, err := d.lockApp(ctx, app, nil)
+	err := d.Life.Outlast(ctx, nil, func(ctx context.Context) error {
+		unlock, err := d.Journal.LockApp(ctx, app, nil)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/journal"
 	"towline/daemon/shell"
 	"towline/daemon/work"
 )
@@ -24,8 +25,8 @@ type RunRequest struct {
 
 const opRun = "run"
 
-func (d *Daemon) runKind() opKind {
-	return opKind{name: opRun, text: "a one-off", of: ofApp, shared: true, steps: []string{"run"}, recover: d.recoverRun}
+func (d *Daemon) runKind() journal.Kind {
+	return journal.Kind{Name: opRun, Text: "a one-off", Of: journal.OfApp, Shared: true, Steps: []string{"run"}, Recover: d.recoverRun}
 }
 
 // Run starts a one-off, connects it to the user and returns its exit code. It ends
@@ -53,7 +54,7 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 	}
 	command := commandLine(req.Command)
 	room := func(tx daemon.Tx) error { return d.roomForOneOff(tx, req.Member) }
-	op, err := d.begin(ctx, opRun, req.App, req.Member, "run", nil, room)
+	op, err := d.Journal.Begin(ctx, opRun, req.App, req.Member, "run", nil, room)
 	if err != nil {
 		return 0, err
 	}
@@ -66,7 +67,7 @@ func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
 	// app's log is for everyone who may view the app.
 	spec.NoLog, spec.LogPath = true, ""
 	defer d.removeRun(context.WithoutCancel(ctx), op, spec.Name)
-	if err := d.createProcess(ctx, spec); err != nil {
+	if err := d.Containers.Create(ctx, spec); err != nil {
 		return 0, err
 	}
 	log := func(format string, args ...any) {
@@ -106,7 +107,7 @@ func (d *Daemon) killedFrom(ctx context.Context, app, container string, code int
 	if code != codeKilled && code != codeTerminated {
 		return ""
 	}
-	name := d.shortName(container)
+	name := d.Containers.ShortName(container)
 	ops, err := daemon.Read(ctx, d.Store, daemon.Tx.Operations)
 	destroying := err == nil && slices.ContainsFunc(ops, func(o daemon.Operation) bool { return o.Kind == opDestroy && o.Subject == app })
 	if _, err := d.App(ctx, app); destroying || daemon.IsKind(err, daemon.NotFound) {
@@ -120,12 +121,12 @@ func (d *Daemon) killedFrom(ctx context.Context, app, container string, code int
 
 // removeRun removes a one-off. What fails is tried again, with longer and longer waits, but
 // not with the user waiting; the journal has it for the next start.
-func (d *Daemon) removeRun(ctx context.Context, op *operation, container string) {
+func (d *Daemon) removeRun(ctx context.Context, op *journal.Operation, container string) {
 	remove := func(ctx context.Context) error {
 		if err := d.Engine.RemoveContainer(ctx, container); err != nil {
 			return err
 		}
-		return op.finish(ctx)
+		return op.Finish(ctx)
 	}
 	first, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -134,9 +135,9 @@ func (d *Daemon) removeRun(ctx context.Context, op *operation, container string)
 		return
 	}
 	d.Log.Error("remove one-off", "container", container, "err", err)
-	d.goBackground(func(ctx context.Context) {
+	d.Life.Go(func(ctx context.Context) {
 		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
-			err := d.outlast(ctx, nil, remove)
+			err := d.Life.Outlast(ctx, nil, remove)
 			if err == nil {
 				return
 			}
@@ -174,9 +175,9 @@ func commandLine(words []string) string {
 }
 
 // recoverRun removes a one-off, whose user is gone.
-func (d *Daemon) recoverRun(ctx context.Context, op *operation) error {
-	err := d.removeWhere(ctx, map[string]string{daemon.LabelApp: op.Subject, daemon.LabelKind: daemon.KindRun}, func(c daemon.Container) bool {
+func (d *Daemon) recoverRun(ctx context.Context, op *journal.Operation) error {
+	err := d.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelApp: op.Subject, daemon.LabelKind: daemon.KindRun}, func(c daemon.Container) bool {
 		return c.Labels[daemon.LabelIndex] == strconv.FormatInt(op.ID, 10)
 	})
-	return errors.Join(err, op.finish(ctx))
+	return errors.Join(err, op.Finish(ctx))
 }

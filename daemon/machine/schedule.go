@@ -171,7 +171,7 @@ func (d *Daemon) tick(ctx context.Context, s daemon.Schedule, t cron.Times) {
 		d.sayAddon(ctx, s.Addon, "backup: skipped, as the one before is not done yet")
 		return
 	}
-	d.goBackground(func(ctx context.Context) {
+	d.Life.Go(func(ctx context.Context) {
 		defer func() {
 			d.scheduler.mu.Lock()
 			delete(d.scheduler.running, s.Addon)

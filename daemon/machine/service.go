@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/container"
 	"towline/daemon/work"
 	"towline/plugins"
 )
@@ -73,7 +74,7 @@ func (d *Daemon) serviceSpec(a daemon.Addon, spec plugins.Spec) daemon.Container
 		CapAdd:     serviceCapabilities(spec),
 		LogPath:    d.Logs.ContainerPath("+"+a.Name, d.addonContainer(a)),
 		LogSize:    d.Logs.ContainerSize(),
-		StopGrace:  stopGrace,
+		StopGrace:  container.StopGrace,
 	}
 	for _, v := range spec.Volumes {
 		c.Mounts = append(c.Mounts, daemon.Mount{Volume: d.addonVolume(a, v.Name), Target: v.Path})
@@ -169,10 +170,10 @@ func (d *Daemon) runService(ctx context.Context, a daemon.Addon, spec plugins.Sp
 	}
 	c := d.serviceSpec(a, spec)
 	for _, app := range apps {
-		if err := d.Engine.EnsureNetwork(ctx, d.networkName(app), map[string]string{daemon.LabelApp: app}); err != nil {
+		if err := d.Engine.EnsureNetwork(ctx, d.Containers.NetworkName(app), map[string]string{daemon.LabelApp: app}); err != nil {
 			return err
 		}
-		c.Networks = append(c.Networks, daemon.Attachment{Network: d.networkName(app), Aliases: []string{a.Name}})
+		c.Networks = append(c.Networks, daemon.Attachment{Network: d.Containers.NetworkName(app), Aliases: []string{a.Name}})
 	}
 	have, err := d.Engine.Container(ctx, c.Name)
 	switch {
@@ -226,25 +227,6 @@ func (d *Daemon) awaitService(ctx context.Context, container string, spec plugin
 	}
 }
 
-// tail is the end of a container's log.
-func (d *Daemon) tail(container string) string {
-	lines := d.lastLines(container, 20)
-	if len(lines) == 0 {
-		return "    (none)"
-	}
-	return "    " + strings.Join(lines, "\n    ")
-}
-
-func (d *Daemon) lastLines(container string, n int) []string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	var end logEnd
-	if err := d.Engine.ContainerLog(ctx, container, false, &end, &end); err != nil {
-		return nil
-	}
-	return end.lines(n)
-}
-
 // startAddonContainer starts an add-on that has been provisioned, in the networks of
 // the apps attached to it. Running already is no error.
 func (d *Daemon) startAddonContainer(ctx context.Context, a daemon.Addon, out io.Writer) error {
@@ -275,7 +257,7 @@ func (d *Daemon) removeGeneration(ctx context.Context, a daemon.Addon) error {
 	if err := d.notCurrent(ctx, a); err != nil {
 		return err
 	}
-	d.crashes.forget(d.addonContainer(a))
+	d.Containers.Crashes.Forget(d.addonContainer(a))
 	if err := d.Engine.RemoveContainer(ctx, d.addonContainer(a)); err != nil {
 		return err
 	}
@@ -303,7 +285,7 @@ func (d *Daemon) notCurrent(ctx context.Context, a daemon.Addon) error {
 
 // removeService removes all that an add-on is of, data included.
 func (d *Daemon) removeService(ctx context.Context, addon string) error {
-	if err := d.removeWhere(ctx, map[string]string{daemon.LabelAddon: addon}, nil); err != nil {
+	if err := d.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelAddon: addon}, nil); err != nil {
 		return err
 	}
 	volumes, err := d.Engine.Volumes(ctx)

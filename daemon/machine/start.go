@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/container"
 	"towline/plugins"
 )
 
@@ -54,10 +55,10 @@ func (d *Daemon) startAll(ctx context.Context, busy map[string]<-chan struct{}) 
 			name: "addon:" + a.Name, recovery: busy["addon:"+a.Name], tried: make(chan struct{}),
 			start: func(ctx context.Context) error { return d.startAddon(ctx, a.Name) },
 			failed: func(err error, wait time.Duration) {
-				d.sayAddon(d.closing(), a.Name, "start: %v; trying again in %s", err, wait)
+				d.sayAddon(d.Life.Closing(), a.Name, "start: %v; trying again in %s", err, wait)
 			},
 			barred: func() {
-				d.sayAddon(d.closing(), a.Name, "%s; towline addons:restart %s tries again", barredText, a.Name)
+				d.sayAddon(d.Life.Closing(), a.Name, "%s; towline addons:restart %s tries again", barredText, a.Name)
 			},
 		}
 		tried[a.Name], wave = l.tried, append(wave, l)
@@ -141,7 +142,7 @@ func (s *starts) launch(l *launch) {
 		ended()
 		l.after = append(l.after, l.recovery)
 	}
-	s.d.goBackground(func(ctx context.Context) {
+	s.d.Life.Go(func(ctx context.Context) {
 		tried := sync.OnceFunc(func() { close(l.tried); ended() })
 		defer tried()
 		for _, c := range l.after {
@@ -151,7 +152,7 @@ func (s *starts) launch(l *launch) {
 				return
 			}
 		}
-		for wait := time.Second; ; wait = min(2*wait, maxBackoff) {
+		for wait := time.Second; ; wait = min(2*wait, container.MaxBackoff) {
 			release, ok := s.slot(ctx)
 			if !ok {
 				return
@@ -211,7 +212,7 @@ func (d *Daemon) startAddon(ctx context.Context, name string) error {
 // launchAddon starts the container of an add-on that should be running; the add-on that
 // it returns tells whether it should.
 func (d *Daemon) launchAddon(ctx context.Context, name string) (daemon.Addon, plugins.Spec, error) {
-	unlock, err := d.lockAddon(ctx, name, nil)
+	unlock, err := d.Journal.LockAddon(ctx, name, nil)
 	if err != nil {
 		return daemon.Addon{}, plugins.Spec{}, err
 	}
@@ -234,7 +235,7 @@ func (d *Daemon) launchAddon(ctx context.Context, name string) (daemon.Addon, pl
 // converge starts what is missing of an app's current release and retires the rest.
 // An app that is gone is no error.
 func (d *Daemon) converge(ctx context.Context, app string) error {
-	unlock, err := d.lockApp(ctx, app, nil)
+	unlock, err := d.Journal.LockApp(ctx, app, nil)
 	if err != nil {
 		return err
 	}

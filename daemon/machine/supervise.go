@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/container"
 )
 
 // supervisor remembers which containers are being revived.
@@ -43,7 +44,7 @@ func (d *Daemon) Supervise(ctx context.Context) error {
 		return err
 	}
 	// Nobody tells of what died before.
-	d.goBackground(func(ctx context.Context) {
+	d.Life.Go(func(ctx context.Context) {
 		select {
 		case <-d.started:
 			d.reviveAll(ctx)
@@ -53,11 +54,11 @@ func (d *Daemon) Supervise(ctx context.Context) error {
 	for e := range events { // each in a goroutine of its own, which contains its panics
 		switch {
 		case e.Missed:
-			d.goBackground(d.reviveAll)
+			d.Life.Go(d.reviveAll)
 		case e.OutOfMemory != "":
-			d.goBackground(func(ctx context.Context) { d.logMemoryKill(ctx, e) })
+			d.Life.Go(func(ctx context.Context) { d.logMemoryKill(ctx, e) })
 		case e.Died && supervised(e.Labels):
-			d.goBackground(func(ctx context.Context) { d.revive(ctx, e) })
+			d.Life.Go(func(ctx context.Context) { d.revive(ctx, e) })
 		}
 	}
 	return ctx.Err()
@@ -78,7 +79,7 @@ func (d *Daemon) reviveAll(ctx context.Context) {
 		if c.Running || c.Paused || !supervised(c.Labels) || d.supervisor.seesTo(c.Name) {
 			continue
 		}
-		d.goBackground(func(ctx context.Context) {
+		d.Life.Go(func(ctx context.Context) {
 			d.revive(ctx, daemon.Event{Container: c.Name, Labels: c.Labels, Died: true, ExitCode: c.ExitCode})
 		})
 	}
@@ -92,7 +93,7 @@ func (d *Daemon) revive(ctx context.Context, e daemon.Event) {
 	if addon != "" {
 		lock = "addon:" + addon
 	}
-	name := d.shortName(e.Container)
+	name := d.Containers.ShortName(e.Container)
 	if addon != "" {
 		name = addon
 	}
@@ -102,7 +103,7 @@ func (d *Daemon) revive(ctx context.Context, e daemon.Event) {
 		if err != nil {
 			return
 		}
-		again, wait := true, maxBackoff // if it panics
+		again, wait := true, container.MaxBackoff // if it panics
 		daemon.Attempt("the restart of a process", func() { again, wait = d.reviveOnce(ctx, e, name, first) })
 		unlock()
 		if !again {
@@ -127,7 +128,7 @@ func (d *Daemon) reviveOnce(ctx context.Context, e daemon.Event, name string, fi
 		return false, 0
 	}
 	if first {
-		wait = d.crashes.delay(e.Container)
+		wait = d.Containers.Crashes.Delay(e.Container)
 		next := "restarting"
 		if wait > 0 {
 			next = fmt.Sprintf("restarting in %s", wait)
@@ -139,10 +140,10 @@ func (d *Daemon) reviveOnce(ctx context.Context, e daemon.Event, name string, fi
 	}
 	if err := d.Engine.StartContainer(ctx, e.Container); err != nil {
 		d.Log.Error("restart", "container", e.Container, "err", err)
-		return true, d.crashes.delay(e.Container)
+		return true, d.Containers.Crashes.Delay(e.Container)
 	}
 	if addon := e.Labels[daemon.LabelAddon]; addon != "" {
-		d.goBackground(func(ctx context.Context) { d.followPage(ctx, addon) })
+		d.Life.Go(func(ctx context.Context) { d.followPage(ctx, addon) })
 	}
 	return d.follow(ctx, e)
 }
@@ -165,7 +166,7 @@ func (d *Daemon) follow(ctx context.Context, e daemon.Event) (again bool, wait t
 
 func (d *Daemon) logCrash(ctx context.Context, e daemon.Event, text string) {
 	if app := e.Labels[daemon.LabelApp]; app != "" {
-		d.Logs.Write(app, "system", d.shortName(e.Container), text)
+		d.Logs.Write(app, "system", d.Containers.ShortName(e.Container), text)
 		return
 	}
 	attached, err := daemon.Read(ctx, d.Store, daemon.Tx.Attachments)

@@ -1,5 +1,6 @@
 // Package work has what any long work of a daemon needs, whatever it is about: locks by name,
-// lines of progress for the user, and room on a full disk for recording how it ended.
+// lines of progress for the user, an end that outlasts who asked for it, and room on a full
+// disk for recording how it ended.
 package work
 
 import (

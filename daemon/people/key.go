@@ -1,4 +1,4 @@
-package machine
+package people
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 const maxKeys = 20
 
 // MemberKeys lists a member's keys in the order in which they were added.
-func (d *Daemon) MemberKeys(ctx context.Context, member string) ([]daemon.MemberKey, error) {
-	return daemon.Read(ctx, d.Store, func(tx daemon.Tx) ([]daemon.MemberKey, error) {
+func (ps *People) MemberKeys(ctx context.Context, member string) ([]daemon.MemberKey, error) {
+	return daemon.Read(ctx, ps.Store, func(tx daemon.Tx) ([]daemon.MemberKey, error) {
 		if _, err := findMember(tx, member); err != nil {
 			return nil, err
 		}
@@ -36,12 +36,12 @@ func findMember(tx daemon.Tx, name string) (daemon.Member, error) {
 }
 
 // AddKey adds a key to a member who is there. by is who adds it.
-func (d *Daemon) AddKey(ctx context.Context, member, keyLine, by string) (daemon.MemberKey, error) {
-	key, err := d.parseKey(member, keyLine)
+func (ps *People) AddKey(ctx context.Context, member, keyLine, by string) (daemon.MemberKey, error) {
+	key, err := ps.parseKey(member, keyLine)
 	if err != nil {
 		return daemon.MemberKey{}, err
 	}
-	return key, d.changeKeys(ctx, func(tx daemon.Tx) error {
+	return key, ps.changeKeys(ctx, func(tx daemon.Tx) error {
 		if _, err := findMember(tx, member); err != nil {
 			return err
 		}
@@ -49,8 +49,8 @@ func (d *Daemon) AddKey(ctx context.Context, member, keyLine, by string) (daemon
 	})
 }
 
-func (d *Daemon) parseKey(member, keyLine string) (daemon.MemberKey, error) {
-	key, fingerprint, err := d.Keys.Parse(keyLine)
+func (ps *People) parseKey(member, keyLine string) (daemon.MemberKey, error) {
+	key, fingerprint, err := ps.Keys.Parse(keyLine)
 	return daemon.MemberKey{Member: member, Key: key, Fingerprint: fingerprint, Created: daemon.Now()}, err
 }
 
@@ -81,8 +81,8 @@ func insertKey(tx daemon.Tx, key daemon.MemberKey, by string) error {
 // characters of it, or its name. What was opened by that key ends. Members do not remove
 // their own last key; with left, which counts the keys that are left, 0, others have shut
 // the member out.
-func (d *Daemon) RemoveKey(ctx context.Context, member, which, by string) (key daemon.MemberKey, left int, err error) {
-	err = d.changeKeys(ctx, func(tx daemon.Tx) error {
+func (ps *People) RemoveKey(ctx context.Context, member, which, by string) (key daemon.MemberKey, left int, err error) {
+	err = ps.changeKeys(ctx, func(tx daemon.Tx) error {
 		if _, err := findMember(tx, member); err != nil {
 			return err
 		}

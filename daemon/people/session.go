@@ -1,4 +1,4 @@
-package machine
+package people
 
 import (
 	"context"
@@ -16,11 +16,11 @@ type Caller struct {
 
 // Identify fails unless the key is the member's now. It may have been removed while the
 // connection that it opened is still there, and the member's name may be another's by then.
-func (d *Daemon) Identify(ctx context.Context, c Caller) error {
+func (ps *People) Identify(ctx context.Context, c Caller) error {
 	if c == (Caller{}) {
 		return nil
 	}
-	return d.Store.View(ctx, func(tx daemon.Tx) error {
+	return ps.Store.View(ctx, func(tx daemon.Tx) error {
 		if _, err := tx.Member(c.Member); daemon.IsKind(err, daemon.NotFound) {
 			return daemon.Errorf(daemon.Forbidden, "you are no member here any more")
 		} else if err != nil {
@@ -50,37 +50,36 @@ type session struct {
 // any goroutine, whenever members, keys, access or owners change, and once it fails, end is
 // called with its error. Open the session first and ask may afterwards, so that no change in
 // between is missed. Call closed when the call is over.
-func (d *Daemon) OpenSession(may func(context.Context) error, end func(cause error)) (closed func()) {
+func (ps *People) OpenSession(may func(context.Context) error, end func(cause error)) (closed func()) {
 	s := &session{may, end}
-	d.sessions.mu.Lock()
-	defer d.sessions.mu.Unlock()
-	if d.sessions.open == nil {
-		d.sessions.open = map[*session]struct{}{}
+	ps.sessions.mu.Lock()
+	defer ps.sessions.mu.Unlock()
+	if ps.sessions.open == nil {
+		ps.sessions.open = map[*session]struct{}{}
 	}
-	d.sessions.open[s] = struct{}{}
+	ps.sessions.open[s] = struct{}{}
 	return func() {
-		d.sessions.mu.Lock()
-		defer d.sessions.mu.Unlock()
-		delete(d.sessions.open, s)
+		ps.sessions.mu.Lock()
+		defer ps.sessions.mu.Unlock()
+		delete(ps.sessions.open, s)
 	}
 }
 
-// rightsChanged ends the calls that are open and may not be any more, and tells who asked for it
-// by onRightsChanged. It returns once their ends have begun.
-func (d *Daemon) rightsChanged(ctx context.Context) {
+// RightsChanged ends the calls that are open and may not be any more, and calls those of OnChange. It returns once their ends have begun.
+func (ps *People) RightsChanged(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
-	d.sessions.mu.Lock()
-	open := make([]*session, 0, len(d.sessions.open))
-	for s := range d.sessions.open {
+	ps.sessions.mu.Lock()
+	open := make([]*session, 0, len(ps.sessions.open))
+	for s := range ps.sessions.open {
 		open = append(open, s)
 	}
-	d.sessions.mu.Unlock()
+	ps.sessions.mu.Unlock()
 	for _, s := range open {
 		if err := s.may(ctx); err != nil {
 			s.end(err)
 		}
 	}
-	for _, f := range d.onChange {
+	for _, f := range ps.onChange {
 		f(ctx)
 	}
 }

@@ -1,4 +1,4 @@
-package machine
+package container
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 
 func TestLogEndIsBounded(t *testing.T) {
 	block := bytes.Repeat([]byte("x"), 64<<10)
-	var end logEnd
+	var end LogEnd
 	for range 32 {
 		_, _ = end.Write(block)
 	}
@@ -16,10 +16,10 @@ func TestLogEndIsBounded(t *testing.T) {
 	if len(end.kept) > 2*maxLogEnd+len(block) {
 		t.Errorf("%d bytes are kept of a log", len(end.kept))
 	}
-	if got := strings.Join(end.lines(2), "|"); got != "last but one|last" {
+	if got := strings.Join(end.Lines(2), "|"); got != "last but one|last" {
 		t.Errorf("%q", got)
 	}
-	if got := new(logEnd).lines(3); got != nil {
+	if got := new(LogEnd).Lines(3); got != nil {
 		t.Errorf("of nothing: %q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package machine
+package container
 
 import (
 	"context"
@@ -28,23 +28,23 @@ type ids struct {
 }
 
 // idsOf is where the host's ids of an app's processes begin.
-func (d *Daemon) idsOf(ctx context.Context, app string) (uint32, error) {
-	d.ids.mu.Lock()
-	defer d.ids.mu.Unlock()
-	if d.ids.slots == nil {
-		list, err := d.Engine.ContainerList(ctx, nil)
+func (cs *Containers) idsOf(ctx context.Context, app string) (uint32, error) {
+	cs.ids.mu.Lock()
+	defer cs.ids.mu.Unlock()
+	if cs.ids.slots == nil {
+		list, err := cs.Engine.ContainerList(ctx, nil)
 		if err != nil {
 			return 0, err
 		}
-		d.ids.slots = map[string]uint32{}
+		cs.ids.slots = map[string]uint32{}
 		for _, c := range list {
 			first, err := strconv.ParseUint(c.Labels[daemon.LabelIDs], 10, 32)
 			if err == nil && c.Labels[daemon.LabelApp] != "" && first >= firstIDs {
-				d.ids.slots[c.Labels[daemon.LabelApp]] = (uint32(first) - firstIDs) / idsPerApp % idSlots
+				cs.ids.slots[c.Labels[daemon.LabelApp]] = (uint32(first) - firstIDs) / idsPerApp % idSlots
 			}
 		}
 	}
-	return firstIDs + idsPerApp*d.ids.slot(d.Name+"/"+app, app), nil
+	return firstIDs + idsPerApp*cs.ids.slot(cs.Name+"/"+app, app), nil
 }
 
 // slot is the app's, or a free one. Only when all are taken do two apps share one.
@@ -69,8 +69,8 @@ func (i *ids) slot(seed, app string) uint32 {
 	return slot
 }
 
-// forgetIDs gives the ids of an app back that has no containers any more.
-func (d *Daemon) forgetIDs(app string) { d.ids.forget(app) }
+// ForgetIDs gives the ids of an app back that has no containers any more.
+func (cs *Containers) ForgetIDs(app string) { cs.ids.forget(app) }
 
 // forget gives the slot of an app back that has no containers any more.
 func (i *ids) forget(app string) {

@@ -1,4 +1,6 @@
-package machine
+// Package people knows members, their keys, what they may do with which app, and the calls that
+// they have open.
+package people
 
 import (
 	"context"
@@ -6,12 +8,34 @@ import (
 	"slices"
 
 	"towline/daemon"
+	"towline/daemon/work"
 )
 
+// People are those who may do something here.
+type People struct {
+	Options
+	sessions sessions
+	onChange []func(context.Context)
+}
+
+// Options are what People are made of.
+type Options struct {
+	Store daemon.Store
+	Keys  daemon.Keys // that sshd accepts
+	Locks *work.Locks
+}
+
+// New returns the people in the store.
+func New(o Options) *People { return &People{Options: o} }
+
+// OnChange has f called whenever who may do what has changed, for what is open by a right that
+// may be gone. It is for those who wire, before the first call.
+func (ps *People) OnChange(f func(context.Context)) { ps.onChange = append(ps.onChange, f) }
+
 // Members lists everybody with their keys.
-func (d *Daemon) Members(ctx context.Context) ([]daemon.Member, []daemon.MemberKey, error) {
+func (ps *People) Members(ctx context.Context) ([]daemon.Member, []daemon.MemberKey, error) {
 	var keys []daemon.MemberKey
-	members, err := daemon.Read(ctx, d.Store, func(tx daemon.Tx) (m []daemon.Member, err error) {
+	members, err := daemon.Read(ctx, ps.Store, func(tx daemon.Tx) (m []daemon.Member, err error) {
 		if keys, err = tx.Keys(); err != nil {
 			return nil, err
 		}
@@ -22,15 +46,15 @@ func (d *Daemon) Members(ctx context.Context) ([]daemon.Member, []daemon.MemberK
 
 // AddMember adds a key to a member, who is made if absent. The first member of an
 // installation is its administrator. by is who adds it.
-func (d *Daemon) AddMember(ctx context.Context, name, keyLine string, admin bool, by string) (daemon.MemberKey, error) {
+func (ps *People) AddMember(ctx context.Context, name, keyLine string, admin bool, by string) (daemon.MemberKey, error) {
 	if err := daemon.CheckMemberName(name); err != nil {
 		return daemon.MemberKey{}, err
 	}
-	key, err := d.parseKey(name, keyLine)
+	key, err := ps.parseKey(name, keyLine)
 	if err != nil {
 		return daemon.MemberKey{}, err
 	}
-	return key, d.changeKeys(ctx, func(tx daemon.Tx) error {
+	return key, ps.changeKeys(ctx, func(tx daemon.Tx) error {
 		members, err := tx.Members()
 		if err != nil {
 			return err
@@ -53,8 +77,8 @@ func (d *Daemon) AddMember(ctx context.Context, name, keyLine string, admin bool
 // RemoveMember removes a member with all keys and access, and ends what they have open.
 // Someone must stay who may manage the installation. It returns the apps that are left with
 // nobody who may manage them but administrators.
-func (d *Daemon) RemoveMember(ctx context.Context, name, by string) (left []string, err error) {
-	err = d.changeKeys(ctx, func(tx daemon.Tx) error {
+func (ps *People) RemoveMember(ctx context.Context, name, by string) (left []string, err error) {
+	err = ps.changeKeys(ctx, func(tx daemon.Tx) error {
 		if err := canRemoveMember(tx, name); err != nil {
 			return err
 		}
@@ -70,8 +94,8 @@ func (d *Daemon) RemoveMember(ctx context.Context, name, by string) (left []stri
 }
 
 // CanRemoveMember fails for who is not there, or is the only administrator.
-func (d *Daemon) CanRemoveMember(ctx context.Context, name string) error {
-	return d.Store.View(ctx, func(tx daemon.Tx) error { return canRemoveMember(tx, name) })
+func (ps *People) CanRemoveMember(ctx context.Context, name string) error {
+	return ps.Store.View(ctx, func(tx daemon.Tx) error { return canRemoveMember(tx, name) })
 }
 
 func canRemoveMember(tx daemon.Tx, name string) error {
@@ -91,8 +115,8 @@ func canRemoveMember(tx daemon.Tx, name string) error {
 }
 
 // SoleManager lists the apps that nobody but the member and administrators may manage.
-func (d *Daemon) SoleManager(ctx context.Context, member string) ([]string, error) {
-	return daemon.Read(ctx, d.Store, func(tx daemon.Tx) ([]string, error) { return soleManager(tx, member) })
+func (ps *People) SoleManager(ctx context.Context, member string) ([]string, error) {
+	return daemon.Read(ctx, ps.Store, func(tx daemon.Tx) ([]string, error) { return soleManager(tx, member) })
 }
 
 func soleManager(tx daemon.Tx, member string) (names []string, err error) {
@@ -116,24 +140,24 @@ func soleManager(tx daemon.Tx, member string) (names []string, err error) {
 
 // changeKeys edits members and then has sshd accept what the store now says. A crash
 // in between is mended at the next start.
-func (d *Daemon) changeKeys(ctx context.Context, edit func(daemon.Tx) error) error {
-	unlock, err := d.Locks.Lock(ctx, "keys", nil)
+func (ps *People) changeKeys(ctx context.Context, edit func(daemon.Tx) error) error {
+	unlock, err := ps.Locks.Lock(ctx, "keys", nil)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := d.Store.Update(ctx, edit); err != nil {
+	if err := ps.Store.Update(ctx, edit); err != nil {
 		return err
 	}
-	err = d.syncKeys(ctx)
-	d.rightsChanged(ctx)
+	err = ps.SyncKeys(ctx)
+	ps.RightsChanged(ctx)
 	return err
 }
 
-func (d *Daemon) syncKeys(ctx context.Context) error {
-	keys, err := daemon.Read(ctx, d.Store, daemon.Tx.Keys)
+func (ps *People) SyncKeys(ctx context.Context) error {
+	keys, err := daemon.Read(ctx, ps.Store, daemon.Tx.Keys)
 	if err != nil {
 		return err
 	}
-	return d.Options.Keys.Replace(ctx, keys)
+	return ps.Keys.Replace(ctx, keys)
 }
