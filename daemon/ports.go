@@ -147,7 +147,8 @@ type Tx interface {
 
 	Releases(app string) ([]Release, error) // newest first
 	Release(app string, version int) (Release, error)
-	// InsertRelease gives the release the app's next version.
+	// InsertRelease gives the release the app's next version, and drops the config vars of
+	// all but the newest KeptConfigs releases and the current one.
 	InsertRelease(*Release) error
 	UpdateRelease(Release) error
 

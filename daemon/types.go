@@ -54,9 +54,15 @@ type Release struct {
 	Processes   map[string]Process `json:"processes,omitempty"`
 	Health      Health             `json:"health,omitzero"`
 	Config      map[string]string  `json:"-"`
-	Output      string             `json:"-"` // of the release phase
-	Error       string             `json:"error,omitempty"`
+	// ConfigDropped: the config vars are no longer kept, and Config is nil. See KeptConfigs.
+	ConfigDropped bool   `json:"-"`
+	Output        string `json:"-"` // of the release phase
+	Error         string `json:"error,omitempty"`
 }
+
+// KeptConfigs is how many releases of an app keep their config vars, the newest: every
+// config:set makes a release, and each may be a quarter of a megabyte.
+const KeptConfigs = 50
 
 // Process is how to start one process type in a release's image.
 type Process struct {

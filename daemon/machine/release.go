@@ -279,6 +279,9 @@ func rollbackTo(target daemon.Release) func(daemon.Tx, *daemon.Release) error {
 // rollbackTarget is the release to go back to, whose image is kept.
 func (d *Daemon) rollbackTarget(ctx context.Context, app string, version int) (daemon.Release, error) {
 	target, err := d.findTarget(ctx, app, version)
+	if err == nil {
+		err = checkConfig(target)
+	}
 	if err != nil {
 		return target, err
 	}
@@ -287,6 +290,15 @@ func (d *Daemon) rollbackTarget(ctx context.Context, app string, version int) (d
 		err = daemon.Errorf(daemon.Conflict, "the image of v%d is no longer kept", target.Version).WithHint("towline releases -a %s", app)
 	}
 	return target, err
+}
+
+// checkConfig fails if there are no config vars to go back to.
+func checkConfig(r daemon.Release) error {
+	if !r.ConfigDropped {
+		return nil
+	}
+	return daemon.Errorf(daemon.Conflict, "the config vars of v%d are no longer kept: an app's newest %d releases have theirs", r.Version, daemon.KeptConfigs).
+		WithHint("towline releases -a %s lists newer ones to go back to", r.App)
 }
 
 func (d *Daemon) findTarget(ctx context.Context, app string, version int) (daemon.Release, error) {
@@ -325,7 +337,8 @@ func (d *Daemon) findTarget(ctx context.Context, app string, version int) (daemo
 const keptImages = 10
 
 // pruneImages removes the images of releases that are too old to roll back to, and has
-// these forget them: what could not be removed is tried again after the next release.
+// these forget them, and their config vars: what could not be removed is tried again after
+// the next release.
 func (d *Daemon) pruneImages(ctx context.Context, app string) error {
 	unlock, err := d.Journal.LockApp(ctx, app, nil) // nobody rolls back to one meanwhile
 	if err != nil {
@@ -359,7 +372,7 @@ func (d *Daemon) pruneImages(ctx context.Context, app string) error {
 		var errs error
 		for _, r := range releases {
 			if removed[r.Image] {
-				r.Image = ""
+				r.Image, r.Config, r.ConfigDropped = "", nil, true
 				errs = errors.Join(errs, tx.UpdateRelease(r))
 			}
 		}

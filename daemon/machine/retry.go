@@ -25,6 +25,9 @@ func (d *Daemon) Retry(ctx context.Context, app, member string, version int, out
 		return daemon.Release{}, err
 	}
 	target, err := retryTarget(a, releases, version)
+	if err == nil && !bringsSource(target) {
+		err = checkConfig(target)
+	}
 	if err != nil {
 		return daemon.Release{}, err
 	}

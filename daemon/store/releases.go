@@ -19,8 +19,19 @@ func readRelease(t *tx, scan scanner) (r daemon.Release, err error) {
 	if err != nil {
 		return r, err
 	}
+	if r.ConfigDropped = len(config) == 0; r.ConfigDropped {
+		return r, nil
+	}
 	r.Config, err = t.seal.openMap(config, releaseConfig(r.App, r.Version))
 	return r, err
+}
+
+// sealedConfig is empty for config vars that are no longer kept.
+func (t *tx) sealedConfig(r daemon.Release) []byte {
+	if r.ConfigDropped {
+		return []byte{}
+	}
+	return t.seal.sealMap(r.Config, releaseConfig(r.App, r.Version))
 }
 
 func noRelease(app string, version int) *daemon.Error {
@@ -45,10 +56,16 @@ func (t *tx) InsertRelease(r *daemon.Release) error {
 		return err
 	}
 	r.Version = version
-	return t.insert(daemon.Errorf(daemon.Exists, "app %q has a release v%d already", r.App, r.Version),
+	err = t.insert(daemon.Errorf(daemon.Exists, "app %q has a release v%d already", r.App, r.Version),
 		"INSERT INTO releases ("+releaseColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		r.App, r.Version, r.Status, r.Description, r.Member, at(&r.Created), r.Commit, r.Image, r.Kind,
-		doc(r.Processes), doc(r.Health), t.seal.sealMap(r.Config, releaseConfig(r.App, r.Version)), r.Output, r.Error)
+		doc(r.Processes), doc(r.Health), t.sealedConfig(*r), r.Output, r.Error)
+	if err != nil {
+		return err
+	}
+	_, err = t.conn.ExecContext(t.ctx, "UPDATE releases SET sealed_config = x'' WHERE app = ? AND version <= ? AND length(sealed_config) > 0 "+
+		"AND version != (SELECT current FROM apps WHERE name = releases.app)", r.App, r.Version-daemon.KeptConfigs)
+	return failed(err)
 }
 
 func (t *tx) UpdateRelease(r daemon.Release) error {
@@ -56,5 +73,5 @@ func (t *tx) UpdateRelease(r daemon.Release) error {
 		"UPDATE releases SET status = ?, description = ?, member = ?, created = ?, commit_id = ?, image = ?, kind = ?, "+
 			"processes = ?, health = ?, sealed_config = ?, output = ?, error = ? WHERE app = ? AND version = ?",
 		r.Status, r.Description, r.Member, at(&r.Created), r.Commit, r.Image, r.Kind,
-		doc(r.Processes), doc(r.Health), t.seal.sealMap(r.Config, releaseConfig(r.App, r.Version)), r.Output, r.Error, r.App, r.Version)
+		doc(r.Processes), doc(r.Health), t.sealedConfig(r), r.Output, r.Error, r.App, r.Version)
 }

@@ -238,6 +238,52 @@ func TestConcurrentUpdates(t *testing.T) {
 	}
 }
 
+// TestConfigsAreDropped: a loop of config:set leaves the database as large as it was after
+// the first releases, and the release that serves keeps its config vars.
+func TestConfigsAreDropped(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	config := map[string]string{"LONG": strings.Repeat("x", 64<<10)}
+	update(t, s, func(tx daemon.Tx) error { return tx.InsertApp(daemon.App{Name: "shop", Current: 3}) })
+	release := func(n int) {
+		for range n {
+			update(t, s, func(tx daemon.Tx) error { return tx.InsertRelease(&daemon.Release{App: "shop", Config: config}) })
+		}
+	}
+	size := func() (n int64) {
+		info, err := os.Stat(filepath.Join(dir, "towline.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	release(daemon.KeptConfigs + 10)
+	s.Close()
+	s = open(t, dir)
+	before := size()
+	release(3 * daemon.KeptConfigs)
+	s.Close()
+	s = open(t, dir)
+	if after := size(); after > before*5/4 {
+		t.Errorf("%d bytes after many releases, %d before", after, before)
+	}
+	const all = 4*daemon.KeptConfigs + 10
+	for version := 1; version <= all; version++ {
+		r := view(t, s, func(tx daemon.Tx) (daemon.Release, error) { return tx.Release("shop", version) })
+		kept := version == 3 || version > all-daemon.KeptConfigs
+		if r.ConfigDropped == kept || (r.Config["LONG"] != "") != kept {
+			t.Fatalf("v%d: dropped %v, %d config vars", version, r.ConfigDropped, len(r.Config))
+		}
+	}
+	// What is dropped stays so when the release is written again.
+	update(t, s, func(tx daemon.Tx) error {
+		return tx.UpdateRelease(daemon.Release{App: "shop", Version: 1, ConfigDropped: true})
+	})
+	if r := view(t, s, func(tx daemon.Tx) (daemon.Release, error) { return tx.Release("shop", 1) }); !r.ConfigDropped {
+		t.Error("the config vars are back")
+	}
+}
+
 // TestSealed looks for secrets in the very bytes on disk.
 func TestSealed(t *testing.T) {
 	dir := t.TempDir()

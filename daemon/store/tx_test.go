@@ -40,6 +40,7 @@ func TestReleases(t *testing.T) {
 	}
 	first, second := filled[daemon.Release](1), filled[daemon.Release](2)
 	first.App, second.App = "shop", "shop"
+	first.ConfigDropped, second.Config = false, nil // either is dropped, or has config vars
 	update(t, s, func(tx daemon.Tx) error {
 		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertRelease(&first), tx.InsertRelease(&second))
 	})
@@ -49,7 +50,7 @@ func TestReleases(t *testing.T) {
 	equal(t, "releases", releases(), []daemon.Release{second, first})
 
 	first = filled[daemon.Release](3)
-	first.App, first.Version = "shop", 1
+	first.App, first.Version, first.ConfigDropped = "shop", 1, false
 	update(t, s, func(tx daemon.Tx) error { return tx.UpdateRelease(first) })
 	equal(t, "release", view(t, s, func(tx daemon.Tx) (daemon.Release, error) { return tx.Release("shop", 1) }), first)
 
