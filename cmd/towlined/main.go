@@ -20,12 +20,13 @@ func main() {
 	path := flag.String("config", config.DefaultPath, "configuration `file`")
 	check := flag.Bool("check", false, "check the configuration and exit")
 	version := flag.Bool("version", false, "show the version and exit")
+	asJSON := flag.Bool("json", false, "with doctor: print JSON")
 	flag.Parse()
 	if *version {
 		fmt.Println("towlined " + command.Version)
 		return
 	}
-	if flag.NArg() > 0 {
+	if flag.NArg() > 0 && flag.Arg(0) != "doctor" {
 		if err := chore(*path, flag.Args()); err != nil {
 			fail(err)
 		}
@@ -38,6 +39,9 @@ func main() {
 	if *check {
 		fmt.Printf("%s is valid\n", *path)
 		return
+	}
+	if flag.Arg(0) == "doctor" {
+		os.Exit(examine(context.Background(), file, *asJSON, os.Stdout))
 	}
 	// The daemon is idle most of the time: a small heap matters more than the cost
 	// of collecting it.

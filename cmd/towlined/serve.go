@@ -71,7 +71,11 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
 	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
 
-	table, idle, members := command.New(d), newIdler(), newCrowd(file.Limits.Connections)
+	h, err := newHost(ctx, file, d)
+	if err != nil {
+		return err
+	}
+	table, idle, members := command.New(d, h.commands()), newIdler(), newCrowd(file.Limits.Connections)
 	allow := func(uid uint32) bool { return uid == 0 || uid == account.uid }
 	err = socket.Serve(ctx, listener, allow, func(ctx context.Context, c *socket.Call) int {
 		defer idle.work()()

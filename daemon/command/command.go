@@ -93,16 +93,17 @@ type Request struct {
 // Table holds all commands.
 type Table struct {
 	daemon   *machine.Daemon
+	host     HostParts
 	commands map[string]*Command
 	quiet    time.Duration // see quietFor
 }
 
-// New returns the table of everything that d can do.
-func New(d *machine.Daemon) *Table {
-	t := &Table{daemon: d, commands: map[string]*Command{}, quiet: quietFor}
+// New returns the table of everything that d can do, and of what is done on the machine.
+func New(d *machine.Daemon, host HostParts) *Table {
+	t := &Table{daemon: d, host: host, commands: map[string]*Command{}, quiet: quietFor}
 	families := [][]*Command{
 		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(),
-		releaseCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), keyCommands(), gitCommands(),
+		releaseCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), keyCommands(), gitCommands(), hostCommands(),
 	}
 	for _, family := range families {
 		for _, c := range family {

@@ -49,7 +49,7 @@ var topics = []struct {
 	{"addons", "Neo4j, Redis, PostgreSQL and what plugins bring", []string{"addons"}},
 	{"backups", "take, prove, restore, schedule", []string{"backups"}},
 	{"members", "who may do what, and with which key", []string{"members", "access", "keys", "whoami"}},
-	{"host", "plugins, version, this help", []string{"plugins", "version", "help"}},
+	{"host", "look the machine over, back it up; plugins, version, this help", []string{"host", "plugins", "version", "help"}},
 }
 
 // common are the commands of the first hour.

@@ -12,7 +12,7 @@ import (
 // list that sshd reads follows.
 func TestKeys(t *testing.T) {
 	table, _ := newTable(t)
-	table.commands = New(table.daemon).commands // as they are
+	table.commands = New(table.daemon, HostParts{}).commands // as they are
 	run := func(member, line, stdin string, want int, say string) string {
 		t.Helper()
 		var out bytes.Buffer
@@ -77,7 +77,7 @@ func TestKeys(t *testing.T) {
 // TestRemoveMember asks for the name again, and says which apps are left with nobody.
 func TestRemoveMember(t *testing.T) {
 	table, _ := newTable(t)
-	table.commands = New(table.daemon).commands
+	table.commands = New(table.daemon, HostParts{}).commands
 	run := func(line string, want int) string {
 		t.Helper()
 		var out bytes.Buffer

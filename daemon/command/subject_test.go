@@ -165,7 +165,7 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, reached = New(d), new(string)
+	table, reached = New(d, HostParts{}), new(string)
 	for name, c := range table.commands {
 		c.Run = func(context.Context, *Call) error { *reached = name; return nil }
 	}

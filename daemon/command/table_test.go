@@ -63,7 +63,7 @@ func newBench(t *testing.T, change ...func(*machine.Options)) *bench {
 			t.Error(err)
 		}
 	})
-	return &bench{New(d), t, d}
+	return &bench{New(d, stillHost), t, d}
 }
 
 // result is what a command came to.

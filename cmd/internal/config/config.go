@@ -80,6 +80,10 @@ type Build struct {
 	// least 1g and at most 4g.
 	Memory  string   `toml:"memory"`
 	Timeout Duration `toml:"timeout"` // how long a build may take
+	// Cache is how much disk the caches of all apps may take, e.g. "10g"; beyond that those
+	// of the apps that were not built for longest go. Empty: a tenth of the disk, of at least
+	// 2g and at most 20g.
+	Cache string `toml:"cache"`
 	// Bases are the images on this machine that a Dockerfile may build upon or copy
 	// from, besides the app's own: REGISTRY/PATH/*, REPOSITORY or REPOSITORY:TAG.
 	Bases []string `toml:"bases"`

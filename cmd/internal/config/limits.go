@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Limits bound what runs for members, and what a member can make.
@@ -17,6 +18,10 @@ type Limits struct {
 	// Disk is what each may write to its own file system, where Podman's storage can
 	// tell (XFS with project quotas), and the size of any one file everywhere.
 	Disk string `toml:"disk"`
+
+	// Reserve is how much of its disk builds leave free, e.g. "2g". Empty: a twentieth of
+	// the disk, of at most 10g.
+	Reserve string `toml:"reserve"`
 
 	Processes   int `toml:"processes"`   // how many one app may run, of all types together
 	Apps        int `toml:"apps"`        // how many one member may own who is no administrator
@@ -66,6 +71,24 @@ func (f *File) BuildMemory(total int64) (int64, error) {
 
 // ProcessDisk is limits.disk in bytes.
 func (f *File) ProcessDisk() (int64, error) { return sizeOr(f.Limits.Disk, "limits.disk", 10*gibi) }
+
+// DiskReserve is limits.reserve in bytes, on the disk where dir is.
+func (f *File) DiskReserve(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return sizeOr(f.Limits.Reserve, "limits.reserve", min(int64(st.Blocks)*st.Bsize/20, 10*gibi))
+}
+
+// BuildCache is build.cache in bytes, on the disk where dir is.
+func (f *File) BuildCache(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return sizeOr(f.Build.Cache, "build.cache", min(max(int64(st.Blocks)*st.Bsize/10, 2*gibi), 20*gibi))
+}
 
 func sizeOr(text, key string, otherwise int64) (int64, error) {
 	if text == "" {

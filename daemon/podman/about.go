@@ -1,0 +1,73 @@
+package podman
+
+import (
+	"context"
+	"strings"
+
+	"github.com/containers/podman/v5/pkg/bindings/system"
+)
+
+// About is what Podman tells of itself.
+type About struct {
+	Version  string
+	Runtime  string // "crun 1.8.1"
+	Database string // "boltdb" or "sqlite"; empty: this version does not tell
+	Driver   string // of its storage
+	Storage  string // directory of it
+}
+
+// About asks Podman.
+func (e *Engine) About(ctx context.Context) (About, error) {
+	c, err := e.call(ctx)
+	if err != nil {
+		return About{}, err
+	}
+	info, err := system.Info(c, nil)
+	if err != nil {
+		return About{}, wrap(err, "podman")
+	}
+	a := About{Version: info.Version.Version}
+	if info.Store != nil {
+		a.Driver, a.Storage = info.Store.GraphDriverName, info.Store.GraphRoot
+	}
+	if info.Host != nil {
+		a.Database = info.Host.DatabaseBackend
+		if r := info.Host.OCIRuntime; r != nil {
+			a.Runtime = r.Name
+			// "crun version 1.8.1\ncommit: ..."
+			if words := strings.Fields(r.Version); len(words) > 2 && words[1] == "version" {
+				a.Runtime += " " + words[2]
+			}
+		}
+	}
+	return a, nil
+}
+
+// ImageSize is what an image takes on disk, in bytes: Own is shared with no other.
+type ImageSize struct {
+	Repository string // without the tag
+	Own, Total int64
+}
+
+// ImageSizes are those of every image that Podman has, whoever's it is.
+func (e *Engine) ImageSizes(ctx context.Context) ([]ImageSize, error) {
+	c, err := e.call(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report, err := system.DiskUsage(c, nil)
+	if err != nil {
+		return nil, wrap(err, "disk usage")
+	}
+	seen := map[string]bool{} // an image of two names is listed twice
+	var list []ImageSize
+	for _, i := range report.Images {
+		s := ImageSize{Repository: i.Repository, Total: i.Size, Own: i.UniqueSize}
+		if seen[i.ImageID] {
+			s.Own = 0
+		}
+		seen[i.ImageID] = true
+		list = append(list, s)
+	}
+	return list, nil
+}
