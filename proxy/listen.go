@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // listen opens every listener and starts to accept.
@@ -24,12 +26,14 @@ func (p *Proxy) listen() error {
 		return err
 	}
 	if secure != nil {
+		boundUnsent(secure)
 		p.httpsPort, p.addrs.https = portOf(secure.Addr()), secure.Addr().String()
 		p.onStop(p.conns.close)
 		p.named = append(p.named, namedListener{secure, "https"})
 		p.onStop(func() { secure.Close() })
 	}
 	if plain != nil {
+		boundUnsent(plain)
 		p.httpPort, p.addrs.http = portOf(plain.Addr()), plain.Addr().String()
 		p.onStop(p.conns.close)
 		p.named = append(p.named, namedListener{plain, "http"})
@@ -55,6 +59,24 @@ func open(given net.Listener, address string) (net.Listener, error) {
 		return given, nil
 	}
 	return net.Listen("tcp", address)
+}
+
+// unsentMost is how much may wait in the kernel, in bytes, for a client to have room for it:
+// else each that asks and does not read takes megabytes of the memory of all connections,
+// for as long as it likes, without the proxy knowing. What is on its way does not count.
+const unsentMost = 256 << 10
+
+// boundUnsent sets that bound for the connections that l accepts.
+func boundUnsent(l net.Listener) {
+	t, ok := l.(*net.TCPListener)
+	if !ok {
+		return
+	}
+	if raw, err := t.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentMost)
+		})
+	}
 }
 
 func closeAll(list ...net.Listener) {

@@ -4,9 +4,13 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -165,4 +169,39 @@ func TestSlowReadersAreNotGivenUp(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// A client that does not read holds little of the kernel's memory, and none once it is
+// given up: what it has not taken by then does not come any more.
+func TestUnreadAnswersHoldLittleMemory(t *testing.T) {
+	s := start(t)
+	service := plainShop(addr(app(t, func(w http.ResponseWriter, r *http.Request) {
+		for err := error(nil); err == nil && r.UserAgent() != "towline-health"; {
+			_, err = w.Write(make([]byte, 32<<10))
+		}
+	})))
+	service.Options.IdleTimeout = 300 * time.Millisecond
+	s.deploy(service)
+	log := filepath.Join(s.options.AccessLog, "shop.log")
+	for i, dial := range []func() net.Conn{s.dialPlain, s.dialTLS} {
+		c := dial()
+		raw := c
+		if secure, ok := c.(*tls.Conn); ok {
+			raw = secure.NetConn()
+		}
+		raw.(*net.TCPConn).SetReadBuffer(16 << 10) // what its own kernel holds is not the proxy's
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+		until(t, "the client is given up", func() bool {
+			text, _ := os.ReadFile(log)
+			return strings.Count(string(text), "error=client-gone") > i
+		})
+		c.SetDeadline(time.Now().Add(30 * time.Second))
+		n, err := io.Copy(io.Discard, c)
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("connection %d ends with %v", i, err)
+		}
+		if n > 1<<20 {
+			t.Errorf("connection %d: %d bytes still came", i, n)
+		}
+	}
 }

@@ -57,12 +57,21 @@ func (w *wire) insist(b []byte, n int) (int, error) {
 		}
 		left := w.queued()
 		if moved := queued - left + m; time.Duration(moved)*time.Second < slowest*wait {
+			w.forsake()
 			return n, err
 		}
 		queued = left
 		if w.active != nil {
 			w.active.Store(time.Now().UnixNano())
 		}
+	}
+}
+
+// forsake has the close that follows drop what the peer does not take: the kernel would
+// go on to offer it for as long as the peer is there.
+func (w *wire) forsake() {
+	if t, ok := w.Conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
 	}
 }
 
