@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +62,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
-	limits, buildMemory, err := limits(file)
+	limits, builds, err := limits(file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,7 +70,8 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 		Engine: engine, Name: file.Name, Dir: state("build"),
 		Builder: file.Build.Builder, Lifecycle: file.Build.Lifecycle, Dockerfile: file.Build.Dockerfile,
 		Bases:  file.Build.Bases,
-		Memory: buildMemory, Timeout: time.Duration(file.Build.Timeout), Env: file.Build.Env, CABundle: file.Build.CABundle,
+		Memory: builds.memory, AtOnce: builds.atOnce, Disk: builds.disk,
+		Timeout: time.Duration(file.Build.Timeout), Env: file.Build.Env, CABundle: file.Build.CABundle,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -116,18 +118,26 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	return d, closeAll, nil
 }
 
-// limits are those of a process; buildMemory is a build's, in bytes.
-func limits(file config.File) (process daemon.Limits, buildMemory int64, err error) {
+// buildLimits are those of builds, in bytes.
+type buildLimits struct {
+	memory, disk int64
+	atOnce       int
+}
+
+// limits are those of a process, and of builds.
+func limits(file config.File) (process daemon.Limits, builds buildLimits, err error) {
 	total, err := config.MachineMemory()
 	if err != nil {
-		return process, 0, err
+		return process, builds, err
 	}
 	process = daemon.Limits{Pids: file.Limits.Pids, Files: file.Limits.Files}
-	var merr, berr, derr error
+	var merr, berr, derr, bderr error
 	process.Memory, merr = file.ProcessMemory(total)
-	buildMemory, berr = file.BuildMemory(total)
+	builds.memory, berr = file.BuildMemory(total)
+	builds.disk, bderr = file.BuildDisk()
+	builds.atOnce = file.BuildsAtOnce(runtime.NumCPU(), total, builds.memory)
 	process.Disk, derr = file.ProcessDisk()
-	return process, buildMemory, errors.Join(merr, berr, derr)
+	return process, builds, errors.Join(merr, berr, derr, bderr)
 }
 
 // openOffsite returns nil if backups have no copies elsewhere.

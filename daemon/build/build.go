@@ -37,6 +37,8 @@ type Options struct {
 
 	Memory  int64         // bytes that one build may use; 0: unlimited
 	Timeout time.Duration // of one build; 0: 15 minutes
+	AtOnce  int           // builds that run at once; 0: as many as are asked for
+	Disk    int64         // bytes of any one file that a build writes; 0: unlimited
 	// Env is handed to every build: to buildpacks as their environment, to a
 	// Dockerfile as those build arguments that it declares.
 	Env map[string]string
@@ -53,7 +55,8 @@ type Options struct {
 const (
 	defaultIDMap   = 1_900_000_000
 	defaultTimeout = 15 * time.Minute
-	maxProcesses   = 2048 // of one build
+	maxProcesses   = 2048  // of one build
+	maxOpenFiles   = 16384 // of each of them
 	cleanTimeout   = 30 * time.Second
 )
 
@@ -61,6 +64,7 @@ const (
 type Builder struct {
 	options  Options
 	apps     keyedMutex // held by a build of the app
+	queue    queue
 	bases    baseStores
 	allowed  allowedBases
 	registry *registry
@@ -79,7 +83,7 @@ func New(options Options) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Builder{options: options, allowed: allowed}
+	b := &Builder{options: options, allowed: allowed, queue: queue{most: options.AtOnce}}
 	// The users of builds pass through these directories, but can't list them.
 	for _, dir := range []string{options.Dir, b.path("work"), b.path("apps"), b.path("bases")} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
@@ -110,11 +114,23 @@ func (b *Builder) Build(ctx context.Context, req daemon.BuildRequest, out io.Wri
 		return daemon.BuildResult{}, err
 	}
 	defer b.apps.Unlock(req.App)
+	said := newOutput(out)
+	leave, err := b.queue.enter(ctx, func(running, before int) {
+		ahead := ""
+		if before > 0 {
+			ahead = fmt.Sprintf(", and %d that came before", before)
+		}
+		said.Stage("Waiting for one of %d builds that run%s: at_once under [build] in towline.toml allows %d", running, ahead, b.options.AtOnce)
+	})
+	if err != nil {
+		return daemon.BuildResult{}, err
+	}
+	defer leave()
 
 	tooLong := fmt.Errorf("the build took longer than %s", b.options.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, b.options.Timeout, tooLong)
 	defer cancel()
-	job := &job{b: b, req: req, out: newOutput(out), work: b.path("work", req.ID)}
+	job := &job{b: b, req: req, out: said, work: b.path("work", req.ID)}
 	if err := os.Mkdir(job.work, 0o711); err != nil {
 		return daemon.BuildResult{}, err
 	}

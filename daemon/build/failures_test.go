@@ -24,6 +24,8 @@ func TestDockerfileFailures(t *testing.T) {
 		{"a file is missing", map[string]string{"Dockerfile": "FROM " + runImage + "\nCOPY nothing /x\n"}, "nothing"},
 		{"unknown instruction", map[string]string{"Dockerfile": "FROM " + runImage + "\nFETCH x\n"}, "FETCH"},
 		{"no such base", map[string]string{"Dockerfile": "FROM localhost/towline/none:1\n"}, "localhost/towline/none:1 is not on this machine"},
+		{"a file for a base", map[string]string{"Dockerfile": "FROM oci-archive:x.tar\n", "x.tar": "x"}, "is not the name of an image"},
+		{"a directory to copy from", map[string]string{"Dockerfile": "FROM " + runImage + "\nCOPY --from=dir:/var/lib/containers / /x\n"}, "is not the name of an image"},
 		{"empty", map[string]string{"Dockerfile": "# nothing\n"}, "build failed"},
 		{"a directory", map[string]string{"Dockerfile/x": ""}, "Dockerfile is not a file"},
 		{"a link to the host", map[string]string{"Dockerfile": "-> /etc/passwd"}, "Dockerfile is not a file"},
@@ -37,6 +39,32 @@ func TestDockerfileFailures(t *testing.T) {
 	}
 	// Having failed, the app builds all the same.
 	f.mustBuild("broken", f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\n"}), nil)
+}
+
+// TestBuildBounds: what a build may have open, and how large a file it writes; and that one
+// waits for another where no more may run.
+func TestBuildBounds(t *testing.T) {
+	f := newFixture(t, buildahImage, runImage)
+	f.options.AtOnce, f.options.Disk = 1, 64<<20
+	f.open()
+	_, said, err := f.build("bounds", f.source(map[string]string{"Dockerfile": "FROM " + runImage + "\nRUN echo open $(ulimit -Hn), file $(ulimit -Hf)\nRUN head -c 80000000 /dev/zero >/tmp/large\n"}), nil)
+	if err == nil || !strings.Contains(said, "open 16384, file 131072") {
+		t.Errorf("%v: %s", err, said)
+	}
+	begun, other := make(chan struct{}), make(chan string, 1)
+	go func() {
+		<-begun
+		_, said, err := f.build("second", f.source(map[string]string{"Dockerfile": "FROM " + runImage + "\nCMD true\n"}), nil)
+		if err != nil {
+			t.Error(err)
+		}
+		other <- said
+	}()
+	time.AfterFunc(500*time.Millisecond, func() { close(begun) }) // while the first builds
+	f.mustBuild("first", f.source(map[string]string{"Dockerfile": "FROM " + runImage + "\nRUN sleep 5\nCMD true\n"}), nil)
+	if said := <-other; !strings.Contains(said, "Waiting for one of 1 builds that run: at_once under [build] in towline.toml allows 1") {
+		t.Errorf("the second build waits for the first, and says %s", said)
+	}
 }
 
 func TestBuildpackFailures(t *testing.T) {

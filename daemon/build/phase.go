@@ -30,7 +30,7 @@ func (j *job) run(ctx context.Context, phase string, spec daemon.ContainerSpec, 
 	spec.Labels = map[string]string{"towline.kind": "build", "towline.build": j.req.ID}
 	spec.IDMap = j.b.options.IDMap
 	spec.Limits.Memory = j.b.options.Memory
-	spec.Limits.Pids = maxProcesses
+	spec.Limits.Pids, spec.Limits.Files, spec.Limits.Disk = maxProcesses, maxOpenFiles, j.b.options.Disk
 	spec.Limits.Background = true
 	if len(spec.Networks) > 0 {
 		if err := engine.EnsureNetwork(ctx, j.b.network(j.req.ID), nil); err != nil {

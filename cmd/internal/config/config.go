@@ -84,6 +84,12 @@ type Build struct {
 	// of the apps that were not built for longest go. Empty: a tenth of the disk, of at least
 	// 2g and at most 20g.
 	Cache string `toml:"cache"`
+	// AtOnce is how many builds run at once; others wait for their turn. 0: as many as the
+	// machine has processors, and memory for.
+	AtOnce int `toml:"at_once"`
+	// Disk is the size of any one file that a build writes, and what its container may hold
+	// where Podman's storage can tell. Empty: 10g.
+	Disk string `toml:"disk"`
 	// Bases are the images on this machine that a Dockerfile may build upon or copy
 	// from, besides the app's own: REGISTRY/PATH/*, REPOSITORY or REPOSITORY:TAG.
 	Bases []string `toml:"bases"`
@@ -205,6 +211,9 @@ func (f *File) check() error {
 	}
 	if f.SSH.Port < 1 || f.SSH.Port > 65535 {
 		return fmt.Errorf("ssh.port: %d is not a port", f.SSH.Port)
+	}
+	if f.Build.AtOnce < 0 {
+		return fmt.Errorf("build.at_once: %d: use 1 or more, or 0 for as many as the machine is fit for", f.Build.AtOnce)
 	}
 	return f.Limits.check()
 }

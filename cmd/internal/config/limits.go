@@ -69,6 +69,21 @@ func (f *File) BuildMemory(total int64) (int64, error) {
 	return sizeOr(f.Build.Memory, "build.memory", min(max(total/2, 1*gibi), 4*gibi))
 }
 
+// BuildsAtOnce is build.at_once, on a machine of so many processors and bytes of memory, of
+// which a build may take some.
+func (f *File) BuildsAtOnce(processors int, total, build int64) int {
+	if f.Build.AtOnce > 0 {
+		return f.Build.AtOnce
+	}
+	if build > 0 {
+		processors = min(processors, int(total*3/4/build))
+	}
+	return max(processors, 1)
+}
+
+// BuildDisk is build.disk in bytes.
+func (f *File) BuildDisk() (int64, error) { return sizeOr(f.Build.Disk, "build.disk", 10*gibi) }
+
 // ProcessDisk is limits.disk in bytes.
 func (f *File) ProcessDisk() (int64, error) { return sizeOr(f.Limits.Disk, "limits.disk", 10*gibi) }
 

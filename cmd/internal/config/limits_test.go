@@ -46,6 +46,30 @@ func TestLimitsByDefault(t *testing.T) {
 	}
 }
 
+func TestBuildsAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		text         string
+		processors   int
+		total, build int64
+		want         int
+	}{
+		{"", 2, 2 * gibi, 1 * gibi, 1}, {"", 2, 23 * gibi, 4 * gibi, 2}, {"", 1, 64 * gibi, 4 * gibi, 1}, {"", 16, 32 * gibi, 4 * gibi, 6},
+		{"", 8, 1 * gibi, 1 * gibi, 1}, {"", 4, 8 * gibi, 0, 4}, {"[build]\nat_once = 3\n", 1, gibi, gibi, 3},
+	} {
+		f, err := load(t, c.text)
+		if got := f.BuildsAtOnce(c.processors, c.total, c.build); err != nil || got != c.want {
+			t.Errorf("%+v: %d, %v", c, got, err)
+		}
+	}
+	if _, err := load(t, "[build]\nat_once = -1\n"); err == nil {
+		t.Error("-1 builds at once are taken")
+	}
+	f, err := load(t, "[build]\ndisk = \"2g\"\n")
+	if disk, derr := f.BuildDisk(); err != nil || derr != nil || disk != 2*gibi {
+		t.Errorf("%d, %v, %v", disk, err, derr)
+	}
+}
+
 func TestLimitsAsConfigured(t *testing.T) {
 	f, err := load(t, "[limits]\nmemory = \"300m\"\ndisk = \"1g\"\napps = 3\n[build]\nmemory = \"3g\"\n")
 	if err != nil {
