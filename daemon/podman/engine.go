@@ -45,6 +45,7 @@ type Engine struct {
 	kills      memoryKills
 
 	restraining sync.Mutex // held while the answer rules are gathered and written
+	restrained  bool       // they name some address
 
 	fresh sync.Map // container name -> []string, bridges: made here and not started yet
 }

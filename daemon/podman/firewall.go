@@ -123,8 +123,12 @@ func (e *Engine) restrain(ctx context.Context, more ...string) error {
 			}
 		}
 	}
-	script := fmt.Sprintf(answerRules, "answers-"+e.options.Name)
-	if len(addresses) > 0 {
+	set := "answers-" + e.options.Name
+	script := fmt.Sprintf(answerRules, set)
+	e.restrained = len(addresses) > 0
+	if !e.restrained { // the last one is gone
+		script += fmt.Sprintf("delete chain bridge towline %[1]s\ndelete set bridge towline %[1]s\n", set)
+	} else {
 		script += fmt.Sprintf("add element bridge towline answers-%s { %s }\n", e.options.Name, strings.Join(addresses, ", "))
 	}
 	return nft(ctx, script)

@@ -2,6 +2,7 @@ package podman_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -236,6 +237,21 @@ func TestSharedAddonOnlyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("restarted", first, second, late)
+
+	// With the last add-on its rules go.
+	own := newNetwork(t, e)
+	list := exec.Command("nft", "list", "chain", "bridge", "towline", "answers-"+run)
+	if out, err := list.CombinedOutput(); err != nil {
+		t.Fatalf("no rules: %v: %s", err, out)
+	}
+	if err := errors.Join(e.RemoveContainer(ctx, db), e.RemoveNetwork(ctx, own)); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"chain", "set"} {
+		if out, err := exec.Command("nft", "list", kind, "bridge", "towline", "answers-"+run).CombinedOutput(); err == nil {
+			t.Errorf("left behind: %s", out)
+		}
+	}
 }
 
 func ip(t *testing.T, args ...string) {

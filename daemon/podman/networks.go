@@ -57,7 +57,16 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	if err != nil && !absent(err) {
 		return wrap(err, "remove network "+name)
 	}
-	return e.forget(ctx, bridgeName(name))
+	if err := e.forget(ctx, bridgeName(name)); err != nil {
+		return err
+	}
+	// Whose network it was may be gone: others may get its address.
+	e.restraining.Lock()
+	defer e.restraining.Unlock()
+	if !e.restrained {
+		return nil
+	}
+	return e.restrain(ctx)
 }
 
 // Networks implements daemon.Networks.

@@ -55,13 +55,13 @@ func (o Objects) String() string {
 	return fmt.Sprintf("containers %v, networks %v, volumes %v, images %v", o.Containers, o.Networks, o.Volumes, o.Images)
 }
 
-// removeObjects removes all of an installation from Podman.
-func removeObjects(name string) error {
+// removeObjects removes all of the installation in dir from Podman and the firewall.
+func removeObjects(name, dir string) error {
 	o, err := objects(name)
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{forgetRules(name, dir, o.Networks)}
 	remove := func(list []string, args ...string) {
 		if len(list) > 0 {
 			_, err := Podman(append(args, list...)...)

@@ -195,6 +195,9 @@ func (s *Stack) Memory() (daemon, proxy int64, err error) {
 	return daemon, proxy, err
 }
 
+// DaemonCPU is the processor time that towlined has taken so far.
+func (s *Stack) DaemonCPU() (time.Duration, error) { return s.daemon.cpu() }
+
 // DaemonLog is what towlined has logged so far.
 func (s *Stack) DaemonLog() string {
 	text, _ := os.ReadFile(s.path("log", "towlined"))
@@ -211,7 +214,7 @@ func (s *Stack) Close() error {
 		}
 	}
 	if s.Name != "" {
-		errs = append(errs, removeObjects(s.Name))
+		errs = append(errs, removeObjects(s.Name, s.Dir))
 	}
 	if s.Dir != "" {
 		errs = append(errs, os.RemoveAll(s.Dir))

@@ -61,7 +61,7 @@ func sweep(path string) error {
 	if err := killPrograms(dir); err != nil {
 		return err
 	}
-	return errors.Join(removeObjects(string(name)), os.RemoveAll(dir))
+	return errors.Join(removeObjects(string(name), dir), os.RemoveAll(dir))
 }
 
 // killPrograms ends the programs that were started from dir and run still.
