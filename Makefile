@@ -10,7 +10,7 @@ GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools
 
-.PHONY: all build deb setup images demo test unit race fuzz lint e2e soak bench-deploy bench-cli bench-proxy bench-backup clean
+.PHONY: all build deb setup images demo test unit race fuzz lint e2e soak bench-deploy bench-cli bench-hundred bench-proxy bench-backup clean
 
 all: build
 
@@ -39,14 +39,17 @@ race: setup images
 e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 50m ./e2e/...
 
-soak: setup images build ## the stories with their longest loops, a browser, gRPC's C-core, and HOSTILE=1h of hostile clients of the proxy
+soak: setup images build ## the stories with their longest loops, 300 random kills, a browser, gRPC's C-core, and HOSTILE=1h of hostile clients of the proxy
 	packaging/dev/setup.sh --browser --grpc
 	packaging/images/build.sh neo4j-4.4
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -tags "$(TAGS)" -timeout 120m ./e2e/...
+	for seed in $(KILLSEEDS); do \
+		TOWLINE_REQUIRE_PODMAN=1 TOWLINE_KILLS=50 TOWLINE_SEED=$$seed $(GO) test -tags "$(TAGS)" -timeout 90m -run '^TestRandomKills$$' -v ./e2e || exit 1; done
 	CGO_ENABLED=1 $(GO) test -race -tags "$(TAGS)" -run '^TestGRPC' -v ./proxy
 	CGO_ENABLED=1 TOWLINE_HOSTILE=$(HOSTILE) $(GO) test -race -tags "$(TAGS)" -timeout 6h -run '^TestHostileLoad$$' -v ./proxy
 
 HOSTILE ?= 1h
+KILLSEEDS ?= 1 2 3 4 5 6
 
 FUZZTIME ?= 60s
 fuzz: ## what parses bytes of strangers, each target for FUZZTIME
@@ -73,6 +76,9 @@ bench-deploy: setup images build ## push and config:set until they serve
 
 bench-cli: setup images build ## the command line over SSH; idle memory
 	$(GO) run -tags "$(TAGS)" ./e2e/bench cli
+
+bench-hundred: setup images build ## what 100 running apps cost: start of the daemon, its idle time, memory, listings
+	$(GO) run -tags "$(TAGS)" ./e2e/bench hundred
 
 bench-proxy: build ## towline-proxy beside nginx, HAProxy and Caddy
 	$(GO) run ./proxy/bench

@@ -26,10 +26,7 @@ import (
 // Redis acknowledged is there, and nothing in Podman belongs to nothing. TOWLINE_SEED repeats
 // the changes, the victims and the moments, as parts of what a change takes.
 func TestRandomKills(t *testing.T) {
-	n := setting(t, "TOWLINE_KILLS", 50)
-	if testing.Short() && os.Getenv("TOWLINE_KILLS") == "" {
-		n = 4
-	}
+	n := setting(t, "TOWLINE_KILLS", 4)
 	seed := setting(t, "TOWLINE_SEED", int(time.Now().UnixNano()%1e9))
 	t.Logf("TOWLINE_SEED=%d TOWLINE_KILLS=%d", seed, n)
 	k := newKills(t, uint64(seed))

@@ -1,5 +1,6 @@
 // Bench measures what Towline itself takes: of a push and of a config change until they
-// serve (deploy), of a command over SSH, and of memory (cli). Run it on a quiet machine.
+// serve (deploy), of a command over SSH, and of memory (cli), and what
+// a hundred apps cost (hundred). Run it on a quiet machine.
 package main
 
 import (
@@ -28,9 +29,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) (err error) {
-	benches := map[string]func(*bench) error{"deploy": (*bench).deploys, "cli": (*bench).commands}
+	benches := map[string]func(*bench) error{"deploy": (*bench).deploys, "cli": (*bench).commands, "hundred": (*bench).hundred}
 	if len(args) != 1 || benches[args[0]] == nil {
-		return errors.New("usage: bench deploy|cli")
+		return errors.New("usage: bench deploy|cli|hundred")
 	}
 	if err := stack.Build(ctx); err != nil {
 		return err

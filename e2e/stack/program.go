@@ -107,6 +107,22 @@ func (p *program) resident() (int64, error) {
 	return 0, fmt.Errorf("the kernel says nothing of the memory of %s", p.name)
 }
 
+// cpu is the processor time that the program has taken, in user and system mode.
+func (p *program) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(text), ") ") // the name may have blanks in it
+	fields := strings.Fields(after)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("the kernel says nothing of the time of %s", p.name)
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	system, serr := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * time.Second / 100, errors.Join(err, serr) // in USER_HZ
+}
+
 func dialOnce(network, address string) error {
 	c, err := net.Dial(network, address)
 	if err != nil {
