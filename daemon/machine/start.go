@@ -63,10 +63,18 @@ func (d *Daemon) startAll(ctx context.Context, busy map[string]<-chan struct{}) 
 		}
 		tried[a.Name], wave = l.tried, append(wave, l)
 	}
+	there := sync.OnceValues(func() (found, error) { return d.find(ctx) })
 	for _, app := range apps {
+		first := true
 		l := &launch{
 			name: "app:" + app.Name, recovery: busy["app:"+app.Name], tried: make(chan struct{}),
-			start: func(ctx context.Context) error { return d.converge(ctx, app.Name) },
+			start: func(ctx context.Context) error {
+				if !first {
+					return d.converge(ctx, app.Name, nil)
+				}
+				first = false
+				return d.converge(ctx, app.Name, there)
+			},
 			failed: func(err error, wait time.Duration) {
 				d.Log.Error("start app", "app", app.Name, "err", err, "again in", wait)
 				d.Logs.Write(app.Name, "system", "start", err.Error()+"; trying again in "+wait.String())
@@ -233,8 +241,9 @@ func (d *Daemon) launchAddon(ctx context.Context, name string) (daemon.Addon, pl
 }
 
 // converge starts what is missing of an app's current release and retires the rest.
-// An app that is gone is no error.
-func (d *Daemon) converge(ctx context.Context, app string) error {
+// An app that is gone is no error. there tells what was found as the daemon started, while
+// that is news; may be nil.
+func (d *Daemon) converge(ctx context.Context, app string, there func() (found, error)) error {
 	unlock, err := d.Journal.LockApp(ctx, app, nil)
 	if err != nil {
 		return err
@@ -257,5 +266,11 @@ func (d *Daemon) converge(ctx context.Context, app string) error {
 	if err != nil {
 		return err
 	}
-	return d.reroll(ctx, "", &rollout{release: rel, formation: a.Formation, version: rel.Version}, nil)
+	r := &rollout{release: rel, formation: a.Formation, version: rel.Version}
+	if there != nil {
+		if f, err := there(); err == nil && d.isAright(ctx, r, f) {
+			return nil
+		}
+	}
+	return d.reroll(ctx, "", r, nil)
 }
