@@ -39,7 +39,7 @@ type installer struct {
 
 func newInstaller(path string, out io.Writer) *installer {
 	return &installer{
-		config: path, sshdConf: "/etc/ssh/sshd_config.d/towline.conf", out: out, run: runProgram, env: os.Getenv, wait: 30 * time.Second,
+		config: path, sshdConf: "/etc/ssh/sshd_config.d/towline.conf", out: out, run: runProgram, env: os.Getenv, wait: 15 * time.Second,
 	}
 }
 

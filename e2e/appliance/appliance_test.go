@@ -49,7 +49,19 @@ func TestAppliance(t *testing.T) {
 				do   func()
 			}{
 				{"install", s.install},
-				{"first page", s.firstPage},
+				{"configure", s.configure},
+				{"page", s.firstPage},
+				{"add-ons", s.addons},
+				{"closed", s.closed},
+				{"hardened", s.hardened},
+				{"firewall", s.firewall},
+				{"upgrade under load", s.upgrade},
+				{"Podman under load", s.podman},
+				{"20 restarts", s.restarts},
+				{"reboot", s.reboot},
+				{"remove, reinstall", s.reinstall},
+				{"a bad day", s.badDay},
+				{"purge", s.purge},
 			} {
 				before := time.Now()
 				if !t.Run(step.name, func(t *testing.T) { s.t = t; step.do() }) {
@@ -134,7 +146,7 @@ func (s *story) dump() {
 }
 
 func (s *story) install() {
-	out := s.root("DEBIAN_FRONTEND=noninteractive apt-get install -y -qq /mnt/" + filepath.Base(s.m.binds[0]) + "/old.deb 2>&1")
+	out := s.root(s.apt("install", s.mnt("old.deb")))
 	s.t.Log(tail(out))
 	s.wants(out, "admin is the first administrator", "apps:create shop")
 	for _, unit := range []string{
@@ -146,19 +158,39 @@ func (s *story) install() {
 		}
 	}
 	s.wants(s.towline("version"), "towline")
-	// What differs on a machine without a name and a registry.
-	s.root(`sed -i 's/^#domain = .*/domain = "towline.test"/; s|^#acme = .*|acme = ""|; s/^\[ssh\]$/[ssh]\nhost = "towline.test"/' /etc/towline/towline.toml
-cat >>/etc/towline/towline.toml <<'E'
+	if out := s.root("journalctl -b -p warning --no-pager -q -u towlined -u towline-proxy"); strings.TrimSpace(out) != "" {
+		s.t.Errorf("warnings after an installation:\n%s", out)
+	}
+}
+
+// configured is what differs on a machine without a name, a registry and the internet.
+const configured = `sed -i 's/^#domain = .*/domain = "towline.test"/; s|^#acme = .*|acme = ""|; s/^#host = .*/host = "towline.test"/' /etc/towline/towline.toml
+sed -i 's|^#bases = .*|bases = ["docker.io/*", "localhost/towline/testapp:1"]|' /etc/towline/towline.toml
+cat >>/etc/towline/towline.toml <<'END'
 
 [images]
 "quay.io/buildah/stable:latest" = "localhost/towline/buildah:12"
 "docker.io/library/redis:7" = "localhost/towline/redis:7"
 "docker.io/library/neo4j:5-community" = "localhost/towline/neo4j:5.26-community"
 "docker.io/library/neo4j:5.26-community" = "localhost/towline/neo4j:5.26-community"
-E
-sed -i 's|^#bases = .*|bases = ["docker.io/*", "localhost/towline/testapp:1"]|' /etc/towline/towline.toml
-towlined --check && systemctl restart towlined && systemctl reload towline-proxy`)
-	s.root("podman load -q -i /mnt/" + filepath.Base(s.m.binds[0]) + "/images.tar")
+END
+towlined --check && systemctl restart towlined && systemctl reload towline-proxy`
+
+func (s *story) configure() {
+	s.root("cp /etc/towline/towline.toml /root/towline.toml.sound; sed -i 's/^#port = 22/port = \"x\"/' /etc/towline/towline.toml")
+	out, err := s.m.Run(s.t.Context(), "towlined --check")
+	if err == nil {
+		s.t.Error("towlined --check takes a port that is none")
+	}
+	s.wants(out, "/etc/towline/towline.toml:")
+	s.root("cat /root/towline.toml.sound >/etc/towline/towline.toml")
+	s.root(configured)
+	s.root("podman load -q -i " + s.mnt("images.tar"))
+}
+
+// mnt is where the machine sees a file of the packages' folder.
+func (s *story) mnt(name string) string {
+	return "/mnt/" + filepath.Base(s.m.binds[0]) + "/" + name
 }
 
 func (s *story) firstPage() {
@@ -211,14 +243,26 @@ func (s *story) client() *http.Client {
 // page wants the app's page over HTTPS to say text.
 func (s *story) page(text string) {
 	s.t.Helper()
-	res, err := s.client().Get("https://" + s.host + "/")
-	s.must(err)
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	s.must(err)
-	if res.StatusCode != 200 || !strings.Contains(string(body), text) {
-		s.t.Fatalf("%s: %s, want %q", res.Status, body, text)
+	body, err := get(s.client(), "https://"+s.host+"/")
+	if err != nil || !strings.Contains(body, text) {
+		s.t.Fatalf("%q, %v, want %q", body, err, text)
 	}
 }
 
-var _ = fmt.Sprint
+func get(c *http.Client, url string) (string, error) {
+	res, err := c.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s", res.Status)
+	}
+	return string(body), err
+}
+
+// apt is a command line of apt-get's that asks nothing.
+func (s *story) apt(words ...string) string {
+	return "DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0 " + strings.Join(words, " ") + " 2>&1"
+}
