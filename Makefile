@@ -10,7 +10,7 @@ GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools
 
-.PHONY: all build deb setup images demo test unit race fuzz lint e2e soak bench-deploy bench-cli bench-hundred bench-proxy bench-backup clean
+.PHONY: all build deb test-appliance setup images demo test unit race fuzz lint e2e soak bench-deploy bench-cli bench-hundred bench-proxy bench-backup clean
 
 all: build
 
@@ -97,6 +97,18 @@ deb: $(TOOLS)/nfpm ## the package, into dist/, for each of ARCHES
 	@for arch in $(ARCHES); do \
 		GO="$(GO)" TAGS="$(TAGS)" NFPM="$(CURDIR)/$(TOOLS)/nfpm" DEB_VERSION="$(DEB_VERSION)" packaging/deb/build.sh $$arch || exit 1; \
 	done
+
+APPLIANCE ?= bookworm trixie
+DEBS := $(CURDIR)/dist/appliance
+
+test-appliance: setup images ## install, upgrade under load, reboot, purge: the package on booted Debian, in system containers
+	packaging/dev/setup.sh --appliance
+	@mkdir -p $(DEBS)
+	$(MAKE) -s deb ARCHES=$(shell dpkg --print-architecture) DEB_VERSION=0.1.0~1 && mv dist/towline_0.1.0~1_*.deb $(DEBS)/old.deb
+	$(MAKE) -s deb ARCHES=$(shell dpkg --print-architecture) DEB_VERSION=0.1.0~2 && mv dist/towline_0.1.0~2_*.deb $(DEBS)/new.deb
+	lintian --fail-on error,warning --allow-root $(DEBS)/new.deb
+	podman save -q -m -o $(DEBS)/images.tar $(addprefix localhost/towline/,testapp:1 redis:7 buildah:12 neo4j:5.26-community)
+	TOWLINE_APPLIANCE="$(APPLIANCE)" TOWLINE_DEBS=$(DEBS) $(GO) test -tags "$(TAGS)" -count=1 -timeout 60m -v ./e2e/appliance
 
 $(TOOLS)/nfpm: packaging/deb/go.mod
 	@mkdir -p $(TOOLS)

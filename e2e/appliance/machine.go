@@ -27,7 +27,8 @@ type Machine struct {
 	binds []string
 	log   *os.File
 	cmd   *exec.Cmd
-	done  chan error // the loop over reboots has ended
+	done  chan struct{} // closed when the loop over reboots has ended
+	ended error         // why; to be read after that
 }
 
 // bootLimit is how long systemd may take until sshd answers.
@@ -37,7 +38,7 @@ const bootLimit = 3 * time.Minute
 // binds is a directory of this machine that it sees at /mnt/BASE, and can't change.
 func Boot(ctx context.Context, name string, n byte, root, key string, binds ...string) (*Machine, error) {
 	m := &Machine{
-		Name: name, Root: root, Key: key, binds: binds, done: make(chan error, 1),
+		Name: name, Root: root, Key: key, binds: binds, done: make(chan struct{}),
 		Addr: netip.AddrFrom4([4]byte{10, 78, n, 2}), host: netip.AddrFrom4([4]byte{10, 78, n, 1}),
 	}
 	var err error
@@ -135,14 +136,13 @@ func (m *Machine) start() error {
 const rebooted = 133
 
 func (m *Machine) loop() {
+	defer close(m.done)
 	for {
-		err := m.cmd.Wait()
+		m.ended = m.cmd.Wait()
 		if m.cmd.ProcessState.ExitCode() != rebooted {
-			m.done <- err
 			return
 		}
-		if err := errors.Join(m.network(context.Background()), m.start()); err != nil {
-			m.done <- err
+		if m.ended = errors.Join(m.network(context.Background()), m.start()); m.ended != nil {
 			return
 		}
 	}
@@ -205,9 +205,8 @@ func (m *Machine) WaitSSH(ctx context.Context, limit time.Duration) error {
 			return nil
 		}
 		select {
-		case err := <-m.done:
-			m.done <- err
-			return fmt.Errorf("the machine has gone: %w", err)
+		case <-m.done:
+			return fmt.Errorf("the machine has gone: %w", m.ended)
 		case <-ctx.Done():
 			return fmt.Errorf("sshd does not answer: %w", err)
 		case <-time.After(100 * time.Millisecond):

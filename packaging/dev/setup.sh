@@ -3,8 +3,9 @@
 # account that sshd logs in, Podman's API socket. Run as root, as often as you
 # like: it does what is missing and says each thing it does.
 #
-# usage: setup.sh [--check] [--browser] [--grpc]
+# usage: setup.sh [--check] [--appliance] [--browser] [--grpc]
 #   --check    change nothing; say what is missing, exit 1 if anything is
+#   --appliance  have what boots Debian in a system container, and lintian
 #   --browser  have a browser too, for the longest tests
 #   --grpc     have Python with gRPC too, for the proxy's tests with C-core
 set -euo pipefail
@@ -53,12 +54,13 @@ main() {
 		case $flag in
 		--check) check=1 ;;
 		--browser) packages+=$'chromium /usr/bin/chromium\n' ;;
+		--appliance) packages+=$'lintian /usr/bin/lintian\nsystemd-container /usr/bin/systemd-nspawn\n' ;;
 		--grpc)
 			with_grpc=1
 			packages+=$'python3-venv /usr/lib/python3.11/ensurepip\n'
 			;;
 		*)
-			echo "usage: $0 [--check] [--browser] [--grpc]" >&2
+			echo "usage: $0 [--check] [--appliance] [--browser] [--grpc]" >&2
 			exit 2
 			;;
 		esac
