@@ -133,6 +133,12 @@ func (b *bench) start(name string, logging bool) (*process, error) {
 	c := control.NewClient(filepath.Join(dir, "control.sock"))
 	defer func() { _ = c.Close() }()
 	ctx := context.Background()
+	// It listens for clients before it takes orders.
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if _, err = c.Services(ctx); err == nil {
+			break
+		}
+	}
 	if err := c.Deploy(ctx, control.Service{Name: "bench", Hosts: []string{"bench.localhost"}, Targets: []control.Target{{ID: "web.1", Address: b.address}}}); err != nil {
 		return nil, err
 	}
