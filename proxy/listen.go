@@ -26,14 +26,12 @@ func (p *Proxy) listen() error {
 		return err
 	}
 	if secure != nil {
-		boundUnsent(secure)
 		p.httpsPort, p.addrs.https = portOf(secure.Addr()), secure.Addr().String()
 		p.onStop(p.conns.close)
 		p.named = append(p.named, namedListener{secure, "https"})
 		p.onStop(func() { secure.Close() })
 	}
 	if plain != nil {
-		boundUnsent(plain)
 		p.httpPort, p.addrs.http = portOf(plain.Addr()), plain.Addr().String()
 		p.onStop(p.conns.close)
 		p.named = append(p.named, namedListener{plain, "http"})
@@ -66,9 +64,10 @@ func open(given net.Listener, address string) (net.Listener, error) {
 // for as long as it likes, without the proxy knowing. What is on its way does not count.
 const unsentMost = 256 << 10
 
-// boundUnsent sets that bound for the connections that l accepts.
-func boundUnsent(l net.Listener) {
-	t, ok := l.(*net.TCPListener)
+// boundUnsent sets that bound. From a listener, which may be one of MPTCP, connections do
+// not inherit it.
+func boundUnsent(c net.Conn) {
+	t, ok := c.(*net.TCPConn)
 	if !ok {
 		return
 	}
@@ -178,6 +177,7 @@ func (p *Proxy) accept(l net.Listener, secure bool) {
 			continue
 		}
 		pause = 5 * time.Millisecond
+		boundUnsent(raw)
 		p.fresh.add()
 		c := &clientConn{p: p, raw: &wire{Conn: raw}, peer: addrOf(raw.RemoteAddr()), port: uint16(portOf(l.Addr())), secure: secure}
 		go c.open()

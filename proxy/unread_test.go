@@ -10,11 +10,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"towline/proxy/control"
 )
@@ -191,10 +194,15 @@ func TestUnreadAnswersHoldLittleMemory(t *testing.T) {
 		}
 		raw.(*net.TCPConn).SetReadBuffer(16 << 10) // what its own kernel holds is not the proxy's
 		io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+		most := 0
 		until(t, "the client is given up", func() bool {
+			most = max(most, waitingFor(t, raw.LocalAddr().(*net.TCPAddr).Port))
 			text, _ := os.ReadFile(log)
 			return strings.Count(string(text), "error=client-gone") > i
 		})
+		if most > 512<<10 {
+			t.Errorf("connection %d: %d bytes waited", i, most)
+		}
 		c.SetDeadline(time.Now().Add(30 * time.Second))
 		n, err := io.Copy(io.Discard, c)
 		if !errors.Is(err, syscall.ECONNRESET) {
@@ -204,4 +212,25 @@ func TestUnreadAnswersHoldLittleMemory(t *testing.T) {
 			t.Errorf("connection %d: %d bytes still came", i, n)
 		}
 	}
+}
+
+// waitingFor is how many bytes this process's kernel holds for the peer at that port.
+func waitingFor(t *testing.T, port int) int {
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range list {
+		fd, err := strconv.Atoi(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if peer, err := unix.Getpeername(fd); err == nil {
+			if a, ok := peer.(*unix.SockaddrInet4); ok && a.Port == port {
+				n, _ := unix.IoctlGetInt(fd, unix.TIOCOUTQ)
+				return n
+			}
+		}
+	}
+	return 0
 }
