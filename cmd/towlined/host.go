@@ -22,10 +22,10 @@ type host struct {
 	file    config.File
 	engine  *podman.Engine
 	catalog *plugins.Catalog
-	daemon  *machine.Daemon // nil: it is down
+	daemon  *machine.Machine // nil: it is down
 }
 
-func newHost(ctx context.Context, file config.File, d *machine.Daemon) (*host, error) {
+func newHost(ctx context.Context, file config.File, d *machine.Machine) (*host, error) {
 	engine, err := podman.New(ctx, podman.Options{Address: file.Podman, Name: file.Name, Images: file.Images})
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (h *host) facts() *doctor.Facts {
 	f.Domains, f.Memory = h.domains, h.memory
 	f.Certificates = h.daemon.Router.Certificates
 	f.Backups = func(ctx context.Context) (list []doctor.Backups, err error) {
-		all, err := h.daemon.CheckBackups(ctx, "", "")
+		all, err := h.daemon.Schedules.Check(ctx, "", "")
 		for _, b := range all {
 			list = append(list, doctor.Backups{Addon: b.Addon, LastGood: b.LastGood, Problems: b.Problems})
 		}

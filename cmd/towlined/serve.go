@@ -16,6 +16,7 @@ import (
 
 	"towline/cmd/internal/config"
 	"towline/daemon"
+	"towline/daemon/addons"
 	"towline/daemon/command"
 	"towline/daemon/machine"
 	"towline/daemon/socket"
@@ -62,12 +63,9 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	if err := reconcile(ctx, d, log); err != nil {
 		return err
 	}
-	go keepOn(ctx, func(ctx context.Context) { supervise(ctx, d, log) })
-	go keepOn(ctx, d.PruneLogs)
-	go keepOn(ctx, d.WatchCertificates)
-	go keepOn(ctx, d.RunSchedules)
-	go keepOn(ctx, d.RunOffsite)
-	go keepOn(ctx, d.RunPages)
+	for _, loop := range d.Loops() {
+		go keepOn(ctx, loop)
+	}
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
 	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
 
@@ -75,7 +73,7 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	table, idle, members := command.New(d, h.commands()), newIdler(), newCrowd(file.Limits.Connections)
+	table, idle, members := command.New(rooms(d), h.commands()), newIdler(), newCrowd(file.Limits.Connections)
 	allow := func(uid uint32) bool { return uid == 0 || uid == account.uid }
 	err = socket.Serve(ctx, listener, allow, func(ctx context.Context, c *socket.Call) int {
 		defer idle.work()()
@@ -126,7 +124,7 @@ func handle(ctx context.Context, table *command.Table, account account, c *socke
 }
 
 // reconcile waits for the engine and the proxy, which may start after the daemon.
-func reconcile(ctx context.Context, d *machine.Daemon, log *slog.Logger) error {
+func reconcile(ctx context.Context, d *machine.Machine, log *slog.Logger) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := d.Reconcile(ctx)
 		var e *daemon.Error
@@ -159,12 +157,6 @@ func keepOn(ctx context.Context, loop func(context.Context)) {
 	}
 }
 
-func supervise(ctx context.Context, d *machine.Daemon, log *slog.Logger) {
-	if err := d.Supervise(ctx); err != nil && ctx.Err() == nil {
-		log.Error("supervise", "err", err)
-	}
-}
-
 // account is the system user that sshd logs in.
 type account struct{ uid, gid uint32 }
 
@@ -188,7 +180,7 @@ func makeDirs(file config.File) error {
 		file.State: 0o711, filepath.Join(file.State, "ssh"): 0o755, filepath.Join(file.State, "git"): 0o711,
 		filepath.Join(file.State, "work"): 0o700, filepath.Join(file.State, "build"): 0o711,
 		filepath.Join(file.State, "logs"): 0o700, filepath.Join(file.State, "addons"): 0o700,
-		filepath.Join(file.State, "backups"): 0o700, machine.PluginDir(file.State): 0o755, file.Run: 0o755,
+		filepath.Join(file.State, "backups"): 0o700, addons.PluginDir(file.State): 0o755, file.Run: 0o755,
 	} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return err

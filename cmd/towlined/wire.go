@@ -16,7 +16,10 @@ import (
 
 	"towline/cmd/internal/config"
 	"towline/daemon"
+	"towline/daemon/addons"
+	"towline/daemon/apps"
 	"towline/daemon/build"
+	"towline/daemon/command"
 	"towline/daemon/git"
 	"towline/daemon/logs"
 	"towline/daemon/machine"
@@ -30,7 +33,7 @@ import (
 )
 
 // wire makes the daemon out of its adapters. closeAll ends what was started.
-func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d *machine.Daemon, closeAll func(), err error) {
+func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d *machine.Machine, closeAll func(), err error) {
 	var closers []func() error
 	closeAll = func() {
 		for i := len(closers) - 1; i >= 0; i-- {
@@ -92,7 +95,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
-	catalog, err := loadCatalog(append(slices.Clone(file.Addons), machine.PluginDir(file.State)), log)
+	catalog, err := loadCatalog(append(slices.Clone(file.Addons), addons.PluginDir(file.State)), log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,7 +110,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	}
 	d = machine.New(machine.Options{
 		Name: file.Name, Dir: file.State, Domain: file.Domain, Port: httpsPort(file.Proxy.HTTPS), Remote: remote(file),
-		Limits: limits, Bounds: machine.Bounds{Processes: file.Limits.Processes, Apps: file.Limits.Apps, OneOffs: file.Limits.OneOffs},
+		Limits: limits, Bounds: apps.Bounds{Processes: file.Limits.Processes, Apps: file.Limits.Apps, OneOffs: file.Limits.OneOffs},
 		Store: db, Engine: engine, Builder: builder, Router: router.New(proxy),
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Unpacker:     git.NewUnpacker(git.Limits{}),
@@ -116,6 +119,11 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	})
 	closers = append(closers, func() error { d.Close(); return nil })
 	return d, closeAll, nil
+}
+
+// rooms are those that commands work with.
+func rooms(m *machine.Machine) command.Rooms {
+	return command.Rooms{AppRoom: m.AppRoom, AddonRoom: m.AddonRoom, BackupRoom: m.BackupRoom, People: m.People, Suite: m.Suite}
 }
 
 // buildLimits are those of builds, in bytes.

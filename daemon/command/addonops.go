@@ -7,14 +7,14 @@ import (
 	"strings"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/addons"
 )
 
 func runAddonAttach(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	req := machine.AttachRequest{Addon: name, App: call.App, Member: call.Member}
+	req := addons.AttachRequest{Addon: name, App: call.App, Member: call.Member}
 	req.Prefix, _ = call.Flags.GetString("as")
-	at, err := call.Daemon.Attach(ctx, req, call.Stderr)
+	at, err := call.Attachments.Attach(ctx, req, call.Stderr)
 	if err != nil {
 		return err
 	}
@@ -25,14 +25,14 @@ func runAddonAttach(ctx context.Context, call *Call) error {
 
 func runAddonDetach(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.Detach(ctx, name, call.App, call.Member, call.Stderr); err != nil {
+	if err := call.Attachments.Detach(ctx, name, call.App, call.Member, call.Stderr); err != nil {
 		return err
 	}
 	return call.did(object{"addon": name, "app": call.App, "attached": false}, "%s is detached from %s; its data stays", name, call.App)
 }
 
 func runAddonTransfer(ctx context.Context, call *Call) error {
-	addon, err := call.Daemon.TransferAddon(ctx, call.Args[0], call.App, call.Member)
+	addon, err := call.Addons.Transfer(ctx, call.Args[0], call.App, call.Member)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func runAddonTransfer(ctx context.Context, call *Call) error {
 
 func runAddonRestart(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.RestartAddon(ctx, name, call.Member, call.Stderr); err != nil {
+	if err := call.Addons.Restart(ctx, name, call.Member, call.Stderr); err != nil {
 		return err
 	}
 	return call.did(object{"addon": name, "restarted": true}, "%s is restarted", name)
@@ -52,12 +52,12 @@ func runAddonLogs(ctx context.Context, call *Call) error {
 	if err := call.logRange(&q); err != nil {
 		return err
 	}
-	hints, err := call.Daemon.LogHints(ctx, q.App)
+	hints, err := call.Services.LogHints(ctx, q.App)
 	if err != nil {
 		return err
 	}
 	return call.printLogs(ctx, q, func(ctx context.Context, q daemon.LogQuery, line func(daemon.LogLine) error) error {
-		return call.Daemon.AddonLogs(ctx, q, func(l daemon.LogLine) error {
+		return call.Addons.ReadLogs(ctx, q, func(l daemon.LogLine) error {
 			if err := line(l); err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ func runAddonConsole(ctx context.Context, call *Call) error {
 	if call.Terminal {
 		call.Raw()
 	}
-	code, err := call.Daemon.AddonConsole(ctx, name, call.Member, call.Term, daemon.Streams{
+	code, err := call.Addons.Console(ctx, name, call.Member, call.Term, daemon.Streams{
 		Stdin: call.Stdin, Stdout: call.Stdout, Stderr: call.Stderr,
 		Terminal: call.Terminal, Size: call.Size, Resize: call.Resize,
 	})
@@ -89,17 +89,17 @@ func runAddonConsole(ctx context.Context, call *Call) error {
 
 func runAddonRotate(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.RotateAddon(ctx, name, call.Member, call.Stderr); err != nil {
+	if err := call.Attachments.Rotate(ctx, name, call.Member, call.Stderr); err != nil {
 		return err
 	}
 	return call.did(object{"addon": name, "rotated": true}, "%s has new credentials", name)
 }
 
 func runAddonUpgrade(ctx context.Context, call *Call) error {
-	req := machine.UpgradeRequest{Addon: call.Args[0], Member: call.Member}
+	req := addons.UpgradeRequest{Addon: call.Args[0], Member: call.Member}
 	req.Plan, _ = call.Flags.GetString("plan")
 	req.Version, _ = call.Flags.GetString("version")
-	addon, err := call.Daemon.UpgradeAddon(ctx, req, call.Stderr)
+	addon, err := call.Addons.Upgrade(ctx, req, call.Stderr)
 	if err != nil {
 		return err
 	}

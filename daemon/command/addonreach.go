@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/addons"
 )
 
 // addonReachCommands lead from a person's own machine into an add-on.
@@ -21,7 +21,7 @@ func addonReachCommands() []*Command {
 				"  towline addons:open neo4j-shop --for 2h\n" +
 				"  towline addons:open neo4j-shop --close",
 			Flags: func(f *pflag.FlagSet) {
-				f.Duration("for", machine.OpenFor, "how long, at most 24h")
+				f.Duration("for", addons.OpenFor, "how long, at most 24h")
 				f.Bool("close", false, "close it now, with its connections")
 				appToo(f)
 			}},
@@ -42,19 +42,19 @@ func addonReachCommands() []*Command {
 }
 
 func runAddonOpen(ctx context.Context, call *Call) error {
-	req := machine.OpenRequest{Addon: call.Args[0], Member: call.Member}
+	req := addons.OpenRequest{Addon: call.Args[0], Member: call.Member}
 	if end, _ := call.Flags.GetBool("close"); end {
-		if err := call.Daemon.CloseAddon(ctx, req.Addon, call.Member); err != nil {
+		if err := call.Pages.Close(ctx, req.Addon, call.Member); err != nil {
 			return err
 		}
 		return call.did(object{"addon": req.Addon, "open": false}, "The web page of %s is closed", req.Addon)
 	}
 	req.For, _ = call.Flags.GetDuration("for")
-	page, err := call.Daemon.OpenAddon(ctx, req)
+	page, err := call.Pages.Open(ctx, req)
 	if err != nil {
 		return err
 	}
-	info, err := call.Daemon.AddonInfo(ctx, req.Addon, call.Member)
+	info, err := call.Addons.Info(ctx, req.Addon, call.Member)
 	if err != nil {
 		return err
 	}
@@ -76,12 +76,12 @@ func runAddonOpen(ctx context.Context, call *Call) error {
 func runAddonForward(ctx context.Context, call *Call) error {
 	name := call.Args[0]
 	port, _ := call.Flags.GetString("port-name")
-	f, err := call.Daemon.ForwardTo(ctx, name, port)
+	f, err := call.Tunnels.ForwardTo(ctx, name, port)
 	if err != nil {
 		return err
 	}
 	if stdio, _ := call.Flags.GetBool("stdio"); stdio {
-		return call.Daemon.Tunnel(ctx, f, call.Member, call.Stdin, call.Stdout)
+		return call.Tunnels.Tunnel(ctx, f, call.Member, call.Stdin, call.Stdout)
 	}
 	return call.result(f, func(w io.Writer) {
 		fmt.Fprintf(w, "%s listens on its port %d (%s). On your machine the towline program leads a port there:\n", f.Addon, f.Port, f.PortName)

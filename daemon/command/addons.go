@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/addons"
 )
 
 func addonCommands() []*Command {
@@ -85,7 +85,7 @@ func appToo(f *pflag.FlagSet) { f.StringP("app", "a", "", "an app it is attached
 
 func runAddons(ctx context.Context, call *Call) error {
 	app, _ := call.Flags.GetString("app")
-	list, err := call.Daemon.Addons(ctx, call.Member, app)
+	list, err := call.Addons.List(ctx, call.Member, app)
 	if err != nil {
 		return err
 	}
@@ -114,8 +114,8 @@ func runAddonServices(_ context.Context, call *Call) error {
 		Versions []string `json:"versions"`
 	}
 	list := []entry{}
-	for _, name := range call.Daemon.Catalog.Names() {
-		if m, ok := call.Daemon.Catalog.Service(name); ok {
+	for _, name := range call.Plugins.Catalog.Names() {
+		if m, ok := call.Plugins.Catalog.Service(name); ok {
 			list = append(list, entry{name, m.Title, m.VersionNames()})
 		}
 	}
@@ -130,10 +130,10 @@ func runAddonServices(_ context.Context, call *Call) error {
 }
 
 func runAddonPlans(_ context.Context, call *Call) error {
-	m, ok := call.Daemon.Catalog.Service(call.Args[0])
+	m, ok := call.Plugins.Catalog.Service(call.Args[0])
 	if !ok {
 		return daemon.Errorf(daemon.NotFound, "there is no add-on service %q", clip(call.Args[0])).
-			WithHint("there are: %s", strings.Join(call.Daemon.Catalog.Names(), ", "))
+			WithHint("there are: %s", strings.Join(call.Plugins.Catalog.Names(), ", "))
 	}
 	type entry struct {
 		Plan    string `json:"plan"`
@@ -155,16 +155,16 @@ func runAddonPlans(_ context.Context, call *Call) error {
 }
 
 func runAddonCreate(ctx context.Context, call *Call) error {
-	req := machine.ProvisionRequest{App: call.App, Member: call.Member}
+	req := addons.ProvisionRequest{App: call.App, Member: call.Member}
 	req.Service, req.Plan, _ = strings.Cut(call.Args[0], ":")
 	req.Version, _ = call.Flags.GetString("version")
 	req.Prefix, _ = call.Flags.GetString("as")
 	req.Name, _ = call.Flags.GetString("name")
-	addon, err := call.Daemon.Provision(ctx, req, call.Stderr)
+	addon, err := call.Addons.Provision(ctx, req, call.Stderr)
 	if err != nil {
 		return err
 	}
-	info, err := call.Daemon.AddonInfo(ctx, addon.Name, call.Member)
+	info, err := call.Addons.Info(ctx, addon.Name, call.Member)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func runAddonCreate(ctx context.Context, call *Call) error {
 }
 
 func runAddonInfo(ctx context.Context, call *Call) error {
-	a, err := call.Daemon.AddonInfo(ctx, call.Args[0], call.Member)
+	a, err := call.Addons.Info(ctx, call.Args[0], call.Member)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func runAddonInfo(ctx context.Context, call *Call) error {
 }
 
 // running is what is known of the add-on's service.
-func running(a machine.AddonInfo) string {
+func running(a addons.Info) string {
 	switch {
 	case a.Running == nil:
 		return ""
@@ -212,7 +212,7 @@ func running(a machine.AddonInfo) string {
 
 func runAddonDestroy(ctx context.Context, call *Call) error {
 	name := call.Args[0]
-	if err := call.Daemon.Deprovision(ctx, name, call.Member, call.Stderr); err != nil {
+	if err := call.Addons.Deprovision(ctx, name, call.Member, call.Stderr); err != nil {
 		return err
 	}
 	return call.did(object{"addon": name, "destroyed": true}, "%s is destroyed", name)

@@ -24,7 +24,7 @@ func appCommands() []*Command {
 				return "this destroys " + call.App + " for good: its repository, releases, config vars, domains and logs"
 			},
 			Run: func(ctx context.Context, call *Call) error {
-				if err := call.Daemon.DestroyApp(ctx, call.App, call.Member, call.Stderr); err != nil {
+				if err := call.Apps.Destroy(ctx, call.App, call.Member, call.Stderr); err != nil {
 					return err
 				}
 				return call.did(object{"app": call.App, "destroyed": true}, "%s is destroyed", call.App)
@@ -38,7 +38,7 @@ func appCommands() []*Command {
 				if len(call.Args) == 1 {
 					branch = call.Args[0]
 				}
-				if err := call.Daemon.SetDeployBranch(ctx, call.App, branch); err != nil {
+				if err := call.Apps.SetDeployBranch(ctx, call.App, branch); err != nil {
 					return err
 				}
 				which := branch
@@ -55,7 +55,7 @@ func appCommands() []*Command {
 func maintenance(name, summary string, enable bool) *Command {
 	return &Command{Name: name, Summary: summary, On: on(theApp(daemon.Operate)),
 		Run: func(ctx context.Context, call *Call) error {
-			if err := call.Daemon.SetMaintenance(ctx, call.App, enable); err != nil {
+			if err := call.Routes.SetMaintenance(ctx, call.App, enable); err != nil {
 				return err
 			}
 			return call.did(object{"app": call.App, "maintenance": enable}, "maintenance mode of %s is %s", call.App, map[bool]string{true: "on", false: "off"}[enable])
@@ -63,7 +63,7 @@ func maintenance(name, summary string, enable bool) *Command {
 }
 
 func runApps(ctx context.Context, call *Call) error {
-	apps, err := call.Daemon.Apps(ctx, call.Member)
+	apps, err := call.Apps.List(ctx, call.Member)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func runApps(ctx context.Context, call *Call) error {
 }
 
 func runAppsOpen(ctx context.Context, call *Call) error {
-	info, err := call.Daemon.Info(ctx, call.App)
+	info, err := call.Apps.Info(ctx, call.App)
 	if err != nil {
 		return err
 	}
@@ -105,11 +105,11 @@ func formation(f daemon.Formation) string {
 }
 
 func runAppsCreate(ctx context.Context, call *Call) error {
-	app, err := call.Daemon.CreateApp(ctx, call.Args[0], call.Member)
+	app, err := call.Apps.Create(ctx, call.Args[0], call.Member)
 	if err != nil {
 		return err
 	}
-	info, err := call.Daemon.Info(ctx, app.Name)
+	info, err := call.Apps.Info(ctx, app.Name)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func runAppsCreate(ctx context.Context, call *Call) error {
 }
 
 func runAppsInfo(ctx context.Context, call *Call) error {
-	info, err := call.Daemon.Info(ctx, call.App)
+	info, err := call.Apps.Info(ctx, call.App)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/backups"
 )
 
 func backupCommands() []*Command {
@@ -102,7 +102,7 @@ func runBackups(ctx context.Context, call *Call) error {
 	if len(call.Args) == 1 {
 		addon = call.Args[0]
 	}
-	list, err := call.Daemon.Backups(ctx, call.Member, app, addon)
+	list, err := call.Backups.List(ctx, call.Member, app, addon)
 	if err != nil {
 		return err
 	}
@@ -112,14 +112,14 @@ func runBackups(ctx context.Context, call *Call) error {
 			return
 		}
 		table(w, func(row func(...any)) {
-			if call.Daemon.Offsite == nil {
+			if call.Copies.Offsite == nil {
 				row("BACKUP", "STATUS", "TAKEN", "SIZE", "STALL", "PROVEN", "FACTS")
 			} else {
 				row("BACKUP", "STATUS", "TAKEN", "SIZE", "STALL", "PROVEN", "ELSEWHERE", "FACTS")
 			}
 			for _, b := range list {
 				cells := []any{b.ID, b.Status, ago(b.Created), size(b.Size), b.Stall.Round(time.Millisecond), ago(b.Proven)}
-				if call.Daemon.Offsite != nil {
+				if call.Copies.Offsite != nil {
 					cells = append(cells, elsewhere(b))
 				}
 				row(append(cells, b.Facts)...)
@@ -130,7 +130,7 @@ func runBackups(ctx context.Context, call *Call) error {
 
 // elsewhere is where the copy of a backup is on its way.
 func elsewhere(b daemon.Backup) string {
-	at, problem := machine.Elsewhere(b)
+	at, problem := backups.Elsewhere(b)
 	switch {
 	case !at.IsZero():
 		return ago(at)
@@ -143,7 +143,7 @@ func elsewhere(b daemon.Backup) string {
 }
 
 func runBackupCapture(ctx context.Context, call *Call) error {
-	b, err := call.Daemon.Capture(ctx, call.Args[0], call.Member, "manual", call.Stderr)
+	b, err := call.Backups.Capture(ctx, call.Args[0], call.Member, "manual", call.Stderr)
 	if err != nil {
 		return err
 	}
@@ -155,13 +155,13 @@ func runBackupCapture(ctx context.Context, call *Call) error {
 func runBackupRestore(ctx context.Context, call *Call) error {
 	to, _ := call.Flags.GetString("to")
 	dump, _ := call.Flags.GetBool("dump")
-	req := machine.RestoreRequest{To: to, Member: call.Member}
+	req := backups.RestoreRequest{To: to, Member: call.Member}
 	if dump {
 		req.Dump = call.input("a dump")
 	} else {
 		req.Backup = call.Backup.ID
 	}
-	addon, err := call.Daemon.Restore(ctx, req, call.Stderr)
+	addon, err := call.Restores.Restore(ctx, req, call.Stderr)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func runBackupDownload(ctx context.Context, call *Call) error {
 	if call.Terminal {
 		return daemon.Errorf(daemon.Invalid, "a dump is nothing for a terminal").WithHint("towline backups:download %s > my.dump", b.ID)
 	}
-	r, name, err := call.Daemon.Download(ctx, b.ID)
+	r, name, err := call.Copies.Download(ctx, b.ID)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func runBackupDownload(ctx context.Context, call *Call) error {
 }
 
 func runBackupVerify(ctx context.Context, call *Call) error {
-	b, err := call.Daemon.VerifyBackup(ctx, call.Backup.ID, call.Member, call.Stderr)
+	b, err := call.Proofs.Verify(ctx, call.Backup.ID, call.Member, call.Stderr)
 	if err != nil {
 		return err
 	}
@@ -206,18 +206,18 @@ func runBackupInfo(_ context.Context, call *Call) error {
 			row("Add-on:", b.Addon+" ("+b.Service+" "+b.Version+")")
 			row("Status:", b.Status)
 			row("Reason:", b.Reason)
-			if app, version := machine.OfRelease(b); version > 0 {
+			if app, version := backups.OfRelease(b); version > 0 {
 				row("Data of:", fmt.Sprintf("%s v%d", app, version))
 			}
 			row("Taken:", b.Created.Local().Format("2006-01-02 15:04:05 MST"))
-			if at := machine.AsOf(b); !at.IsZero() {
+			if at := backups.AsOf(b); !at.IsZero() {
 				row("Data as of:", at.Local().Format("2006-01-02 15:04:05.000 MST"))
 			}
 			row("Size:", size(b.Size))
 			row("Stall:", b.Stall.Round(time.Millisecond))
 			row("Proven:", ago(b.Proven))
 			row("Facts:", b.Facts)
-			if at, problem := machine.Elsewhere(b); problem != "" || !at.IsZero() {
+			if at, problem := backups.Elsewhere(b); problem != "" || !at.IsZero() {
 				row("Elsewhere:", strings.TrimSpace(ago(at)+" "+problem))
 			}
 			if b.Error != "" {
@@ -229,7 +229,7 @@ func runBackupInfo(_ context.Context, call *Call) error {
 
 func runBackupDelete(ctx context.Context, call *Call) error {
 	b := call.Backup
-	if err := call.Daemon.DeleteBackup(ctx, b.ID, call.Member); err != nil {
+	if err := call.Backups.Delete(ctx, b.ID, call.Member); err != nil {
 		return err
 	}
 	return call.did(object{"backup": b.ID, "deleted": true}, "%s is deleted", b.ID)
@@ -240,7 +240,7 @@ func runBackupOnRelease(ctx context.Context, call *Call) error {
 	if !on && call.Args[0] != "off" {
 		return daemon.Errorf(daemon.Invalid, "%q is neither on nor off", clip(call.Args[0])).WithHint("towline backups:on-release on -a %s", call.App)
 	}
-	if err := call.Daemon.SetReleaseBackups(ctx, call.App, call.Member, on); err != nil {
+	if err := call.Restores.SetReleaseBackups(ctx, call.App, call.Member, on); err != nil {
 		return err
 	}
 	text := "Releases of %s take no backups"

@@ -15,8 +15,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/addons"
+	"towline/daemon/apps"
+	"towline/daemon/backups"
+	"towline/daemon/conform"
 	"towline/daemon/journal"
-	"towline/daemon/machine"
+	"towline/daemon/people"
 )
 
 // Command is one verb.
@@ -45,9 +49,25 @@ type Command struct {
 	Run      func(context.Context, *Call) error
 }
 
+// The rooms, each by the names of what there is in it.
+type (
+	AppRoom    = apps.Room
+	AddonRoom  = addons.Room
+	BackupRoom = backups.Room
+)
+
+// Rooms are what commands work with.
+type Rooms struct {
+	AppRoom
+	AddonRoom
+	BackupRoom
+	People *people.People
+	Suite  *conform.Suite
+}
+
 // Call is one invocation of a command.
 type Call struct {
-	Daemon   *machine.Daemon
+	Rooms
 	Member   string // empty: the operator on the host
 	Key      string // fingerprint of the member's key that opened the connection
 	App      string
@@ -92,15 +112,15 @@ type Request struct {
 
 // Table holds all commands.
 type Table struct {
-	daemon   *machine.Daemon
+	Rooms
 	host     HostParts
 	commands map[string]*Command
 	quiet    time.Duration // see quietFor
 }
 
-// New returns the table of everything that d can do, and of what is done on the machine.
-func New(d *machine.Daemon, host HostParts) *Table {
-	t := &Table{daemon: d, host: host, commands: map[string]*Command{}, quiet: quietFor}
+// New returns the table of everything that there is to do in the rooms, and on the machine.
+func New(r Rooms, host HostParts) *Table {
+	t := &Table{Rooms: r, host: host, commands: map[string]*Command{}, quiet: quietFor}
 	families := [][]*Command{
 		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(),
 		releaseCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), keyCommands(), gitCommands(), hostCommands(),
@@ -139,7 +159,7 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	v, stdout, stderr := watch(r.Stdout, r.Stderr, t.quiet)
 	defer v.end()
 	call := &Call{
-		Daemon: t.daemon, Member: r.Member, Key: r.Key, App: r.App, Stdin: r.Stdin, Stdout: stdout, Stderr: stderr, vitals: v, request: r,
+		Rooms: t.Rooms, Member: r.Member, Key: r.Key, App: r.App, Stdin: r.Stdin, Stdout: stdout, Stderr: stderr, vitals: v, request: r,
 		Terminal: r.Terminal, Term: r.Term, Size: r.Size, Resize: r.Resize, Raw: r.Raw, table: t,
 	}
 	if !c.Stream {

@@ -12,8 +12,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/apps"
 	"towline/daemon/dotenv"
-	"towline/daemon/machine"
+	"towline/daemon/work"
 )
 
 func configCommands() []*Command {
@@ -39,7 +40,7 @@ func configCommands() []*Command {
 }
 
 func runConfig(ctx context.Context, call *Call) error {
-	vars, err := call.Daemon.Config(ctx, call.App)
+	vars, err := call.Releases.Config(ctx, call.App)
 	if err != nil {
 		return err
 	}
@@ -71,11 +72,11 @@ func printDotenv(w io.Writer, app string, vars map[string]string) {
 // runConfigExport leaves add-ons' config vars out: imported into another app, they would
 // lead it to this one's data.
 func runConfigExport(ctx context.Context, call *Call) error {
-	vars, err := call.Daemon.Config(ctx, call.App)
+	vars, err := call.Releases.Config(ctx, call.App)
 	if err != nil {
 		return err
 	}
-	owner, err := call.Daemon.AddonVars(ctx, call.App)
+	owner, err := call.Apps.AddonVars(ctx, call.App)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func runConfigExport(ctx context.Context, call *Call) error {
 }
 
 func runConfigGet(ctx context.Context, call *Call) error {
-	vars, err := call.Daemon.Config(ctx, call.App)
+	vars, err := call.Releases.Config(ctx, call.App)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func runConfigSet(ctx context.Context, call *Call) error {
 
 func setConfig(ctx context.Context, call *Call, set map[string]string) error {
 	noRestart, _ := call.Flags.GetBool("no-restart")
-	rel, err := call.Daemon.SetConfig(ctx, machine.ConfigChange{
+	rel, err := call.Releases.SetConfig(ctx, apps.ConfigChange{
 		App: call.App, Member: call.Member, Set: set, NoRestart: noRestart,
 	}, call.Stderr)
 	if err != nil {
@@ -136,7 +137,7 @@ func setConfig(ctx context.Context, call *Call, set map[string]string) error {
 
 func runConfigUnset(ctx context.Context, call *Call) error {
 	noRestart, _ := call.Flags.GetBool("no-restart")
-	rel, err := call.Daemon.SetConfig(ctx, machine.ConfigChange{
+	rel, err := call.Releases.SetConfig(ctx, apps.ConfigChange{
 		App: call.App, Member: call.Member, Unset: call.Args, NoRestart: noRestart,
 	}, call.Stderr)
 	if err != nil {
@@ -151,7 +152,7 @@ func runConfigUnset(ctx context.Context, call *Call) error {
 const maxImport = 4 << 20
 
 func runConfigImport(ctx context.Context, call *Call) error {
-	text, err := io.ReadAll(io.LimitReader(call.Daemon.Patient(call.input("KEY=value lines")), maxImport+1))
+	text, err := io.ReadAll(io.LimitReader(work.NewInput(call.input("KEY=value lines"), 0), maxImport+1))
 	if err != nil {
 		return daemon.Errorf(daemon.Invalid, "can't read the lines: %w", err).WithHint("nothing was changed")
 	}
@@ -167,7 +168,7 @@ func runConfigImport(ctx context.Context, call *Call) error {
 	if len(vars) == 0 {
 		return daemon.Errorf(daemon.Invalid, "standard input has no KEY=value lines").WithHint("towline config:import -a %s < .env", call.App)
 	}
-	owner, err := call.Daemon.AddonVars(ctx, call.App)
+	owner, err := call.Apps.AddonVars(ctx, call.App)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,11 @@ func domainCommands() []*Command {
 	return []*Command{
 		{Name: "domains", Summary: "list an app's host names", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {
-				info, err := call.Daemon.Info(ctx, call.App)
+				info, err := call.Apps.Info(ctx, call.App)
 				if err != nil {
 					return err
 				}
-				route, err := call.Daemon.RouteInfo(ctx, call.App)
+				route, err := call.Routes.RouteInfo(ctx, call.App)
 				if err != nil {
 					return err
 				}
@@ -40,7 +40,7 @@ func domainCommands() []*Command {
 			Help: "Point the name's DNS at this machine; its certificate is obtained at once. *.example.com takes any one label.\n" +
 				"A name within or over another app's domain needs the permission operate on that app too.",
 			Run: func(ctx context.Context, call *Call) error {
-				host, err := call.Daemon.AddDomain(ctx, call.App, call.Member, call.Args[0])
+				host, err := call.Routes.AddDomain(ctx, call.App, call.Member, call.Args[0])
 				if err != nil {
 					return err
 				}
@@ -48,7 +48,7 @@ func domainCommands() []*Command {
 			}},
 		{Name: "domains:remove", Args: "HOST", Summary: "stop leading a host name to an app", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
 			Run: func(ctx context.Context, call *Call) error {
-				host, err := call.Daemon.RemoveDomain(ctx, call.App, call.Member, call.Args[0])
+				host, err := call.Routes.RemoveDomain(ctx, call.App, call.Member, call.Args[0])
 				if err != nil {
 					return err
 				}
@@ -63,7 +63,7 @@ func domainCommands() []*Command {
 						return daemon.Errorf(daemon.Invalid, "TO is empty").WithHint("leave it out to serve the app at %s again", clip(call.Args[0]))
 					}
 				}
-				if err := call.Daemon.RedirectDomain(ctx, call.App, call.Member, call.Args[0], to); err != nil {
+				if err := call.Routes.RedirectDomain(ctx, call.App, call.Member, call.Args[0], to); err != nil {
 					return err
 				}
 				did := object{"app": call.App, "domain": call.Args[0], "redirect": to}
@@ -84,21 +84,21 @@ func domainCommands() []*Command {
 				if len(text) > maxCertificate {
 					return daemon.Errorf(daemon.Invalid, "standard input is longer than %s", size(maxCertificate)).WithHint("nothing was changed")
 				}
-				if err := call.Daemon.AddCertificate(ctx, call.App, call.Member, call.Args[0], text); err != nil {
+				if err := call.Routes.AddCertificate(ctx, call.App, call.Member, call.Args[0], text); err != nil {
 					return err
 				}
 				return call.did(object{"app": call.App, "domain": call.Args[0], "added": true}, "%s has a certificate of your own", call.Args[0])
 			}},
 		{Name: "certs:remove", Args: "HOST", Summary: "go back to an automatic certificate", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
 			Run: func(ctx context.Context, call *Call) error {
-				if err := call.Daemon.RemoveCertificate(ctx, call.App, call.Member, call.Args[0]); err != nil {
+				if err := call.Routes.RemoveCertificate(ctx, call.App, call.Member, call.Args[0]); err != nil {
 					return err
 				}
 				return call.did(object{"app": call.App, "domain": call.Args[0], "removed": true}, "%s has an automatic certificate again", call.Args[0])
 			}},
 		{Name: "certs", Summary: "show the certificates of an app's host names", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {
-				list, err := call.Daemon.Certificates(ctx, call.App)
+				list, err := call.Routes.Certificates(ctx, call.App)
 				if err != nil {
 					return err
 				}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/apps"
 )
 
 // gitCommands are what towline-shell and the pre-receive hook ask: the commit of a
@@ -32,17 +32,17 @@ func gitCommands() []*Command {
 		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", On: on(theApp(daemon.Deploy)),
 			Help: "  git archive HEAD | towline deploy:archive -a shop",
 			Run: func(ctx context.Context, call *Call) error {
-				return deploy(ctx, call, machine.DeployRequest{App: call.App, Member: call.Member, Source: call.input("a tar of the source")})
+				return deploy(ctx, call, apps.DeployRequest{App: call.App, Member: call.Member, Source: call.input("a tar of the source")})
 			}},
 	}
 }
 
 func runRepositoryPath(ctx context.Context, call *Call) error {
-	app, err := call.Daemon.App(ctx, call.Args[0])
+	app, err := call.Apps.App(ctx, call.Args[0])
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "%s\n%s\n", call.Daemon.Repositories.Path(app.Name), app.DeployBranch)
+	fmt.Fprintf(call.Stdout, "%s\n%s\n", call.Apps.Repositories.Path(app.Name), app.DeployBranch)
 	return nil
 }
 
@@ -50,16 +50,16 @@ func runGitPush(ctx context.Context, call *Call) error {
 	ref, _ := call.Flags.GetString("ref")
 	commit, _ := call.Flags.GetString("new")
 	subject, _ := call.Flags.GetString("subject")
-	if err := call.Daemon.CheckPush(ctx, call.App, ref); err != nil {
+	if err := call.Releases.CheckPush(ctx, call.App, ref); err != nil {
 		return err
 	}
-	return deploy(ctx, call, machine.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Subject: subject, Source: call.Stdin})
+	return deploy(ctx, call, apps.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Subject: subject, Source: call.Stdin})
 }
 
 // runGitServed tells how the deploy of a commit has ended that a restart cut short.
 func runGitServed(ctx context.Context, call *Call) error {
 	commit, _ := call.Flags.GetString("new")
-	rel, err := call.Daemon.Release(ctx, call.App, 0)
+	rel, err := call.Apps.Release(ctx, call.App, 0)
 	if err != nil {
 		return err
 	}
@@ -69,12 +69,12 @@ func runGitServed(ctx context.Context, call *Call) error {
 	return call.did(object{"release": rel.Version}, "-----> Released v%d, though Towline was restarted meanwhile", rel.Version)
 }
 
-func deploy(ctx context.Context, call *Call, req machine.DeployRequest) error {
+func deploy(ctx context.Context, call *Call, req apps.DeployRequest) error {
 	progress := call.Stdout // which git shows to who pushes
 	if call.JSON {
 		progress = call.Stderr
 	}
-	rel, err := call.Daemon.Deploy(ctx, req, progress)
+	rel, err := call.Releases.Deploy(ctx, req, progress)
 	if err != nil {
 		var e *daemon.Error
 		if errors.As(err, &e) && rel.Version > 0 {
@@ -82,7 +82,7 @@ func deploy(ctx context.Context, call *Call, req machine.DeployRequest) error {
 		}
 		return err
 	}
-	info, err := call.Daemon.Info(ctx, req.App)
+	info, err := call.Apps.Info(ctx, req.App)
 	if err != nil {
 		return err
 	}

@@ -179,7 +179,7 @@ func runHostInfo(ctx context.Context, call *Call) error {
 	if unix.Statfs(h.Config.State, &st) == nil {
 		v.Disk, v.Free = int64(st.Blocks)*st.Bsize, int64(st.Bavail)*st.Bsize
 	}
-	err := call.Daemon.Store.View(ctx, func(tx daemon.Tx) error {
+	err := call.Apps.Store.View(ctx, func(tx daemon.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/addons"
 )
 
 // filledBench has something for every listing to list.
@@ -152,7 +152,7 @@ func TestEmptyListingsAreEmptyArrays(t *testing.T) {
 func TestAddonsSayWhatRuns(t *testing.T) {
 	b := filledBench(t)
 	b.d.Engine = runningEngine{running: "test-addon-redis-shop.0"}
-	var list []machine.AddonInfo
+	var list []addons.Info
 	if err := json.Unmarshal([]byte(b.run(0, "addons", "--json").out), &list); err != nil {
 		t.Fatal(err)
 	}

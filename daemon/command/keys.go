@@ -40,7 +40,7 @@ func (call *Call) keyOwner(i int) (string, error) {
 }
 
 func runWhoami(ctx context.Context, call *Call) error {
-	admin := call.Daemon.People.IsAdmin(ctx, call.Member)
+	admin := call.People.IsAdmin(ctx, call.Member)
 	v := struct {
 		Member string `json:"member"`
 		Admin  bool   `json:"admin"`
@@ -62,7 +62,7 @@ func runKeys(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	keys, err := call.Daemon.People.MemberKeys(ctx, member)
+	keys, err := call.People.MemberKeys(ctx, member)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func runKeysAdd(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	key, err := call.Daemon.People.AddKey(ctx, member, string(line), call.Member)
+	key, err := call.People.AddKey(ctx, member, string(line), call.Member)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func runKeysRemove(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	key, left, err := call.Daemon.People.RemoveKey(ctx, member, call.Args[0], call.Member)
+	key, left, err := call.People.RemoveKey(ctx, member, call.Args[0], call.Member)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 // list that sshd reads follows.
 func TestKeys(t *testing.T) {
 	table, _ := newTable(t)
-	table.commands = New(table.daemon, HostParts{}).commands // as they are
+	table.commands = New(table.Rooms, HostParts{}).commands // as they are
 	run := func(member, line, stdin string, want int, say string) string {
 		t.Helper()
 		var out bytes.Buffer
@@ -41,7 +41,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("keys: %s", list)
 		}
 	}
-	if sshd, err := os.ReadFile(filepath.Join(table.daemon.Dir, "authorized_keys")); err != nil || !strings.Contains(string(sshd), "--member view --key "+laptop) {
+	if sshd, err := os.ReadFile(filepath.Join(table.Apps.Dir, "authorized_keys")); err != nil || !strings.Contains(string(sshd), "--member view --key "+laptop) {
 		t.Errorf("sshd reads %s, %v", sshd, err)
 	}
 	run("view", "keys:add", newKey(t)+"\n"+newKey(t), 2, "several lines")
@@ -77,7 +77,7 @@ func TestKeys(t *testing.T) {
 // TestRemoveMember asks for the name again, and says which apps are left with nobody.
 func TestRemoveMember(t *testing.T) {
 	table, _ := newTable(t)
-	table.commands = New(table.daemon, HostParts{}).commands
+	table.commands = New(table.Rooms, HostParts{}).commands
 	run := func(line string, want int) string {
 		t.Helper()
 		var out bytes.Buffer
@@ -99,7 +99,7 @@ func TestRemoveMember(t *testing.T) {
 	if out := run("members:remove manage --confirm manage", 0); !strings.Contains(out, "nobody but administrators may manage shop") {
 		t.Error(out)
 	}
-	if list, err := table.daemon.People.AccessList(t.Context(), "shop"); err != nil || len(list) != 3 {
+	if list, err := table.People.AccessList(t.Context(), "shop"); err != nil || len(list) != 3 {
 		t.Errorf("%v, %v", list, err)
 	}
 }

@@ -46,7 +46,7 @@ func runLogs(ctx context.Context, call *Call) error {
 	if err := call.checkProcess(ctx, q); err != nil {
 		return err
 	}
-	return call.printLogs(ctx, q, call.Daemon.ReadLogs)
+	return call.printLogs(ctx, q, call.Apps.ReadLogs)
 }
 
 // checkProcess refuses a process that no release has and that has written nothing.
@@ -54,7 +54,7 @@ func (call *Call) checkProcess(ctx context.Context, q daemon.LogQuery) error {
 	if q.Process == "" {
 		return nil
 	}
-	releases, err := call.Daemon.Releases(ctx, call.App)
+	releases, err := call.Apps.Releases(ctx, call.App)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (call *Call) checkProcess(ctx context.Context, q daemon.LogQuery) error {
 	}
 	written := false
 	q.Lines, q.Follow = 1, false
-	err = call.Daemon.ReadLogs(ctx, q, func(daemon.LogLine) error { written = true; return nil })
+	err = call.Apps.ReadLogs(ctx, q, func(daemon.LogLine) error { written = true; return nil })
 	if err == nil && !written {
 		err = daemon.Errorf(daemon.NotFound, "%s has no process %q", call.App, clip(q.Process)).
 			WithHint("there are: %s", strings.Join(slices.Sorted(maps.Keys(types)), ", "))

@@ -21,7 +21,7 @@ type Entry struct {
 
 // Manual is everything that people can type, by topic. It asks nothing of a daemon.
 func Manual() []Topic {
-	t := New(nil, HostParts{})
+	t := New(Rooms{}, HostParts{})
 	var list []Topic
 	for _, topic := range topics {
 		chapter := Topic{Name: topic.name, About: upperFirst(topic.about)}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/work"
 )
 
 func memberCommands() []*Command {
@@ -18,12 +19,12 @@ func memberCommands() []*Command {
 			Help:  "  towline members:add alice < alice.pub",
 			Flags: func(f *pflag.FlagSet) { f.Bool("admin", false, "may do everything") },
 			Run: func(ctx context.Context, call *Call) error {
-				line, err := io.ReadAll(io.LimitReader(call.Daemon.Patient(call.input("a public key, a line like that of id_ed25519.pub")), 64<<10))
+				line, err := io.ReadAll(io.LimitReader(work.NewInput(call.input("a public key, a line like that of id_ed25519.pub"), 0), 64<<10))
 				if err != nil {
 					return err
 				}
 				admin, _ := call.Flags.GetBool("admin")
-				key, err := call.Daemon.People.AddMember(ctx, call.Args[0], string(line), admin, call.Member)
+				key, err := call.People.AddMember(ctx, call.Args[0], string(line), admin, call.Member)
 				if err != nil {
 					return err
 				}
@@ -33,17 +34,17 @@ func memberCommands() []*Command {
 			Help:    "What the member has open ends. Their apps stay. One key alone: towline keys:remove.",
 			Confirm: func(call *Call) string { return call.Args[0] },
 			Exists: func(ctx context.Context, call *Call) error {
-				return call.Daemon.People.CanRemoveMember(ctx, call.Args[0])
+				return call.People.CanRemoveMember(ctx, call.Args[0])
 			},
 			Effect: func(call *Call) string {
 				effect := "this removes " + call.Args[0] + " with all keys and access"
-				if left, err := call.Daemon.People.SoleManager(context.Background(), call.Args[0]); err == nil && len(left) > 0 {
+				if left, err := call.People.SoleManager(context.Background(), call.Args[0]); err == nil && len(left) > 0 {
 					effect += "; nobody but administrators may manage " + strings.Join(left, ", ") + " then"
 				}
 				return effect
 			},
 			Run: func(ctx context.Context, call *Call) error {
-				left, err := call.Daemon.People.RemoveMember(ctx, call.Args[0], call.Member)
+				left, err := call.People.RemoveMember(ctx, call.Args[0], call.Member)
 				if err != nil {
 					return err
 				}
@@ -55,7 +56,7 @@ func memberCommands() []*Command {
 			}},
 		{Name: "access", Summary: "list who may do what with an app", On: on(theApp(daemon.View)),
 			Run: func(ctx context.Context, call *Call) error {
-				list, err := call.Daemon.People.AccessList(ctx, call.App)
+				list, err := call.People.AccessList(ctx, call.App)
 				if err != nil {
 					return err
 				}
@@ -78,14 +79,14 @@ func memberCommands() []*Command {
 				for _, word := range strings.Split(text, ",") {
 					ps = append(ps, daemon.Permission(strings.TrimSpace(word)))
 				}
-				if err := call.Daemon.People.Grant(ctx, call.App, call.Args[0], ps, call.Member); err != nil {
+				if err := call.People.Grant(ctx, call.App, call.Args[0], ps, call.Member); err != nil {
 					return err
 				}
 				return call.did(object{"member": call.Args[0], "app": call.App, "permissions": ps}, "%s may now %s %s", call.Args[0], text, call.App)
 			}},
 		{Name: "access:remove", Args: "MEMBER", Summary: "take a member's access to an app away", Min: 1, Max: 1, On: on(theApp(daemon.Manage)),
 			Run: func(ctx context.Context, call *Call) error {
-				if err := call.Daemon.People.Grant(ctx, call.App, call.Args[0], nil, call.Member); err != nil {
+				if err := call.People.Grant(ctx, call.App, call.Args[0], nil, call.Member); err != nil {
 					return err
 				}
 				return call.did(object{"member": call.Args[0], "app": call.App, "permissions": []daemon.Permission{}}, "%s has no access to %s any more", call.Args[0], call.App)
@@ -102,7 +103,7 @@ func permissions(ps []daemon.Permission) string {
 }
 
 func runMembers(ctx context.Context, call *Call) error {
-	members, keys, err := call.Daemon.People.Members(ctx)
+	members, keys, err := call.People.Members(ctx)
 	if err != nil {
 		return err
 	}

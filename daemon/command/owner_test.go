@@ -18,7 +18,7 @@ func TestSharedAddon(t *testing.T) {
 	table, reached := newTable(t)
 	now := time.Now().UTC()
 	all := []daemon.Permission{daemon.View, daemon.Deploy, daemon.Operate, daemon.Manage}
-	err := table.daemon.Store.Update(t.Context(), func(tx daemon.Tx) error {
+	err := table.People.Store.Update(t.Context(), func(tx daemon.Tx) error {
 		return errors.Join(
 			tx.InsertMember(daemon.Member{Name: "guest", Created: now}),
 			tx.InsertKey(daemon.MemberKey{Member: "guest", Key: newKey(t), Fingerprint: "SHA256:guest", Created: now}),
@@ -67,22 +67,22 @@ func TestSharedAddon(t *testing.T) {
 		}
 	}
 
-	list, err := table.daemon.Addons(t.Context(), "guest", "")
+	list, err := table.Addons.List(t.Context(), "guest", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(list) != 1 || list[0].App != "" || list[0].OtherApps != 1 || len(list[0].Attachments) != 1 || list[0].Attachments[0].App != "reports" {
 		t.Errorf("the guest sees %+v", list)
 	}
-	if list, err := table.daemon.Backups(t.Context(), "guest", "", ""); err != nil || len(list) != 0 {
+	if list, err := table.Backups.List(t.Context(), "guest", "", ""); err != nil || len(list) != 0 {
 		t.Errorf("the guest sees the backups %+v, %v", list, err)
 	}
-	if list, err := table.daemon.Backups(t.Context(), "view", "", ""); err != nil || len(list) != 1 {
+	if list, err := table.Backups.List(t.Context(), "view", "", ""); err != nil || len(list) != 1 {
 		t.Errorf("who may view the owner sees the backups %+v, %v", list, err)
 	}
 
 	// The owner's manager sees that it is used elsewhere, and may hand it over.
-	if addon, err := table.daemon.TransferAddon(t.Context(), "redis-shop", "reports", "admin"); err != nil || addon.App != "reports" {
+	if addon, err := table.Addons.Transfer(t.Context(), "redis-shop", "reports", "admin"); err != nil || addon.App != "reports" {
 		t.Fatal(addon, err)
 	}
 	for member, want := range map[string]int{"guest": 0, "manage": 4} {
@@ -90,10 +90,10 @@ func TestSharedAddon(t *testing.T) {
 			t.Errorf("after the transfer, %s has exit code %d", member, got)
 		}
 	}
-	if b, err := table.daemon.AllowedBackup(t.Context(), "guest", "redis-shop.1", daemon.Manage); err != nil || b.App != "reports" {
+	if b, err := table.Backups.AllowedBackup(t.Context(), "guest", "redis-shop.1", daemon.Manage); err != nil || b.App != "reports" {
 		t.Errorf("its backups: %+v, %v", b, err)
 	}
-	if err := table.daemon.DestroyApp(t.Context(), "reports", "guest", &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "still has the add-on redis-shop") {
+	if err := table.Apps.Destroy(t.Context(), "reports", "guest", &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "still has the add-on redis-shop") {
 		t.Errorf("an app that owns an add-on is destroyed: %v", err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"towline/daemon/machine"
+	"towline/daemon/conform"
 )
 
 func pluginCommands() []*Command {
@@ -32,7 +32,7 @@ func pluginCommands() []*Command {
 }
 
 func runPlugins(ctx context.Context, call *Call) error {
-	list, err := call.Daemon.Plugins(ctx)
+	list, err := call.Plugins.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func runPlugins(ctx context.Context, call *Call) error {
 }
 
 func runPluginInstall(ctx context.Context, call *Call) error {
-	p, err := call.Daemon.InstallPlugin(ctx, call.Args[0], call.Member, call.Stderr)
+	p, err := call.Plugins.Install(ctx, call.Args[0], call.Member, call.Stderr)
 	if err != nil {
 		return err
 	}
@@ -58,17 +58,17 @@ func runPluginInstall(ctx context.Context, call *Call) error {
 }
 
 func runPluginRemove(ctx context.Context, call *Call) error {
-	if err := call.Daemon.RemovePlugin(ctx, call.Args[0], call.Member); err != nil {
+	if err := call.Plugins.Remove(ctx, call.Args[0], call.Member); err != nil {
 		return err
 	}
 	return call.did(object{"plugin": call.Args[0], "removed": true}, "%s is removed", call.Args[0])
 }
 
 func runPluginCheck(ctx context.Context, call *Call) error {
-	req := machine.PluginCheck{Source: call.Args[0], Member: call.Member}
+	req := conform.PluginCheck{Source: call.Args[0], Member: call.Member}
 	req.Run, _ = call.Flags.GetBool("run")
 	req.Version, _ = call.Flags.GetString("version")
-	p, err := call.Daemon.CheckPlugin(ctx, req, call.Stderr)
+	p, err := call.Suite.Check(ctx, req, call.Stderr)
 	if err != nil {
 		return err
 	}

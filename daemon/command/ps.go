@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/apps"
 )
 
 func processCommands() []*Command {
@@ -25,7 +25,7 @@ func processCommands() []*Command {
 				if len(call.Args) == 1 {
 					process = call.Args[0]
 				}
-				if err := call.Daemon.Restart(ctx, call.App, call.Member, process, call.Stderr); err != nil {
+				if err := call.Processes.Restart(ctx, call.App, call.Member, process, call.Stderr); err != nil {
 					return err
 				}
 				return call.did(object{"app": call.App, "process": process, "restarted": true}, "Restarted %s of %s", orAll(process), call.App)
@@ -41,12 +41,12 @@ func orAll(process string) string {
 }
 
 func runPs(ctx context.Context, call *Call) error {
-	counts, list, err := call.Daemon.Processes(ctx, call.App)
+	counts, list, err := call.Processes.List(ctx, call.App)
 	if err != nil {
 		return err
 	}
 	if list == nil {
-		list = []machine.ProcessState{}
+		list = []apps.ProcessState{}
 	}
 	return call.result(list, func(w io.Writer) {
 		if len(list) == 0 {
@@ -73,7 +73,7 @@ func runPs(ctx context.Context, call *Call) error {
 
 // psHeading is above the processes of a type. Of one-offs no number is wanted, and each has
 // a command of its own.
-func psHeading(p machine.ProcessState, wanted int) string {
+func psHeading(p apps.ProcessState, wanted int) string {
 	if p.Type == "run" {
 		return "=== one-offs"
 	}
@@ -82,13 +82,13 @@ func psHeading(p machine.ProcessState, wanted int) string {
 
 func runPsScale(ctx context.Context, call *Call) error {
 	if len(call.Args) == 0 {
-		counts, _, err := call.Daemon.Processes(ctx, call.App)
+		counts, _, err := call.Processes.List(ctx, call.App)
 		if err != nil {
 			return err
 		}
 		return call.result(counts, func(w io.Writer) { fmt.Fprintln(w, formation(counts)) })
 	}
-	var changes []machine.Change
+	var changes []apps.Change
 	for _, word := range call.Args {
 		c, err := parseChange(word)
 		if err != nil {
@@ -96,7 +96,7 @@ func runPsScale(ctx context.Context, call *Call) error {
 		}
 		changes = append(changes, c)
 	}
-	next, err := call.Daemon.Scale(ctx, call.App, call.Member, changes, call.Stderr)
+	next, err := call.Processes.Scale(ctx, call.App, call.Member, changes, call.Stderr)
 	if err != nil {
 		return err
 	}
@@ -104,20 +104,20 @@ func runPsScale(ctx context.Context, call *Call) error {
 }
 
 // parseChange reads "web=2", "worker+1" or "worker-1".
-func parseChange(word string) (machine.Change, error) {
+func parseChange(word string) (apps.Change, error) {
 	bad := daemon.Errorf(daemon.Invalid, "%q is not a scale", clip(word)).WithHint("write TYPE=N, TYPE+N or TYPE-N, like web=2")
 	i := strings.IndexAny(word, "=+")
 	if i < 0 {
 		i = strings.LastIndex(word, "-") // types may have dashes in their names
 	}
 	if i < 1 {
-		return machine.Change{}, bad
+		return apps.Change{}, bad
 	}
 	n, err := strconv.Atoi(word[i+1:])
 	if err != nil || n < 0 || strings.ContainsAny(word[i+1:], "+-") {
-		return machine.Change{}, bad
+		return apps.Change{}, bad
 	}
-	c := machine.Change{Type: word[:i], Count: n, Relative: word[i] != '='}
+	c := apps.Change{Type: word[:i], Count: n, Relative: word[i] != '='}
 	if word[i] == '-' {
 		c.Count = -n
 	}

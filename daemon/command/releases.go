@@ -69,15 +69,15 @@ func (call *Call) release(ctx context.Context) (daemon.Release, error) {
 	if err != nil {
 		return daemon.Release{}, err
 	}
-	return call.Daemon.Release(ctx, call.App, version)
+	return call.Apps.Release(ctx, call.App, version)
 }
 
 func runReleases(ctx context.Context, call *Call) error {
-	list, err := call.Daemon.Releases(ctx, call.App)
+	list, err := call.Apps.Releases(ctx, call.App)
 	if err != nil {
 		return err
 	}
-	app, err := call.Daemon.App(ctx, call.App)
+	app, err := call.Apps.App(ctx, call.App)
 	if err != nil {
 		return err
 	}
@@ -129,15 +129,15 @@ func runRollback(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	rollback := call.Daemon.Rollback
+	rollback := call.Releases.Rollback
 	if data, _ := call.Flags.GetBool("with-data"); data {
-		rollback = call.Daemon.RollbackWithData
+		rollback = call.Restores.RollbackWithData
 	}
 	rel, err := rollback(ctx, call.App, call.Member, version, call.Stderr)
 	if err != nil {
 		return err
 	}
-	newest, err := call.Daemon.LeftBehind(ctx, call.App)
+	newest, err := call.Releases.LeftBehind(ctx, call.App)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func runRetry(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	rel, err := call.Daemon.Retry(ctx, call.App, call.Member, version, call.Stderr)
+	rel, err := call.Releases.Retry(ctx, call.App, call.Member, version, call.Stderr)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/apps"
 )
 
 func routerCommands() []*Command {
@@ -114,11 +114,11 @@ type routeView struct {
 }
 
 func runRouter(ctx context.Context, call *Call) error {
-	info, err := call.Daemon.RouteInfo(ctx, call.App)
+	info, err := call.Routes.RouteInfo(ctx, call.App)
 	if err != nil {
 		return err
 	}
-	certs, err := call.Daemon.Certificates(ctx, call.App)
+	certs, err := call.Routes.Certificates(ctx, call.App)
 	if err != nil {
 		warn(call.Stderr, err.Error()) // what is set shows without the proxy
 	}
@@ -207,7 +207,7 @@ func readPassword(call *Call, name string) (string, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", daemon.Errorf(daemon.Invalid, "can't read the password: %w", err).WithHint("nothing was changed")
 	}
-	return machine.HashPassword(strings.TrimRight(line, "\r\n"))
+	return apps.HashPassword(strings.TrimRight(line, "\r\n"))
 }
 
 func runRouterUnset(ctx context.Context, call *Call) error {
@@ -239,7 +239,7 @@ func runRouterUnset(ctx context.Context, call *Call) error {
 }
 
 func changeRules(ctx context.Context, call *Call, what string, edits ...func(*daemon.Rules) error) error {
-	err := call.Daemon.ChangeRules(ctx, machine.RuleChange{App: call.App, Member: call.Member, What: what, Edit: func(r *daemon.Rules) error {
+	err := call.Routes.ChangeRules(ctx, apps.RuleChange{App: call.App, Member: call.Member, What: what, Edit: func(r *daemon.Rules) error {
 		for _, edit := range edits {
 			if err := edit(r); err != nil {
 				return err

@@ -291,7 +291,7 @@ func TestCertsAdd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan struct{})
-	go func() { b.d.WatchCertificates(ctx); close(ended) }()
+	go func() { b.d.Routes.WatchCertificates(ctx); close(ended) }()
 	for end := time.Now().Add(time.Minute); !strings.Contains(b.run(0, "logs", "-a", "shop").out, "add its successor"); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the log says nothing")

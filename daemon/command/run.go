@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/apps"
 )
 
 func runCommands() []*Command {
@@ -42,7 +42,7 @@ func runRun(ctx context.Context, call *Call) error {
 	if call.Terminal && !noTTY {
 		call.Raw()
 	}
-	code, err := call.Daemon.Run(ctx, machine.RunRequest{
+	code, err := call.Processes.Run(ctx, apps.RunRequest{
 		App: call.App, Member: call.Member, Command: call.Args, Env: env,
 		Streams: daemon.Streams{
 			Stdin: call.Stdin, Stdout: call.Stdout, Stderr: call.Stderr,

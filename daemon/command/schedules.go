@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/backups"
 )
 
 func runBackupSchedule(ctx context.Context, call *Call) error {
@@ -17,7 +17,7 @@ func runBackupSchedule(ctx context.Context, call *Call) error {
 	zone, _ := call.Flags.GetString("tz")
 	// ssh hands the words over without the quotes that held the expression together.
 	s := daemon.Schedule{Addon: addon, Cron: strings.Join(call.Args[1:], " "), Zone: zone, Keep: keep}
-	info, err := call.Daemon.SetSchedule(ctx, s, call.Member)
+	info, err := call.Schedules.Set(ctx, s, call.Member)
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func runBackupSchedule(ctx context.Context, call *Call) error {
 	})
 }
 
-func due(s machine.ScheduleInfo) string {
+func due(s backups.ScheduleInfo) string {
 	next := s.Next
 	if zone, err := time.LoadLocation(s.Zone); err == nil {
 		next = next.In(zone)
@@ -36,7 +36,7 @@ func due(s machine.ScheduleInfo) string {
 
 func runBackupSchedules(ctx context.Context, call *Call) error {
 	app, _ := call.Flags.GetString("app")
-	list, err := call.Daemon.Schedules(ctx, call.Member, app)
+	list, err := call.Schedules.List(ctx, call.Member, app)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func runBackupSchedules(ctx context.Context, call *Call) error {
 }
 
 func runBackupUnschedule(ctx context.Context, call *Call) error {
-	if err := call.Daemon.Unschedule(ctx, call.Args[0], call.Member); err != nil {
+	if err := call.Schedules.Remove(ctx, call.Args[0], call.Member); err != nil {
 		return err
 	}
 	return call.did(object{"addon": call.Args[0], "scheduled": false}, "Backups of %s are no longer taken by schedule; those taken stay", call.Args[0])
@@ -66,7 +66,7 @@ func runBackupCheck(ctx context.Context, call *Call) error {
 	if len(call.Args) == 1 {
 		addon = call.Args[0]
 	}
-	list, err := call.Daemon.CheckBackups(ctx, call.Member, addon)
+	list, err := call.Schedules.Check(ctx, call.Member, addon)
 	if err != nil {
 		return err
 	}

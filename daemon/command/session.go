@@ -14,7 +14,7 @@ import (
 func (call *Call) open(ctx context.Context, c *Command, end func(error)) (_ context.Context, closed func(), err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	asked := *call
-	closeSession := call.Daemon.People.OpenSession(func(ctx context.Context) error {
+	closeSession := call.People.OpenSession(func(ctx context.Context) error {
 		again := asked // what the command works with stays as it is
 		return again.check(ctx, c)
 	}, func(cause error) {
@@ -34,7 +34,7 @@ func (call *Call) open(ctx context.Context, c *Command, end func(error)) (_ cont
 
 // check asks for the caller's rights as they are now.
 func (call *Call) check(ctx context.Context, c *Command) error {
-	if err := call.Daemon.People.Identify(ctx, people.Caller{Member: call.Member, Key: call.Key}); err != nil {
+	if err := call.People.Identify(ctx, people.Caller{Member: call.Member, Key: call.Key}); err != nil {
 		return err
 	}
 	return call.authorize(ctx, c)

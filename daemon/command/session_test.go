@@ -39,34 +39,34 @@ func TestChangedRightsEndSessions(t *testing.T) {
 		change                  func(*testing.T, *Table) error
 	}{
 		{"member removed", "operate", "run -a shop sh", "you are no member here any more", func(t *testing.T, table *Table) error {
-			_, err := table.daemon.People.RemoveMember(t.Context(), "operate", "admin")
+			_, err := table.People.RemoveMember(t.Context(), "operate", "admin")
 			return err
 		}},
 		{"key removed", "operate", "run -a shop sh", "is not operate's any more", func(t *testing.T, table *Table) error {
-			_, _, err := table.daemon.People.RemoveKey(t.Context(), "operate", "SHA256:operate", "admin")
+			_, _, err := table.People.RemoveKey(t.Context(), "operate", "SHA256:operate", "admin")
 			return err
 		}},
 		{"permission taken", "operate", "run -a shop sh", "you may not operate shop", func(t *testing.T, table *Table) error {
-			return table.daemon.People.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.View}, "manage")
+			return table.People.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.View}, "manage")
 		}},
 		{"access taken", "view", "logs -t -a shop", `no app "shop"`, func(t *testing.T, table *Table) error {
-			return table.daemon.People.Grant(t.Context(), "shop", "view", nil, "manage")
+			return table.People.Grant(t.Context(), "shop", "view", nil, "manage")
 		}},
 		{"access to the add-on's owner taken", "manage", "addons:console redis-shop", `no add-on "redis-shop"`, func(t *testing.T, table *Table) error {
-			return table.daemon.People.Grant(t.Context(), "shop", "manage", nil, "admin")
+			return table.People.Grant(t.Context(), "shop", "manage", nil, "admin")
 		}},
 		{"add-on handed over", "operate", "addons:forward redis-shop --stdio", "belongs to another app", func(t *testing.T, table *Table) error {
 			now := time.Now().UTC()
-			err := table.daemon.Store.Update(t.Context(), func(tx daemon.Tx) error { return tx.InsertApp(daemon.App{Name: "other", Created: now}) })
+			err := table.People.Store.Update(t.Context(), func(tx daemon.Tx) error { return tx.InsertApp(daemon.App{Name: "other", Created: now}) })
 			if err == nil {
-				_, err = table.daemon.TransferAddon(t.Context(), "redis-shop", "other", "admin")
+				_, err = table.Addons.Transfer(t.Context(), "redis-shop", "other", "admin")
 			}
 			return err
 		}},
 		{"nothing that matters", "operate", "run -a shop sh", "", func(t *testing.T, table *Table) error {
 			return errors.Join(
-				table.daemon.People.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.Operate, daemon.Deploy}, "manage"),
-				table.daemon.People.Grant(t.Context(), "shop", "view", nil, "manage"))
+				table.People.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.Operate, daemon.Deploy}, "manage"),
+				table.People.Grant(t.Context(), "shop", "view", nil, "manage"))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestChangedRightsEndSessions(t *testing.T) {
 // began with. Neither a new member of that name nor a new owner of the key is meant.
 func TestOldConnection(t *testing.T) {
 	table, reached := newTable(t)
-	d := table.daemon
+	d := table
 	says := func(want string) {
 		t.Helper()
 		var out bytes.Buffer
@@ -144,7 +144,7 @@ func TestOldConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	says("not view's any more")
-	err := d.Store.Update(t.Context(), func(tx daemon.Tx) error {
+	err := d.People.Store.Update(t.Context(), func(tx daemon.Tx) error {
 		return tx.InsertKey(daemon.MemberKey{Member: "none", Key: newKey(t), Fingerprint: "SHA256:view"})
 	})
 	if err != nil {

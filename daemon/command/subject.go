@@ -79,7 +79,7 @@ func addonOfFlag(flag string, p daemon.Permission) Subject {
 // addonsOfApp are all add-ons attached to the app of -a.
 func addonsOfApp(p daemon.Permission) Subject {
 	return Subject{Of: Addon, Needs: p, names: func(ctx context.Context, call *Call) ([]string, error) {
-		info, err := call.Daemon.Info(ctx, call.App)
+		info, err := call.Apps.Info(ctx, call.App)
 		return info.Addons, err
 	}}
 }
@@ -101,7 +101,7 @@ func theBackup(p daemon.Permission) Subject {
 		if len(call.Args) == 0 {
 			return nil, nil
 		}
-		id, err := call.Daemon.BackupNamed(ctx, call.Member, call.Args[0])
+		id, err := call.Backups.BackupNamed(ctx, call.Member, call.Args[0])
 		return []string{id}, err
 	}}
 }
@@ -144,7 +144,7 @@ func (call *Call) authorizeSubject(ctx context.Context, s Subject) error {
 	case Nothing:
 		return nil
 	case Host:
-		return call.Daemon.People.AllowedHost(ctx, call.Member)
+		return call.People.AllowedHost(ctx, call.Member)
 	}
 	names, err := s.names(ctx, call)
 	if err != nil {
@@ -153,15 +153,15 @@ func (call *Call) authorizeSubject(ctx context.Context, s Subject) error {
 	for _, name := range names {
 		switch {
 		case s.Of == App:
-			err = call.Daemon.People.Allowed(ctx, call.Member, name, s.Needs)
+			err = call.People.Allowed(ctx, call.Member, name, s.Needs)
 		case s.Of == Addon && s.attached:
-			err = call.Daemon.SeesAddon(ctx, call.Member, name)
+			err = call.Addons.SeesAddon(ctx, call.Member, name)
 		case s.Of == Addon:
-			err = call.Daemon.AllowedAddon(ctx, call.Member, name, s.Needs)
+			err = call.Addons.AllowedAddon(ctx, call.Member, name, s.Needs)
 		case s.Of == Backup:
-			call.Backup, err = call.Daemon.AllowedBackup(ctx, call.Member, name, s.Needs)
+			call.Backup, err = call.Backups.AllowedBackup(ctx, call.Member, name, s.Needs)
 		case s.Of == Member:
-			err = call.Daemon.People.AllowedMember(ctx, call.Member, name)
+			err = call.People.AllowedMember(ctx, call.Member, name)
 		}
 		if err != nil {
 			return err

@@ -165,7 +165,7 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, reached = New(d, HostParts{}), new(string)
+	table, reached = New(Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Suite: d.Suite}, HostParts{}), new(string)
 	for name, c := range table.commands {
 		c.Run = func(context.Context, *Call) error { *reached = name; return nil }
 	}

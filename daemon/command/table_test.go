@@ -24,7 +24,7 @@ import (
 type bench struct {
 	*Table
 	t *testing.T
-	d *machine.Daemon
+	d *machine.Machine
 }
 
 func newBench(t *testing.T, change ...func(*machine.Options)) *bench {
@@ -63,7 +63,8 @@ func newBench(t *testing.T, change ...func(*machine.Options)) *bench {
 			t.Error(err)
 		}
 	})
-	return &bench{New(d, stillHost), t, d}
+	rooms := Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Suite: d.Suite}
+	return &bench{New(rooms, stillHost), t, d}
 }
 
 // result is what a command came to.

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"towline/daemon/machine"
+	"towline/daemon/apps"
 )
 
 func TestListingsHaveHeadings(t *testing.T) {
@@ -114,7 +114,7 @@ func TestColour(t *testing.T) {
 }
 
 func TestPsHeading(t *testing.T) {
-	for want, p := range map[string]machine.ProcessState{
+	for want, p := range map[string]apps.ProcessState{
 		"=== web (2): bin/web": {Type: "web", Command: "bin/web"},
 		"=== one-offs":         {Type: "run"},
 	} {

@@ -4,7 +4,6 @@ package journal
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"towline/daemon"
@@ -14,7 +13,8 @@ import (
 // Journal is what is under way, each step of it written down before it is taken.
 type Journal struct {
 	Options
-	kinds map[string]Kind
+	declared []Kind
+	kinds    map[string]Kind
 }
 
 // Options are what a Journal is made of.
@@ -32,13 +32,14 @@ func New(o Options) *Journal { return &Journal{Options: o, kinds: map[string]Kin
 // Declare adds kinds of operation: Begin takes no other. All are declared before the first
 // operation begins.
 func (j *Journal) Declare(kinds ...Kind) {
+	j.declared = append(j.declared, kinds...)
 	for _, k := range kinds {
 		j.kinds[k.Name] = k
 	}
 }
 
 // Kinds are those that were declared.
-func (j *Journal) Kinds() []Kind { return slices.Collect(maps.Values(j.kinds)) }
+func (j *Journal) Kinds() []Kind { return slices.Clone(j.declared) }
 
 // Begin records a new operation at its first step, together with what else must
 // be in the same transaction. An app whose destruction could not be ended takes no other.

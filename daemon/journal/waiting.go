@@ -115,3 +115,10 @@ func (j *Journal) LockAll(ctx context.Context, apps []string, addon string, out 
 	unlocks = append(unlocks, u)
 	return unlock, nil
 }
+
+// LockInput has the uploads for an app or add-on come one by one: each takes room.
+func (j *Journal) LockInput(ctx context.Context, subject string, out io.Writer) (unlock func(), err error) {
+	return j.Locks.Lock(ctx, "input:"+subject, func(since time.Time) {
+		work.Say(out, " !     Waiting for another upload for %s, begun %s", subject, Begun(since))
+	})
+}

@@ -33,7 +33,7 @@ func TestSecretsOfLaterManifest(t *testing.T) {
 		if err := d.CompleteSecrets(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		a, err := d.Addon(t.Context(), "cache")
+		a, err := d.Addons.Addon(t.Context(), "cache")
 		if err != nil {
 			t.Fatal(err)
 		}

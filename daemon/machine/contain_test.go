@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"towline/daemon"
-	"towline/daemon/machine"
+	"towline/daemon/apps"
 )
 
 func kindOf(err error) daemon.Kind {
@@ -24,11 +24,11 @@ func TestBlankCommandsAreRefused(t *testing.T) {
 	d := newDaemon(t, n)
 	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
 	for _, command := range [][]string{nil, {""}, {" "}, {"\t\n"}, {"", ""}, {"\u00a0"}, {"a\x00b"}} {
-		if _, err := d.Run(t.Context(), machine.RunRequest{App: "shop", Command: command}); kindOf(err) != daemon.Invalid {
+		if _, err := d.Processes.Run(t.Context(), apps.RunRequest{App: "shop", Command: command}); kindOf(err) != daemon.Invalid {
 			t.Errorf("%q: %v", command, err)
 		}
 	}
-	if _, err := d.Run(t.Context(), machine.RunRequest{App: "shop", Command: []string{"true"}}); err != nil {
+	if _, err := d.Processes.Run(t.Context(), apps.RunRequest{App: "shop", Command: []string{"true"}}); err != nil {
 		t.Error(err)
 	}
 	if ops := operations(t, d); len(ops) > 0 {
@@ -47,7 +47,7 @@ func TestPanicEndsItsOperationAlone(t *testing.T) {
 		}
 		return nil
 	})
-	err := d.Restart(t.Context(), "shop", "", "", nil)
+	err := d.Processes.Restart(t.Context(), "shop", "", "", nil)
 	if kindOf(err) != daemon.Failed || strings.Contains(err.Error(), "boom") {
 		t.Errorf("got %v", err)
 	}
@@ -61,7 +61,7 @@ func TestPanicEndsItsOperationAlone(t *testing.T) {
 		t.Error("it never came to the panic")
 	}
 	n.setHook(nil)
-	if err := d.Restart(t.Context(), "shop", "", "", nil); err != nil {
+	if err := d.Processes.Restart(t.Context(), "shop", "", "", nil); err != nil {
 		t.Errorf("the lock, or the app, was left unusable: %v", err)
 	}
 }
@@ -77,7 +77,7 @@ func TestPanicOfStartingProcess(t *testing.T) {
 		}
 		return nil
 	})
-	if err := d.Restart(t.Context(), "shop", "", "", nil); kindOf(err) != daemon.Failed {
+	if err := d.Processes.Restart(t.Context(), "shop", "", "", nil); kindOf(err) != daemon.Failed {
 		t.Errorf("got %v", err)
 	}
 }
@@ -98,7 +98,7 @@ func TestSuperviseGoesOnAfterPanic(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go d.Supervise(ctx)
+	go d.Supervisor.Run(ctx)
 	list, _ := n.ContainerList(t.Context(), map[string]string{"towline.process": "worker"})
 	for _, app := range []string{"bad", "good"} {
 		for _, c := range list {
@@ -131,7 +131,7 @@ func TestPanicOfBackgroundWorkIsContained(t *testing.T) {
 	d.Store = panicsOnce{d.Store, boom}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	go func() { d.RunSchedules(ctx); close(ended) }()
+	go func() { d.Schedules.Run(ctx); close(ended) }()
 	within(t, boom, "the panic")
 	cancel()
 	within(t, ended, "the loop's end")
@@ -168,8 +168,8 @@ func TestCloseWhilePodmanHangs(t *testing.T) {
 		return nil
 	})
 	ended := make(chan error, 2)
-	go func() { ended <- d.Restart(t.Context(), "shop", "", "", nil) }()
-	go func() { ended <- d.RestartAddon(t.Context(), "cache", "", nil) }()
+	go func() { ended <- d.Processes.Restart(t.Context(), "shop", "", "", nil) }()
+	go func() { ended <- d.Addons.Restart(t.Context(), "cache", "", nil) }()
 	for range 2 {
 		within(t, reached, "a call that hangs")
 	}

@@ -6,18 +6,18 @@ import (
 )
 
 // SetCloseGrace shortens what a daemon that closes waits for.
-func (d *Daemon) SetCloseGrace(grace time.Duration) { d.Life.SetGrace(grace) }
+func (d *Machine) SetCloseGrace(grace time.Duration) { d.Life.SetGrace(grace) }
 
 // SetPauseWait shortens how long requests in flight are waited for.
-func (d *Daemon) SetPauseWait(wait time.Duration) { d.pauseWait = wait }
+func (d *Machine) SetPauseWait(wait time.Duration) { d.Routes.SetPauseWait(wait) }
 
 // SetPatience shortens what a start waits for one app or add-on.
-func (d *Daemon) SetPatience(patience time.Duration) {
+func (d *Machine) SetPatience(patience time.Duration) {
 	d.recoverPatience, d.startPatience, d.slotPatience = patience, patience, patience
 }
 
 // SetActionLimit shortens what a command in an add-on's container may take.
-func (d *Daemon) SetActionLimit(limit time.Duration) { d.actionLimit = limit }
+func (d *Machine) SetActionLimit(limit time.Duration) { d.Services.SetActionLimit(limit) }
 
 // CompleteSecrets is what a start does for add-ons of earlier manifests.
-func (d *Daemon) CompleteSecrets(ctx context.Context) error { return d.completeSecrets(ctx) }
+func (d *Machine) CompleteSecrets(ctx context.Context) error { return d.Plugins.CompleteSecrets(ctx) }

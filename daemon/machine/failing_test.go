@@ -33,7 +33,7 @@ func TestProxyIsAwayFromPause(t *testing.T) {
 			}
 			return nil
 		})
-		if err := d.RestartAddon(t.Context(), "cache", "", nil); err == nil {
+		if err := d.Addons.Restart(t.Context(), "cache", "", nil); err == nil {
 			t.Errorf("%s: the restart says it went well", name)
 		}
 		if n.called("stop towline-addon-cache.1") {
@@ -67,11 +67,11 @@ func TestPauseTakesLong(t *testing.T) {
 		}
 		return nil
 	})
-	if err := d.RestartAddon(t.Context(), "cache", "", nil); !errors.Is(err, away) || n.called("stop towline-addon-cache.1") {
+	if err := d.Addons.Restart(t.Context(), "cache", "", nil); !errors.Is(err, away) || n.called("stop towline-addon-cache.1") {
 		t.Errorf("it hangs: got %v", err)
 	}
 	hangs = false
-	if err := d.RestartAddon(t.Context(), "cache", "", nil); err != nil || !n.called("stop towline-addon-cache.1") {
+	if err := d.Addons.Restart(t.Context(), "cache", "", nil); err != nil || !n.called("stop towline-addon-cache.1") {
 		t.Errorf("requests in flight: got %v", err)
 	}
 	if said := activities(t, d); !strings.Contains(said, "restarted the add-on cache") {
@@ -84,12 +84,12 @@ func TestAppWithoutRouteNeedsNoPause(t *testing.T) {
 	d := newDaemon(t, n)
 	deployed(t, d, n, "shop", daemon.Formation{"web": 0}, "web")
 	ready(t, d, n, "cache", "shop")
-	if err := d.RestartAddon(t.Context(), "cache", "", nil); err != nil {
+	if err := d.Addons.Restart(t.Context(), "cache", "", nil); err != nil {
 		t.Error(err)
 	}
 }
 
-func activities(t *testing.T, d *machine.Daemon) string {
+func activities(t *testing.T, d *machine.Machine) string {
 	t.Helper()
 	var texts []string
 	err := d.Store.View(t.Context(), func(tx daemon.Tx) error {
@@ -119,7 +119,7 @@ func TestActionHangs(t *testing.T) {
 		return nil
 	})
 	ended := make(chan error, 1)
-	go func() { ended <- d.RotateAddon(context.Background(), "cache", "", nil) }()
+	go func() { ended <- d.Attachments.Rotate(context.Background(), "cache", "", nil) }()
 	if err := within(t, ended, "the rotation"); kindOf(err) != daemon.Failed || !strings.Contains(err.Error(), "did not end within") {
 		t.Errorf("got %v", err)
 	}
@@ -141,7 +141,7 @@ func TestPodmanComesBack(t *testing.T) {
 		}
 		return nil
 	})
-	if err := d.Restart(t.Context(), "shop", "", "", nil); err == nil {
+	if err := d.Processes.Restart(t.Context(), "shop", "", "", nil); err == nil {
 		t.Error("no error")
 	}
 	if list, _ := n.ContainerList(t.Context(), nil); len(list) > 0 || len(operations(t, d)) > 0 {

@@ -25,7 +25,7 @@ func TestDomainsOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for app, owner := range map[string]string{"shop": "ann", "blog": "bob"} {
-		if _, err := d.CreateApp(t.Context(), app, owner); err != nil {
+		if _, err := d.Apps.Create(t.Context(), app, owner); err != nil {
 			t.Fatal(err)
 		}
 		if err := d.People.Grant(t.Context(), app, "ivy", []daemon.Permission{daemon.Operate}, owner); err != nil {
@@ -36,7 +36,7 @@ func TestDomainsOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, host := range []string{"*.wild.example.org", "plain.example.org", "deep.over.example.org", "*.stars.over2.example.org", "XN--BCHER-KVA.example"} {
-		if _, err := d.AddDomain(t.Context(), "shop", "ann", host); err != nil {
+		if _, err := d.Routes.AddDomain(t.Context(), "shop", "ann", host); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,7 +116,7 @@ func TestDomainsOfOthers(t *testing.T) {
 		{"root", "blog", "example.test", "", ""},
 		{"", "blog", "*.co.uk", "", ""},
 	} {
-		host, err := d.AddDomain(t.Context(), c.app, c.member, c.host)
+		host, err := d.Routes.AddDomain(t.Context(), c.app, c.member, c.host)
 		var e *daemon.Error
 		kind := daemon.Kind("")
 		if errors.As(err, &e) {
@@ -136,14 +136,14 @@ func TestDomainsOfOthers(t *testing.T) {
 		}
 	}
 
-	held, err := d.Domains(t.Context(), "blog")
+	held, err := d.Routes.Domains(t.Context(), "blog")
 	if err != nil || !slices.ContainsFunc(held, func(h daemon.Domain) bool { return h.Host == "xn--strae-oqa.example.com" }) {
 		t.Errorf("%v, %v", held, err)
 	}
-	if host, err := d.RemoveDomain(t.Context(), "blog", "bob", "STRASSE.example.com"); err == nil {
+	if host, err := d.Routes.RemoveDomain(t.Context(), "blog", "bob", "STRASSE.example.com"); err == nil {
 		t.Errorf("%q was removed", host)
 	}
-	if host, err := d.RemoveDomain(t.Context(), "blog", "bob", "Straße.example.com."); err != nil || host != "xn--strae-oqa.example.com" {
+	if host, err := d.Routes.RemoveDomain(t.Context(), "blog", "bob", "Straße.example.com."); err != nil || host != "xn--strae-oqa.example.com" {
 		t.Errorf("%q, %v", host, err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/apps"
+	"towline/daemon/backups"
 	"towline/daemon/git"
 	"towline/daemon/journal"
 	"towline/daemon/machine"
@@ -80,7 +82,7 @@ func TestSourceThatDoesNotCome(t *testing.T) {
 	d := newDaemon(t, n, hurried, func(o *machine.Options) { o.Unpacker = git.NewUnpacker(git.Limits{}) })
 	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
 	for name, input := range inputs(t) {
-		_, err := d.Deploy(t.Context(), machine.DeployRequest{App: "shop", Source: input(sourceTar(t)[:600])}, nil)
+		_, err := d.Releases.Deploy(t.Context(), apps.DeployRequest{App: "shop", Source: input(sourceTar(t)[:600])}, nil)
 		if kindOf(err) != daemon.Failed || !strings.Contains(err.Error(), "the input broke off") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -102,12 +104,12 @@ func TestLocksAreFreeWhileInputComes(t *testing.T) {
 	r, w := io.Pipe()
 	ended := make(chan error, 2)
 	go func() {
-		_, err := d.Deploy(t.Context(), machine.DeployRequest{App: "shop", Source: r}, nil)
+		_, err := d.Releases.Deploy(t.Context(), apps.DeployRequest{App: "shop", Source: r}, nil)
 		ended <- err
 	}()
 	r2, w2 := io.Pipe()
 	go func() {
-		_, err := d.Restore(t.Context(), machine.RestoreRequest{To: "cache", Dump: r2}, nil)
+		_, err := d.Restores.Restore(t.Context(), backups.RestoreRequest{To: "cache", Dump: r2}, nil)
 		ended <- err
 	}()
 	for _, w := range []*io.PipeWriter{w, w2} { // both are reading
@@ -116,8 +118,8 @@ func TestLocksAreFreeWhileInputComes(t *testing.T) {
 		}
 	}
 	free := make(chan error, 2)
-	go func() { free <- d.Restart(t.Context(), "shop", "", "", nil) }()
-	go func() { free <- d.RestartAddon(t.Context(), "cache", "", nil) }()
+	go func() { free <- d.Processes.Restart(t.Context(), "shop", "", "", nil) }()
+	go func() { free <- d.Addons.Restart(t.Context(), "cache", "", nil) }()
 	for range 2 {
 		if err := within(t, free, "a change while an input comes"); err != nil {
 			t.Error(err)
@@ -139,7 +141,7 @@ func TestDumpThatDoesNotCome(t *testing.T) {
 	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web")
 	ready(t, d, n, "cache", "shop")
 	for name, input := range inputs(t) {
-		_, err := d.Restore(t.Context(), machine.RestoreRequest{To: "cache", Dump: input([]byte("REDIS0011"))}, nil)
+		_, err := d.Restores.Restore(t.Context(), backups.RestoreRequest{To: "cache", Dump: input([]byte("REDIS0011"))}, nil)
 		var e *daemon.Error
 		if !errors.As(err, &e) || e.Kind != daemon.Failed || !strings.Contains(e.Hint, "nothing was changed") {
 			t.Errorf("%s: %v", name, err)
@@ -151,7 +153,7 @@ func TestDumpThatDoesNotCome(t *testing.T) {
 	if n.called("exec towline-addon-cache.1") || n.called("stop towline-addon-cache.1") || len(n.volumes) > 0 {
 		t.Error("the add-on was touched")
 	}
-	if err := d.RestartAddon(t.Context(), "cache", "", nil); err != nil {
+	if err := d.Addons.Restart(t.Context(), "cache", "", nil); err != nil {
 		t.Errorf("the add-on is wedged: %v", err)
 	}
 }
@@ -170,10 +172,10 @@ func TestWaitingIsTold(t *testing.T) {
 		return nil
 	})
 	ended := make(chan error, 2)
-	go func() { ended <- d.Restart(t.Context(), "shop", "alice", "", nil) }()
+	go func() { ended <- d.Processes.Restart(t.Context(), "shop", "alice", "", nil) }()
 	within(t, reached, "the first restart")
 	var told, quiet screen
-	go func() { ended <- d.Restart(t.Context(), "shop", "bob", "", &told) }()
+	go func() { ended <- d.Processes.Restart(t.Context(), "shop", "bob", "", &told) }()
 	until(t, "the second is told", func() bool {
 		text := told.String()
 		return strings.Contains(text, "Waiting for a change of the processes of shop, begun by alice ") && strings.Contains(text, " ago, at ")
@@ -181,7 +183,7 @@ func TestWaitingIsTold(t *testing.T) {
 	// So is a call that says nothing else.
 	ctx, cancel := context.WithCancel(journal.TellWaits(t.Context(), &quiet))
 	maintenance := make(chan error, 1)
-	go func() { maintenance <- d.SetMaintenance(ctx, "shop", true) }()
+	go func() { maintenance <- d.Routes.SetMaintenance(ctx, "shop", true) }()
 	until(t, "the third is told", func() bool { return strings.Contains(quiet.String(), "by alice") })
 	cancel()
 	if err := within(t, maintenance, "the end of who waits"); !errors.Is(err, context.Canceled) {
@@ -192,17 +194,5 @@ func TestWaitingIsTold(t *testing.T) {
 		if err := within(t, ended, "a restart"); err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-func TestPatient(t *testing.T) {
-	d := newDaemon(t, newNeighbours(), hurried)
-	r, w := io.Pipe()
-	defer w.Close()
-	if _, err := io.ReadAll(d.Patient(r)); err == nil || !strings.Contains(err.Error(), "nothing came for") {
-		t.Errorf("got %v", err)
-	}
-	if text, err := io.ReadAll(d.Patient(strings.NewReader("whole"))); err != nil || string(text) != "whole" {
-		t.Errorf("got %q, %v", text, err)
 	}
 }

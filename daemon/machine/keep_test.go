@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/apps"
 	"towline/daemon/git"
 	"towline/daemon/machine"
 )
@@ -22,21 +23,21 @@ func TestCountsOfTypesAreKept(t *testing.T) {
 	d := newDaemon(t, n, func(o *machine.Options) { o.Unpacker = git.NewUnpacker(git.Limits{}) })
 	deployed(t, d, n, "shop", daemon.Formation{"web": 1, "worker": 2}, "web", "worker")
 	var out screen
-	if _, err := d.Deploy(t.Context(), machine.DeployRequest{App: "shop", Source: bytes.NewReader(sourceTar(t))}, &out); err != nil {
+	if _, err := d.Releases.Deploy(t.Context(), apps.DeployRequest{App: "shop", Source: bytes.NewReader(sourceTar(t))}, &out); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "This release has no worker, of which 2 ran") {
 		t.Errorf("nothing says that the workers end:\n%s", out.String())
 	}
-	counts, _, err := d.Processes(t.Context(), "shop")
+	counts, _, err := d.Processes.List(t.Context(), "shop")
 	if err != nil || !maps.Equal(counts, daemon.Formation{"web": 1}) {
 		t.Errorf("without the worker: %v, %v", counts, err)
 	}
-	rel, err := d.Rollback(t.Context(), "shop", "", 2, nil)
+	rel, err := d.Releases.Rollback(t.Context(), "shop", "", 2, nil)
 	if err != nil || rel.Status != daemon.ReleaseGood || rel.Version != 4 {
 		t.Fatalf("got %+v, %v", rel, err)
 	}
-	counts, list, err := d.Processes(t.Context(), "shop")
+	counts, list, err := d.Processes.List(t.Context(), "shop")
 	if err != nil || !maps.Equal(counts, daemon.Formation{"web": 1, "worker": 2}) {
 		t.Errorf("after the rollback: %v, %v", counts, err)
 	}
@@ -49,7 +50,7 @@ func TestCountsOfTypesAreKept(t *testing.T) {
 	if workers != 2 {
 		t.Errorf("%d workers run", workers)
 	}
-	app, err := d.App(t.Context(), "shop")
+	app, err := d.Apps.App(t.Context(), "shop")
 	if err != nil || len(app.Kept) > 0 {
 		t.Errorf("kept: %v, %v", app.Kept, err)
 	}
@@ -91,14 +92,14 @@ func TestOldImagesAreRemovedLater(t *testing.T) {
 		}
 		return nil
 	})
-	if err := d.Restart(t.Context(), "shop", "", "", nil); err != nil {
+	if err := d.Processes.Restart(t.Context(), "shop", "", "", nil); err != nil {
 		t.Fatal(err)
 	}
 	for range 21 {
 		within(t, tried, "an attempt for each")
 	}
 	n.setHook(nil)
-	if err := d.Restart(t.Context(), "shop", "", "", nil); err != nil {
+	if err := d.Processes.Restart(t.Context(), "shop", "", "", nil); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "ten images are left", func() bool {
@@ -107,10 +108,10 @@ func TestOldImagesAreRemovedLater(t *testing.T) {
 		return len(n.images) == 10
 	})
 	until(t, "the releases know", func() bool {
-		_, err := d.Rollback(t.Context(), "shop", "", 3, nil)
+		_, err := d.Releases.Rollback(t.Context(), "shop", "", 3, nil)
 		return kindOf(err) == daemon.Conflict && strings.Contains(err.Error(), "no longer kept")
 	})
-	if _, err := d.Rollback(t.Context(), "shop", "", 25, nil); err != nil {
+	if _, err := d.Releases.Rollback(t.Context(), "shop", "", 25, nil); err != nil {
 		t.Errorf("a kept one: %v", err)
 	}
 }

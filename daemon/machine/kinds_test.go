@@ -35,7 +35,7 @@ func TestArchitectureNamesEveryStep(t *testing.T) {
 			said[kind[1]+":"+step[1]]++
 		}
 	}
-	for _, k := range New(Options{}).allKinds() {
+	for _, k := range New(Options{}).Journal.Kinds() {
 		for _, step := range k.Steps {
 			if n := said[k.Name+":"+step]; n != 1 {
 				t.Errorf("the step %s of %s is in the table %d times", step, k.Name, n)
@@ -50,7 +50,7 @@ func TestArchitectureNamesEveryStep(t *testing.T) {
 
 func TestKindsAreWhole(t *testing.T) {
 	names := map[string]bool{}
-	for _, k := range New(Options{}).allKinds() {
+	for _, k := range New(Options{}).Journal.Kinds() {
 		if k.Name == "" || names[k.Name] || k.Text == "" || len(k.Steps) == 0 || k.Recover == nil {
 			t.Errorf("not whole, or declared twice: %+v", k)
 		}

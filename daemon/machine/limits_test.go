@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/apps"
 	"towline/daemon/machine"
 )
 
 // bounded is a daemon of small bounds with a member and an administrator.
-func bounded(t *testing.T, b machine.Bounds) (*machine.Daemon, *neighbours) {
+func bounded(t *testing.T, b apps.Bounds) (*machine.Machine, *neighbours) {
 	t.Helper()
 	n := newNeighbours()
 	d := newDaemon(t, n, func(o *machine.Options) { o.Bounds = b })
@@ -43,21 +44,21 @@ func refused(t *testing.T, err error, words ...string) {
 }
 
 func TestAppsOfAMemberAreBounded(t *testing.T) {
-	d, _ := bounded(t, machine.Bounds{Apps: 2})
+	d, _ := bounded(t, apps.Bounds{Apps: 2})
 	ctx := t.Context()
 	for _, name := range []string{"one", "two"} {
-		if _, err := d.CreateApp(ctx, name, "bob"); err != nil {
+		if _, err := d.Apps.Create(ctx, name, "bob"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err := d.CreateApp(ctx, "three", "bob")
+	_, err := d.Apps.Create(ctx, "three", "bob")
 	refused(t, err, "bob has 2 apps")
-	if _, err := d.App(ctx, "three"); !errors.Is(err, daemon.ErrNotFound) {
+	if _, err := d.Apps.App(ctx, "three"); !errors.Is(err, daemon.ErrNotFound) {
 		t.Errorf("the app that was refused: %v", err)
 	}
 	for _, member := range []string{"root", ""} { // an administrator, and the operator on the host
 		for i := range 3 {
-			if _, err := d.CreateApp(ctx, fmt.Sprintf("app-%s%d", member, i), member); err != nil {
+			if _, err := d.Apps.Create(ctx, fmt.Sprintf("app-%s%d", member, i), member); err != nil {
 				t.Error(err)
 			}
 		}
@@ -65,7 +66,7 @@ func TestAppsOfAMemberAreBounded(t *testing.T) {
 }
 
 func TestOneOffsOfAMemberAreBounded(t *testing.T) {
-	d, n := bounded(t, machine.Bounds{OneOffs: 2})
+	d, n := bounded(t, apps.Bounds{OneOffs: 2})
 	ctx := t.Context()
 	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web", "worker")
 	err := d.Store.Update(ctx, func(tx daemon.Tx) error {
@@ -78,15 +79,15 @@ func TestOneOffsOfAMemberAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = d.Run(ctx, machine.RunRequest{App: "shop", Member: "bob", Command: []string{"true"}})
+	_, err = d.Processes.Run(ctx, apps.RunRequest{App: "shop", Member: "bob", Command: []string{"true"}})
 	refused(t, err, "2 one-offs of bob")
 }
 
 func TestProcessesOfAnAppAreBounded(t *testing.T) {
-	d, n := bounded(t, machine.Bounds{Processes: 6})
+	d, n := bounded(t, apps.Bounds{Processes: 6})
 	ctx := t.Context()
 	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web", "worker")
-	_, err := d.Scale(ctx, "shop", "bob", []machine.Change{{Type: "web", Count: 4}, {Type: "worker", Count: 3}}, nil)
+	_, err := d.Processes.Scale(ctx, "shop", "bob", []apps.Change{{Type: "web", Count: 4}, {Type: "worker", Count: 3}}, nil)
 	refused(t, err, "shop would have 7 processes", "6")
 }
 
@@ -99,7 +100,7 @@ func TestMemoryKillIsInTheLog(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go d.Supervise(ctx)
+	go d.Supervisor.Run(ctx)
 	list, _ := n.ContainerList(t.Context(), map[string]string{"towline.process": "worker"})
 	if len(list) != 1 {
 		t.Fatalf("%+v", list)

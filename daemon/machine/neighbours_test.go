@@ -335,7 +335,7 @@ func newNeighbours() *neighbours {
 }
 
 // daemonIn returns a daemon whose state is in dir, and its store.
-func daemonIn(t *testing.T, dir string, n *neighbours, change ...func(*machine.Options)) *machine.Daemon {
+func daemonIn(t *testing.T, dir string, n *neighbours, change ...func(*machine.Options)) *machine.Machine {
 	t.Helper()
 	key, err := store.LoadKey(filepath.Join(dir, "key"))
 	if err != nil {
@@ -367,15 +367,15 @@ func daemonIn(t *testing.T, dir string, n *neighbours, change ...func(*machine.O
 	return d
 }
 
-func newDaemon(t *testing.T, n *neighbours, change ...func(*machine.Options)) *machine.Daemon {
+func newDaemon(t *testing.T, n *neighbours, change ...func(*machine.Options)) *machine.Machine {
 	t.Helper()
 	return daemonIn(t, t.TempDir(), n, change...)
 }
 
 // deployed makes an app whose release v2 runs nothing yet.
-func deployed(t *testing.T, d *machine.Daemon, n *neighbours, name string, formation daemon.Formation, processes ...string) {
+func deployed(t *testing.T, d *machine.Machine, n *neighbours, name string, formation daemon.Formation, processes ...string) {
 	t.Helper()
-	if _, err := d.CreateApp(t.Context(), name, ""); err != nil {
+	if _, err := d.Apps.Create(t.Context(), name, ""); err != nil {
 		t.Fatal(err)
 	}
 	types := map[string]daemon.Process{}
@@ -405,7 +405,7 @@ func deployed(t *testing.T, d *machine.Daemon, n *neighbours, name string, forma
 }
 
 // ready makes a Redis add-on that is attached to an app and runs.
-func ready(t *testing.T, d *machine.Daemon, n *neighbours, addon, app string) {
+func ready(t *testing.T, d *machine.Machine, n *neighbours, addon, app string) {
 	t.Helper()
 	m, ok := d.Catalog.Service("redis")
 	if !ok {
@@ -428,7 +428,7 @@ func ready(t *testing.T, d *machine.Daemon, n *neighbours, addon, app string) {
 	n.containers[name] = daemon.Container{Name: name, Running: true, Labels: map[string]string{"towline.addon": addon, "towline.kind": "addon"}}
 }
 
-func operations(t *testing.T, d *machine.Daemon) (list []daemon.Operation) {
+func operations(t *testing.T, d *machine.Machine) (list []daemon.Operation) {
 	t.Helper()
 	err := d.Store.View(t.Context(), func(tx daemon.Tx) (err error) {
 		list, err = tx.Operations()

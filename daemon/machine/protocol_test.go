@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/apps"
 	"towline/daemon/git"
 	"towline/daemon/machine"
 	"towline/daemon/router"
@@ -77,7 +78,7 @@ func TestProtocolReachesTheProxy(t *testing.T) {
 	d := newDaemon(t, n, func(o *machine.Options) {
 		o.Unpacker, o.Router = git.NewUnpacker(git.Limits{}), router.New(p)
 	})
-	if _, err := d.CreateApp(t.Context(), "calls", ""); err != nil {
+	if _, err := d.Apps.Create(t.Context(), "calls", ""); err != nil {
 		t.Fatal(err)
 	}
 	want := func(when string, h2c bool, count int) {
@@ -93,18 +94,18 @@ func TestProtocolReachesTheProxy(t *testing.T) {
 		}
 	}
 	files := map[string]string{"Procfile": "web: serve\n", "app.json": `{"protocol": {"web": "h2c"}}`}
-	rel, err := d.Deploy(t.Context(), machine.DeployRequest{App: "calls", Source: tarOf(t, files)}, io.Discard)
+	rel, err := d.Releases.Deploy(t.Context(), apps.DeployRequest{App: "calls", Source: tarOf(t, files)}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want("deployed", true, 1)
-	if _, err := d.Scale(t.Context(), "calls", "", []machine.Change{{Type: "web", Count: 2}}, io.Discard); err != nil {
+	if _, err := d.Processes.Scale(t.Context(), "calls", "", []apps.Change{{Type: "web", Count: 2}}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	want("scaled", true, 2)
 
 	// A process that is restarted has another address, and speaks what it spoke.
-	go d.Supervise(t.Context())
+	go d.Supervisor.Run(t.Context())
 	targets, before := p.targets("calls")
 	died, err := n.Container(t.Context(), targets[0].ID)
 	if err != nil {
@@ -125,11 +126,11 @@ func TestProtocolReachesTheProxy(t *testing.T) {
 	}
 
 	delete(files, "app.json")
-	if _, err := d.Deploy(t.Context(), machine.DeployRequest{App: "calls", Source: tarOf(t, files)}, io.Discard); err != nil {
+	if _, err := d.Releases.Deploy(t.Context(), apps.DeployRequest{App: "calls", Source: tarOf(t, files)}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	want("without app.json", false, 2)
-	if _, err := d.Rollback(t.Context(), "calls", "", rel.Version, nil); err != nil {
+	if _, err := d.Releases.Rollback(t.Context(), "calls", "", rel.Version, nil); err != nil {
 		t.Fatal(err)
 	}
 	want("rolled back", true, 2)

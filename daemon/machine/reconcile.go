@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"towline/daemon"
+	"towline/daemon/addons"
 	"towline/daemon/journal"
 )
 
@@ -17,7 +17,7 @@ import (
 // belongs to nothing, and starts what should run: add-ons first, then apps. What
 // fails for one app is logged and does not hold up another: see recovery.go, start.go and
 // attempts.go.
-func (d *Daemon) Reconcile(ctx context.Context) error {
+func (d *Machine) Reconcile(ctx context.Context) error {
 	if _, err := d.Engine.Ping(ctx); err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 	if err := d.People.SyncKeys(ctx); err != nil {
 		return err
 	}
-	if err := d.completeSecrets(ctx); err != nil {
+	if err := d.Plugins.CompleteSecrets(ctx); err != nil {
 		return err
 	}
 	d.attempts.open(d.Dir)
@@ -48,7 +48,7 @@ func (d *Daemon) Reconcile(ctx context.Context) error {
 }
 
 // recoverFirst recovers the operations that come before all others are looked at.
-func (d *Daemon) recoverFirst(ctx context.Context) error {
+func (d *Machine) recoverFirst(ctx context.Context) error {
 	ops, err := daemon.Read(ctx, d.Store, daemon.Tx.Operations)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (d *Daemon) recoverFirst(ctx context.Context) error {
 }
 
 // recover brings one operation to its one allowed outcome.
-func (d *Daemon) recover(ctx context.Context, op *journal.Operation) error {
+func (d *Machine) recover(ctx context.Context, op *journal.Operation) error {
 	k := d.Journal.Kind(op.Kind)
 	if k.Recover == nil { // of a newer version of Towline, maybe: that knows what to do
 		return fmt.Errorf("operation %d is of a kind that this version does not know, %q; it is left in the journal", op.ID, op.Kind)
@@ -71,89 +71,10 @@ func (d *Daemon) recover(ctx context.Context, op *journal.Operation) error {
 	return k.Recover(ctx, op)
 }
 
-// recoverRelease decides a release that was cut short. Before the switch the old one
-// stays; once the proxy serves the new one it is current.
-func (d *Daemon) recoverRelease(ctx context.Context, op *journal.Operation) error {
-	if op.Step == "build" {
-		data, err := journal.Decode[deployData](op.Operation)
-		if err != nil {
-			return err
-		}
-		err = errors.Join(d.Builder.Clean(ctx, data.Build),
-			d.Engine.UntagImage(ctx, d.Containers.ImageName(op.Subject, data.Build)))
-		return errors.Join(err, op.Finish(ctx))
-	}
-	rel, err := d.pendingRelease(ctx, op)
-	if daemon.IsKind(err, daemon.NotFound) {
-		return op.Finish(ctx) // current already: startAll retires the old processes
-	}
-	if err != nil {
-		return err
-	}
-	if op.Step == "swap" {
-		served, err := d.serves(ctx, op)
-		if err != nil {
-			return err
-		}
-		if served {
-			app, err := d.App(ctx, rel.App)
-			if err != nil {
-				return err
-			}
-			return op.Finish(ctx, func(tx daemon.Tx) error {
-				rel.Status = daemon.ReleaseGood
-				app.Formation, app.Kept = fitFormation(app, rel.Processes)
-				return errors.Join(tx.UpdateRelease(rel), tx.UpdateApp(app), makeCurrent(tx, rel))
-			})
-		}
-	}
-	rel.Error = "towlined was stopped before the release served"
-	return d.failRelease(ctx, op, rel)
-}
-
-func (d *Daemon) pendingRelease(ctx context.Context, op *journal.Operation) (daemon.Release, error) {
-	releases, err := daemon.Read(ctx, d.Store, func(tx daemon.Tx) ([]daemon.Release, error) { return tx.Releases(op.Subject) })
-	if err != nil {
-		return daemon.Release{}, err
-	}
-	data, err := journal.Decode[rollData](op.Operation)
-	if err != nil {
-		return daemon.Release{}, err
-	}
-	i := slices.IndexFunc(releases, func(r daemon.Release) bool {
-		return r.Status == daemon.ReleasePending && (data.Version == 0 || data.Version == r.Version)
-	})
-	if i < 0 {
-		return daemon.Release{}, daemon.Errorf(daemon.NotFound, "%s has no pending release", op.Subject)
-	}
-	return releases[i], nil
-}
-
-// serves tells whether the proxy's route of the app is the one that the operation
-// was about to set.
-func (d *Daemon) serves(ctx context.Context, op *journal.Operation) (bool, error) {
-	data, err := journal.Decode[rollData](op.Operation)
-	if err != nil {
-		return false, err
-	}
-	route, err := d.routeOf(ctx, op.Subject)
-	if err != nil || route == nil {
-		return false, err
-	}
-	var serving []string
-	for _, t := range route.Targets {
-		serving = append(serving, t.ID)
-	}
-	want := slices.Clone(data.Web)
-	slices.Sort(want)
-	slices.Sort(serving)
-	return len(want) > 0 && slices.Equal(want, serving), nil
-}
-
 // removeOrphans removes this installation's containers, networks, volumes and routes
 // that belong to no app and no add-on. Those of busy ones, which are being recovered, stay.
-func (d *Daemon) removeOrphans(ctx context.Context, busy map[string]<-chan struct{}) error {
-	apps, addons, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
+func (d *Machine) removeOrphans(ctx context.Context, busy map[string]<-chan struct{}) error {
+	apps, services, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	err := d.Store.View(ctx, func(tx daemon.Tx) error {
 		as, err := tx.Apps()
 		if err != nil {
@@ -164,11 +85,11 @@ func (d *Daemon) removeOrphans(ctx context.Context, busy map[string]<-chan struc
 		}
 		ads, err := tx.Addons()
 		for _, a := range ads {
-			addons[a.Name] = true
+			services[a.Name] = true
 		}
 		openings, oerr := tx.Openings()
 		for _, o := range openings {
-			pages[pageName(o.Addon)] = true
+			pages[addons.PageName(o.Addon)] = true
 		}
 		return errors.Join(err, oerr)
 	})
@@ -180,7 +101,7 @@ func (d *Daemon) removeOrphans(ctx context.Context, busy map[string]<-chan struc
 		if busy["app:"+app] != nil || busy["addon:"+addon] != nil {
 			return false
 		}
-		return app != "" && !apps[app] || addon != "" && !addons[addon] || labels[daemon.LabelKind] == daemon.KindProof ||
+		return app != "" && !apps[app] || addon != "" && !services[addon] || labels[daemon.LabelKind] == daemon.KindProof ||
 			labels[daemon.LabelKind] == daemon.KindRelease || labels[daemon.LabelKind] == daemon.KindRun
 	}
 	err = d.Containers.RemoveWhere(ctx, nil, func(c daemon.Container) bool { return orphan(c.Labels) })

@@ -34,7 +34,7 @@ type recoveryGroup struct {
 }
 
 // recoverAll recovers every operation of the journal.
-func (d *Daemon) recoverAll(ctx context.Context) (*recoveries, error) {
+func (d *Machine) recoverAll(ctx context.Context) (*recoveries, error) {
 	ops, err := daemon.Read(ctx, d.Store, daemon.Tx.Operations)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (r *recoveries) busy() map[string]<-chan struct{} {
 
 // recoverGroup recovers a group's operations, one after the other. Their subjects are
 // locked from before the first to after the last that needs them.
-func (d *Daemon) recoverGroup(ctx context.Context, g *recoveryGroup) {
+func (d *Machine) recoverGroup(ctx context.Context, g *recoveryGroup) {
 	defer close(g.done)
 	left := map[string]int{} // lock -> operations that need it
 	for _, op := range g.ops {
@@ -171,7 +171,7 @@ func (d *Daemon) recoverGroup(ctx context.Context, g *recoveryGroup) {
 
 // recoverOne recovers an operation, unless that is done already, or has taken the daemon
 // down twice.
-func (d *Daemon) recoverOne(ctx context.Context, op daemon.Operation) {
+func (d *Machine) recoverOne(ctx context.Context, op daemon.Operation) {
 	ops, err := daemon.Read(ctx, d.Store, daemon.Tx.Operations)
 	if err == nil && !slices.ContainsFunc(ops, func(o daemon.Operation) bool { return o.ID == op.ID }) {
 		return
@@ -190,12 +190,12 @@ func (d *Daemon) recoverOne(ctx context.Context, op daemon.Operation) {
 }
 
 // touches are all apps and add-ons that an operation has to do with.
-func (d *Daemon) touches(ctx context.Context, op daemon.Operation) (subjects []string, err error) {
+func (d *Machine) touches(ctx context.Context, op daemon.Operation) (subjects []string, err error) {
 	if d.Journal.IsOf(op, journal.OfApp) {
 		subjects = append(subjects, "app:"+op.Subject)
 	} else {
 		subjects = append(subjects, "addon:"+op.Subject)
-		apps, err := d.attachedApps(ctx, op.Subject)
+		apps, err := d.Addons.AttachedApps(ctx, op.Subject)
 		if err != nil {
 			return nil, err
 		}
@@ -213,7 +213,7 @@ func (d *Daemon) touches(ctx context.Context, op daemon.Operation) (subjects []s
 
 // recoveryLocks are the locks that an operation's recovery needs and does not take by
 // itself. A rollback's restores take those of the add-ons.
-func (d *Daemon) recoveryLocks(op daemon.Operation, g *recoveryGroup) (names []string) {
+func (d *Machine) recoveryLocks(op daemon.Operation, g *recoveryGroup) (names []string) {
 	if d.Journal.IsOf(op, journal.OfApp) {
 		return []string{"app:" + op.Subject}
 	}

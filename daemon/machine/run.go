@@ -2,182 +2,48 @@ package machine
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"towline/daemon"
-	"towline/daemon/journal"
-	"towline/daemon/shell"
-	"towline/daemon/work"
 )
 
-// RunRequest is a one-off command in an app's current image and config.
-type RunRequest struct {
-	App, Member string
-	Command     []string // one word: a line for the image's shell; several: words, each kept whole
-	Env         map[string]string
-	Streams     daemon.Streams
-}
-
-const opRun = "run"
-
-func (d *Daemon) runKind() journal.Kind {
-	return journal.Kind{Name: opRun, Text: "a one-off", Of: journal.OfApp, Shared: true, Steps: []string{"run"}, Recover: d.recoverRun}
-}
-
-// Run starts a one-off, connects it to the user and returns its exit code. It ends
-// with the user's connection. The app's log says who began it and how it ended, and nothing
-// of what it shows.
-func (d *Daemon) Run(ctx context.Context, req RunRequest) (int, error) {
-	if err := checkCommand(strings.Join(req.Command, " ")); err != nil {
-		return 0, daemon.Errorf(daemon.Invalid, "%w", err).WithHint("towline run rake db:migrate -a %s", req.App)
+// Loops are what goes on for as long as the machine does, each until its context ends.
+func (m *Machine) Loops() []func(context.Context) {
+	return []func(context.Context){
+		m.watchContainers, m.pruneLogsOften, m.Routes.WatchCertificates, m.Schedules.Run, m.Copies.Run, m.Pages.Run,
 	}
-	for key := range req.Env {
-		if err := daemon.CheckConfigKey(key); err != nil {
-			return 0, err
+}
+
+func (m *Machine) watchContainers(ctx context.Context) {
+	if err := m.Supervisor.Run(ctx); err != nil && ctx.Err() == nil {
+		m.Log.Error("supervise", "err", err)
+	}
+}
+
+// pruneLogsOften keeps the logs within their bounds until ctx ends.
+func (d *Machine) pruneLogsOften(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if err := daemon.Try("the pruning of logs", func() error { return d.pruneLogs(ctx) }); err != nil && ctx.Err() == nil {
+			d.Log.Error("prune logs", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
 		}
 	}
-	rel, err := d.Release(ctx, req.App, 0)
+}
+
+func (d *Machine) pruneLogs(ctx context.Context) error {
+	list, err := d.Engine.ContainerList(ctx, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if rel.Image == "" {
-		return 0, daemon.Errorf(daemon.Conflict, "%s has nothing deployed yet", req.App).WithHint("git push towline main")
+	var live []string
+	for _, c := range list {
+		live = append(live, c.Name)
 	}
-	image, err := d.Engine.Image(ctx, rel.Image)
-	if err != nil {
-		return 0, err
-	}
-	command := commandLine(req.Command)
-	room := func(tx daemon.Tx) error { return d.roomForOneOff(tx, req.Member) }
-	op, err := d.Journal.Begin(ctx, opRun, req.App, req.Member, "run", nil, room)
-	if err != nil {
-		return 0, err
-	}
-	spec := d.runSpec(rel, image.Entrypoint, command, op.ID)
-	for k, v := range req.Env {
-		spec.Env[k] = v
-	}
-	spec.Terminal, spec.Stdin = req.Streams.Terminal, req.Streams.Stdin != nil
-	// What it shows may be secrets, as the config vars are, and what its user types too; the
-	// app's log is for everyone who may view the app.
-	spec.NoLog, spec.LogPath = true, ""
-	defer d.removeRun(context.WithoutCancel(ctx), op, spec.Name)
-	if err := d.Containers.Create(ctx, spec); err != nil {
-		return 0, err
-	}
-	log := func(format string, args ...any) {
-		d.Logs.Write(req.App, "system", spec.Labels[daemon.LabelProcess]+"."+spec.Labels[daemon.LabelIndex], fmt.Sprintf(format, args...))
-	}
-	log("Starting one-off for %s: %s", daemon.Who(req.Member), command)
-	code, err := d.Engine.RunAttached(ctx, spec.Name, req.Streams)
-	if daemon.IsKind(err, daemon.NotFound) { // removed before its exit code was known
-		code, err = codeKilled, nil
-	}
-	switch {
-	case err == nil:
-		log("One-off ended with exit code %d", code)
-	case ctx.Err() != nil:
-		log("One-off was ended: %s", strings.TrimPrefix(context.Cause(ctx).Error(), "this was ended: "))
-	default:
-		log("One-off was ended: %v", err)
-	}
-	if err == nil && ctx.Err() == nil {
-		end := ""
-		if req.Streams.Terminal { // whose keys and lines are raw
-			end = "\r"
-		}
-		if why := d.limitMet(ctx, spec.Name, code); why != "" {
-			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
-			work.Say(req.Streams.Stderr, "       %s%s", limitHint, end)
-		} else if why := d.killedFrom(ctx, req.App, spec.Name, code); why != "" {
-			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
-		}
-	}
-	return code, err
-}
-
-// killedFrom says what has killed a one-off that met no limit. It is empty for one that
-// ended by itself.
-func (d *Daemon) killedFrom(ctx context.Context, app, container string, code int) string {
-	if code != codeKilled && code != codeTerminated {
-		return ""
-	}
-	name := d.Containers.ShortName(container)
-	ops, err := daemon.Read(ctx, d.Store, daemon.Tx.Operations)
-	destroying := err == nil && slices.ContainsFunc(ops, func(o daemon.Operation) bool { return o.Kind == opDestroy && o.Subject == app })
-	if _, err := d.App(ctx, app); destroying || daemon.IsKind(err, daemon.NotFound) {
-		return name + " was ended: " + app + " was destroyed"
-	}
-	if _, err := d.Engine.Container(ctx, container); daemon.IsKind(err, daemon.NotFound) {
-		return name + " was ended: its container was removed"
-	}
-	return name + " was ended by " + map[int]string{codeKilled: "SIGKILL", codeTerminated: "SIGTERM"}[code]
-}
-
-// removeRun removes a one-off. What fails is tried again, with longer and longer waits, but
-// not with the user waiting; the journal has it for the next start.
-func (d *Daemon) removeRun(ctx context.Context, op *journal.Operation, container string) {
-	remove := func(ctx context.Context) error {
-		if err := d.Engine.RemoveContainer(ctx, container); err != nil {
-			return err
-		}
-		return op.Finish(ctx)
-	}
-	first, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	err := remove(first)
-	if err == nil {
-		return
-	}
-	d.Log.Error("remove one-off", "container", container, "err", err)
-	d.Life.Go(func(ctx context.Context) {
-		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
-			err := d.Life.Outlast(ctx, nil, remove)
-			if err == nil {
-				return
-			}
-			d.Log.Error("remove one-off", "container", container, "err", err)
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-}
-
-// runSpec is a process of no type: run.N, with the command started as a Procfile
-// command is.
-func (d *Daemon) runSpec(rel daemon.Release, entrypoint []string, command string, id int64) daemon.ContainerSpec {
-	p := daemon.Process{Command: command}
-	if web := rel.Processes["web"]; rel.Kind == "buildpack" && len(web.Entrypoint) > 0 {
-		p.Entrypoint, p.Args = web.Entrypoint, []string{command}
-	} else {
-		p.Entrypoint, p.Args = startedBy(entrypoint, command)
-	}
-	spec := d.processSpec(rel, p, "run", int(id), "run")
-	spec.Labels[daemon.LabelKind] = daemon.KindRun
-	return spec
-}
-
-// commandLine makes one line for the image's shell, as Heroku's run does: a single
-// word is a line already, of several each stays one word.
-func commandLine(words []string) string {
-	if len(words) == 1 {
-		return words[0]
-	}
-	return shell.Join(words)
-}
-
-// recoverRun removes a one-off, whose user is gone.
-func (d *Daemon) recoverRun(ctx context.Context, op *journal.Operation) error {
-	err := d.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelApp: op.Subject, daemon.LabelKind: daemon.KindRun}, func(c daemon.Container) bool {
-		return c.Labels[daemon.LabelIndex] == strconv.FormatInt(op.ID, 10)
-	})
-	return errors.Join(err, op.Finish(ctx))
+	return d.Logs.Prune(live)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/apps"
 	"towline/daemon/machine"
 )
 
@@ -52,7 +53,7 @@ func TestOneOffIsNotLogged(t *testing.T) {
 		d := newDaemon(t, n, func(o *machine.Options) { o.Engine = s })
 		deployed(t, d, n, "shop", daemon.Formation{})
 		var shown strings.Builder
-		code, err := d.Run(t.Context(), machine.RunRequest{
+		code, err := d.Processes.Run(t.Context(), apps.RunRequest{
 			App: "shop", Member: "ann", Command: []string{"env"}, Env: map[string]string{"SECRET": "hush"}, Streams: daemon.Streams{Stdout: &shown},
 		})
 		if code != c.code || !errors.Is(err, c.err) || !strings.Contains(shown.String(), "SECRET=hush\n") {
@@ -78,7 +79,7 @@ func TestEndedOneOff(t *testing.T) {
 		cancel(errors.New("this was ended: you are no member here any more"))
 		return len(p), nil
 	})
-	_, _ = d.Run(ctx, machine.RunRequest{App: "shop", Member: "ann", Command: []string{"env"}, Streams: daemon.Streams{Stdout: shown}})
+	_, _ = d.Processes.Run(ctx, apps.RunRequest{App: "shop", Member: "ann", Command: []string{"env"}, Streams: daemon.Streams{Stdout: shown}})
 	if !n.said("One-off was ended: you are no member here any more") {
 		t.Errorf("the log says %q", n.lines)
 	}
@@ -97,7 +98,7 @@ func TestOneOffIsRemoved(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := d.Run(t.Context(), machine.RunRequest{App: "shop", Member: "ann", Command: []string{"env"}}); err != nil {
+	if _, err := d.Processes.Run(t.Context(), apps.RunRequest{App: "shop", Member: "ann", Command: []string{"env"}}); err != nil {
 		t.Fatal(err)
 	}
 	for since := time.Now(); ; time.Sleep(5 * time.Millisecond) {
@@ -129,11 +130,11 @@ func TestConfigIsBounded(t *testing.T) {
 	d := newDaemon(t, n)
 	deployed(t, d, n, "shop", daemon.Formation{})
 	set := func(noRestart bool, keys ...string) error {
-		c := machine.ConfigChange{App: "shop", Set: map[string]string{}, NoRestart: noRestart}
+		c := apps.ConfigChange{App: "shop", Set: map[string]string{}, NoRestart: noRestart}
 		for _, key := range keys {
 			c.Set[key] = strings.Repeat("x", 60<<10)
 		}
-		_, err := d.SetConfig(t.Context(), c, io.Discard)
+		_, err := d.Releases.SetConfig(t.Context(), c, io.Discard)
 		return err
 	}
 	if err := set(true, "A", "B", "C", "D"); err != nil {
@@ -146,7 +147,7 @@ func TestConfigIsBounded(t *testing.T) {
 			t.Errorf("a fifth value: %v", err)
 		}
 	}
-	if rel, err := d.Release(t.Context(), "shop", 0); err != nil || len(rel.Config) != 4 {
+	if rel, err := d.Apps.Release(t.Context(), "shop", 0); err != nil || len(rel.Config) != 4 {
 		t.Errorf("%d vars, %v", len(rel.Config), err)
 	}
 	big := map[string]string{}
@@ -160,7 +161,7 @@ func TestConfigIsBounded(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.SetConfig(t.Context(), machine.ConfigChange{App: "shop", Unset: []string{"A"}, NoRestart: true}, io.Discard); err != nil {
+	if _, err := d.Releases.SetConfig(t.Context(), apps.ConfigChange{App: "shop", Unset: []string{"A"}, NoRestart: true}, io.Discard); err != nil {
 		t.Errorf("vars from before the bound: %v", err)
 	}
 }
@@ -172,11 +173,11 @@ func TestReservedConfig(t *testing.T) {
 	d := newDaemon(t, n)
 	deployed(t, d, n, "shop", daemon.Formation{})
 	for _, key := range []string{"PORT", "DYNO", "SOURCE_VERSION", "TOWLINE_APP", "TOWLINE_ANYTHING"} {
-		_, err := d.SetConfig(t.Context(), machine.ConfigChange{App: "shop", Set: map[string]string{key: "x"}, NoRestart: true}, io.Discard)
+		_, err := d.Releases.SetConfig(t.Context(), apps.ConfigChange{App: "shop", Set: map[string]string{key: "x"}, NoRestart: true}, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), key+" is set by Towline itself") {
 			t.Errorf("%s was set: %v", key, err)
 		}
-		_, err = d.Run(t.Context(), machine.RunRequest{App: "shop", Command: []string{"true"}, Env: map[string]string{key: "x"}})
+		_, err = d.Processes.Run(t.Context(), apps.RunRequest{App: "shop", Command: []string{"true"}, Env: map[string]string{key: "x"}})
 		if err == nil || !strings.Contains(err.Error(), key+" is set by Towline itself") {
 			t.Errorf("%s was set for a one-off: %v", key, err)
 		}
@@ -192,7 +193,7 @@ func TestReservedConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.SetConfig(t.Context(), machine.ConfigChange{App: "shop", Unset: []string{"DYNO"}, NoRestart: true}, io.Discard); err != nil {
+	if _, err := d.Releases.SetConfig(t.Context(), apps.ConfigChange{App: "shop", Unset: []string{"DYNO"}, NoRestart: true}, io.Discard); err != nil {
 		t.Error(err)
 	}
 }
@@ -203,19 +204,19 @@ func TestOneOffIsToldWhatEndedIt(t *testing.T) {
 	for _, c := range []struct {
 		code int
 		err  error
-		end  func(d *machine.Daemon, n *neighbours)
+		end  func(d *machine.Machine, n *neighbours)
 		want string
 	}{
-		{0, nil, func(*machine.Daemon, *neighbours) {}, ""},
-		{1, nil, func(*machine.Daemon, *neighbours) {}, ""},
-		{137, nil, func(*machine.Daemon, *neighbours) {}, "was ended by SIGKILL"},
-		{143, nil, func(*machine.Daemon, *neighbours) {}, "was ended by SIGTERM"},
-		{137, nil, func(d *machine.Daemon, _ *neighbours) {
-			if err := d.DestroyApp(context.Background(), "shop", "", nil); err != nil {
+		{0, nil, func(*machine.Machine, *neighbours) {}, ""},
+		{1, nil, func(*machine.Machine, *neighbours) {}, ""},
+		{137, nil, func(*machine.Machine, *neighbours) {}, "was ended by SIGKILL"},
+		{143, nil, func(*machine.Machine, *neighbours) {}, "was ended by SIGTERM"},
+		{137, nil, func(d *machine.Machine, _ *neighbours) {
+			if err := d.Apps.Destroy(context.Background(), "shop", "", nil); err != nil {
 				t.Error(err)
 			}
 		}, "was ended: shop was destroyed"},
-		{0, daemon.Errorf(daemon.NotFound, "no such container"), func(_ *machine.Daemon, n *neighbours) {
+		{0, daemon.Errorf(daemon.NotFound, "no such container"), func(_ *machine.Machine, n *neighbours) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			clear(n.containers)
@@ -227,7 +228,7 @@ func TestOneOffIsToldWhatEndedIt(t *testing.T) {
 		deployed(t, d, n, "shop", daemon.Formation{})
 		s.end = func() { c.end(d, n) }
 		var said strings.Builder
-		code, err := d.Run(t.Context(), machine.RunRequest{App: "shop", Command: []string{"sleep"}, Streams: daemon.Streams{Stdout: io.Discard, Stderr: &said}})
+		code, err := d.Processes.Run(t.Context(), apps.RunRequest{App: "shop", Command: []string{"sleep"}, Streams: daemon.Streams{Stdout: io.Discard, Stderr: &said}})
 		if want := max(c.code, map[bool]int{true: 137}[c.err != nil]); err != nil || code != want {
 			t.Errorf("%q: exit code %d, %v", c.want, code, err)
 		}

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/apps"
 	"towline/daemon/container"
-	"towline/plugins"
 )
 
 const (
@@ -23,17 +23,20 @@ const (
 
 // starts is the bringing up of all that should run, at the daemon's start.
 type starts struct {
-	d     *Daemon
+	d     *Machine
 	slots chan struct{}
 	first sync.WaitGroup // attempts
 }
+
+// found is what there was of all apps as the daemon started.
+type found = apps.Found
 
 // startAll starts every add-on, and every app once those attached to it have had their
 // first attempt: after a reboot, everything. It goes on in the background when that
 // takes long, and for as long as something does not start. Those that are still being
 // recovered come after that, and nobody waits for them; those that the daemon went down
 // with come last, one by one.
-func (d *Daemon) startAll(ctx context.Context, busy map[string]<-chan struct{}) error {
+func (d *Machine) startAll(ctx context.Context, busy map[string]<-chan struct{}) error {
 	var addons []daemon.Addon
 	var apps []daemon.App
 	var attached []daemon.AddonAttachment
@@ -53,27 +56,27 @@ func (d *Daemon) startAll(ctx context.Context, busy map[string]<-chan struct{}) 
 	for _, a := range addons {
 		l := &launch{
 			name: "addon:" + a.Name, recovery: busy["addon:"+a.Name], tried: make(chan struct{}),
-			start: func(ctx context.Context) error { return d.startAddon(ctx, a.Name) },
+			start: func(ctx context.Context) error { return d.Services.StartAddon(ctx, a.Name) },
 			failed: func(err error, wait time.Duration) {
-				d.sayAddon(d.Life.Closing(), a.Name, "start: %v; trying again in %s", err, wait)
+				d.Addons.Say(d.Life.Closing(), a.Name, "start: %v; trying again in %s", err, wait)
 			},
 			barred: func() {
-				d.sayAddon(d.Life.Closing(), a.Name, "%s; towline addons:restart %s tries again", barredText, a.Name)
+				d.Addons.Say(d.Life.Closing(), a.Name, "%s; towline addons:restart %s tries again", barredText, a.Name)
 			},
 		}
 		tried[a.Name], wave = l.tried, append(wave, l)
 	}
-	there := sync.OnceValues(func() (found, error) { return d.find(ctx) })
+	there := sync.OnceValues(func() (found, error) { return d.Processes.Find(ctx) })
 	for _, app := range apps {
 		first := true
 		l := &launch{
 			name: "app:" + app.Name, recovery: busy["app:"+app.Name], tried: make(chan struct{}),
 			start: func(ctx context.Context) error {
 				if !first {
-					return d.converge(ctx, app.Name, nil)
+					return d.Processes.Converge(ctx, app.Name, nil)
 				}
 				first = false
-				return d.converge(ctx, app.Name, there)
+				return d.Processes.Converge(ctx, app.Name, there)
 			},
 			failed: func(err error, wait time.Duration) {
 				d.Log.Error("start app", "app", app.Name, "err", err, "again in", wait)
@@ -201,76 +204,4 @@ func (s *starts) attempt(ctx context.Context, l *launch) (err error, barred bool
 	}
 	defer ended()
 	return daemon.Try("the start of an app or add-on", func() error { return l.start(ctx) }), false
-}
-
-// startAddon starts an add-on that should be running, and waits for its probe. One that
-// is gone is no error.
-func (d *Daemon) startAddon(ctx context.Context, name string) error {
-	a, spec, err := d.launchAddon(ctx, name)
-	if err != nil || a.Status != daemon.AddonReady {
-		return err
-	}
-	// Without the lock: what never answers can be restored or destroyed meanwhile.
-	if err := d.awaitService(ctx, d.addonContainer(a), spec); err != nil {
-		return err
-	}
-	return d.syncPage(ctx, a)
-}
-
-// launchAddon starts the container of an add-on that should be running; the add-on that
-// it returns tells whether it should.
-func (d *Daemon) launchAddon(ctx context.Context, name string) (daemon.Addon, plugins.Spec, error) {
-	unlock, err := d.Journal.LockAddon(ctx, name, nil)
-	if err != nil {
-		return daemon.Addon{}, plugins.Spec{}, err
-	}
-	defer unlock()
-	a, err := d.Addon(ctx, name)
-	if daemon.IsKind(err, daemon.NotFound) || err == nil && a.Status != daemon.AddonReady {
-		return daemon.Addon{}, plugins.Spec{}, nil
-	}
-	if err != nil {
-		return daemon.Addon{}, plugins.Spec{}, err
-	}
-	apps, err := d.attachedApps(ctx, name)
-	if err != nil {
-		return daemon.Addon{}, plugins.Spec{}, err
-	}
-	spec, err := d.launchService(ctx, a, apps, nil)
-	return a, spec, err
-}
-
-// converge starts what is missing of an app's current release and retires the rest.
-// An app that is gone is no error. there tells what was found as the daemon started, while
-// that is news; may be nil.
-func (d *Daemon) converge(ctx context.Context, app string, there func() (found, error)) error {
-	unlock, err := d.Journal.LockApp(ctx, app, nil)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	a, err := d.App(ctx, app)
-	if daemon.IsKind(err, daemon.NotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	rel, err := d.Release(ctx, app, 0)
-	if daemon.IsKind(err, daemon.NotFound) {
-		return nil
-	}
-	if err == nil && rel.Image == "" {
-		return d.syncRoute(ctx, app)
-	}
-	if err != nil {
-		return err
-	}
-	r := &rollout{release: rel, formation: a.Formation, version: rel.Version}
-	if there != nil {
-		if f, err := there(); err == nil && d.isAright(ctx, r, f) {
-			return nil
-		}
-	}
-	return d.reroll(ctx, "", r, nil)
 }

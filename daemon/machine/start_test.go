@@ -84,7 +84,7 @@ func TestStartWhileARecoveryHangs(t *testing.T) {
 	}
 	var told screen
 	restarted := make(chan error, 1)
-	go func() { restarted <- d.RestartAddon(t.Context(), "stuck", "", &told) }()
+	go func() { restarted <- d.Addons.Restart(t.Context(), "stuck", "", &told) }()
 	until(t, "who waits is told", func() bool { return strings.Contains(told.String(), "a restart of stuck, begun by mallory") })
 	close(goOn)
 	if err := within(t, restarted, "the restart"); err != nil {

@@ -22,17 +22,17 @@ func (n *neighbours) route(app string) (daemon.Route, bool) {
 func TestRouteOfAnAppWithoutADeploy(t *testing.T) {
 	n := newNeighbours()
 	d := newDaemon(t, n)
-	if _, err := d.CreateApp(t.Context(), "shop", ""); err != nil {
+	if _, err := d.Apps.Create(t.Context(), "shop", ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.AddDomain(t.Context(), "shop", "", "www.shop.test"); err != nil {
+	if _, err := d.Routes.AddDomain(t.Context(), "shop", "", "www.shop.test"); err != nil {
 		t.Fatal(err)
 	}
 	r, ok := n.route("shop")
 	if !ok || !r.Undeployed || len(r.Targets) != 0 || !slices.Contains(r.Hosts, "www.shop.test") || len(r.Hosts) != 2 {
 		t.Errorf("route %+v", r)
 	}
-	if err := d.DestroyApp(t.Context(), "shop", "", io.Discard); err != nil {
+	if err := d.Apps.Destroy(t.Context(), "shop", "", io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := n.route("shop"); ok {
@@ -52,7 +52,7 @@ func TestAppCreatedWhileTheProxyIsAway(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := d.CreateApp(t.Context(), "shop", ""); err != nil {
+	if _, err := d.Apps.Create(t.Context(), "shop", ""); err != nil {
 		t.Fatal(err)
 	}
 	away.Store(false)

@@ -1,0 +1,170 @@
+package apps
+
+import (
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"towline/daemon"
+)
+
+const (
+	maxConfigValue = 64 << 10
+	maxConfig      = 256 << 10 // of all of an app's config vars, names and values
+)
+
+// Config returns an app's config vars.
+func (rl *Releases) Config(ctx context.Context, app string) (map[string]string, error) {
+	a, err := rl.App(ctx, app)
+	return a.Config, err
+}
+
+// ConfigChange sets and unsets config vars, all at once.
+type ConfigChange struct {
+	App, Member string
+	Set         map[string]string
+	Unset       []string
+	NoRestart   bool // processes that run keep the old values until they are replaced
+}
+
+// applied returns what config is after the change.
+func (c ConfigChange) applied(config map[string]string) map[string]string {
+	after := maps.Clone(config)
+	if after == nil {
+		after = map[string]string{}
+	}
+	maps.Copy(after, c.Set)
+	for _, key := range c.Unset {
+		delete(after, key)
+	}
+	return after
+}
+
+// checkConfigSize bounds what every release keeps and every process is started with: the
+// kernel takes no more than 2 MB. What is above the bound already may shrink.
+func checkConfigSize(before, after map[string]string) error {
+	size := func(config map[string]string) (n int) {
+		for key, value := range config {
+			n += len(key) + len(value) + 2 // as KEY=value and a NUL
+		}
+		return n
+	}
+	n := size(after)
+	if n <= maxConfig || n <= size(before) {
+		return nil
+	}
+	return daemon.Errorf(daemon.Invalid, "the app's config vars would be %d bytes long together; at most %d are allowed", n, maxConfig).
+		WithHint("keep large values in a file of the source, or in an add-on")
+}
+
+// SetConfig checks the whole change, then makes it a release. Where nothing would
+// change there is none, and the current release is returned. If the new release
+// doesn't serve, the old values stay.
+func (rl *Releases) SetConfig(ctx context.Context, c ConfigChange, out io.Writer) (daemon.Release, error) {
+	app, err := rl.App(ctx, c.App)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	if err := rl.checkConfigChange(ctx, c, app); err != nil {
+		return daemon.Release{}, err
+	}
+	if !changes(app.Config, c) {
+		return rl.Release(ctx, c.App, 0)
+	}
+	edit := func(_ daemon.Tx, rel *daemon.Release) error {
+		before := rel.Config
+		rel.Config = c.applied(before)
+		rel.Description = describeConfig(c)
+		return checkConfigSize(before, rel.Config)
+	}
+	if !c.NoRestart {
+		return rl.change(ctx, c.App, c.Member, out, edit)
+	}
+	unlock, err := rl.Journal.LockApp(ctx, c.App, out)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	defer unlock()
+	var rel daemon.Release
+	err = rl.Store.Update(ctx, func(tx daemon.Tx) error {
+		if rel, err = nextRelease(tx, c.App, c.Member); err != nil {
+			return err
+		}
+		rel.Status = daemon.ReleaseGood
+		if err := edit(tx, &rel); err != nil {
+			return err
+		}
+		if err := tx.InsertRelease(&rel); err != nil {
+			return err
+		}
+		return makeCurrent(tx, rel)
+	})
+	return rel, err
+}
+
+func (rl *Releases) checkConfigChange(ctx context.Context, c ConfigChange, app daemon.App) error {
+	for _, key := range daemon.SortedKeys(c.Set) {
+		if err := daemon.CheckConfigKey(key); err != nil {
+			return err
+		}
+		switch value := c.Set[key]; {
+		case len(value) > maxConfigValue:
+			return daemon.Errorf(daemon.Invalid, "the value of %s is %d bytes long; at most %d are allowed", key, len(value), maxConfigValue)
+		case strings.ContainsRune(value, 0):
+			return daemon.Errorf(daemon.Invalid, "the value of %s has a NUL byte in it", key)
+		case !utf8.ValidString(value):
+			return daemon.Errorf(daemon.Invalid, "the value of %s is not text in UTF-8", key).WithHint("encode it, as base64 for instance")
+		}
+	}
+	if err := checkConfigSize(app.Config, c.applied(app.Config)); err != nil {
+		return err
+	}
+	owner, err := rl.AddonVars(ctx, c.App)
+	if err != nil {
+		return err
+	}
+	for _, key := range c.Unset {
+		if _, ok := app.Config[key]; !ok {
+			if err := daemon.CheckConfigKey(key); err != nil {
+				return err
+			}
+			return daemon.Errorf(daemon.NotFound, "%s has no config var %s", c.App, daemon.Clip(key)).WithHint("towline config -a %s", c.App)
+		}
+	}
+	for _, key := range append(daemon.SortedKeys(c.Set), c.Unset...) {
+		if addon := owner[key]; addon != "" {
+			return daemon.Errorf(daemon.Conflict, "config var %s belongs to the add-on %s", key, addon).
+				WithHint("towline addons:detach %s -a %s takes the add-on and its config vars from the app; its data stays", addon, c.App)
+		}
+	}
+	return nil
+}
+
+func changes(config map[string]string, c ConfigChange) bool {
+	for key, value := range c.Set {
+		if old, ok := config[key]; !ok || old != value {
+			return true
+		}
+	}
+	return len(c.Unset) > 0
+}
+
+func describeConfig(c ConfigChange) string {
+	var parts []string
+	if len(c.Set) > 0 {
+		parts = append(parts, "Set "+strings.Join(daemon.SortedKeys(c.Set), ", "))
+	}
+	if len(c.Unset) > 0 {
+		unset := slices.Clone(c.Unset)
+		slices.Sort(unset)
+		parts = append(parts, "Remove "+strings.Join(unset, ", "))
+	}
+	s := strings.Join(parts, "; ")
+	if len(s) > 160 {
+		s = s[:157] + "..."
+	}
+	return s + " config vars"
+}

@@ -1,0 +1,129 @@
+package apps
+
+import (
+	"strings"
+
+	"towline/daemon"
+)
+
+// ParseProcfile reads process types from a Procfile: lines of "type: command".
+// Blank lines and lines that begin with # are skipped. Unlike Heroku, which skips
+// any line it can't read, a line that is no process is an error: a worker that
+// silently does not exist is found too late.
+// See https://devcenter.heroku.com/articles/procfile.
+func ParseProcfile(text string) (map[string]string, error) {
+	types := map[string]string{}
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, command, found := strings.Cut(line, ":")
+		name, command = strings.TrimSpace(name), strings.TrimSpace(command)
+		switch {
+		case !found:
+			return nil, daemon.Errorf(daemon.Invalid, "Procfile line %d has no colon: %q", i+1, daemon.Clip(line)).
+				WithHint("write it as \"type: command\", like \"web: bundle exec puma\"")
+		case !daemon.ProcessType.MatchString(name) || len(name) > 30:
+			return nil, daemon.Errorf(daemon.Invalid, "Procfile line %d: %q is not a process type", i+1, daemon.Clip(name)).
+				WithHint("use letters, digits, dashes and underscores, at most 30")
+		case command == "":
+			return nil, daemon.Errorf(daemon.Invalid, "Procfile line %d: %s has no command", i+1, name).
+				WithHint("write the command after the colon")
+		case types[name] != "":
+			return nil, daemon.Errorf(daemon.Invalid, "Procfile line %d: %s is there twice", i+1, name).
+				WithHint("remove one of the two lines")
+		}
+		if err := checkCommand(command); err != nil {
+			return nil, daemon.Errorf(daemon.Invalid, "Procfile line %d: %w", i+1, err)
+		}
+		types[name] = command
+	}
+	if len(types) == 0 {
+		return nil, daemon.Errorf(daemon.Invalid, "the Procfile defines no process").
+			WithHint("add a line like \"web: bundle exec puma -p $PORT\"")
+	}
+	if types["web"] == "" {
+		return nil, daemon.Errorf(daemon.Invalid, "the Procfile has no web process").
+			WithHint("add a line like \"web: bundle exec puma -p $PORT\"")
+	}
+	return types, nil
+}
+
+// checkCommand refuses a command that is nothing but blanks, or that no process can be
+// started with.
+func checkCommand(command string) error {
+	if strings.TrimSpace(command) == "" {
+		return daemon.Errorf(daemon.Invalid, "there is no command to run")
+	}
+	if strings.ContainsRune(command, 0) {
+		return daemon.Errorf(daemon.Invalid, "a command can't hold a NUL byte")
+	}
+	return nil
+}
+
+// shellCommand is how a Procfile command is started by a plain shell in an image
+// that has no launcher. A simple command replaces the shell, so that it gets the
+// signals; one with operators or leading assignments is left to the shell.
+func shellCommand(command string) []string {
+	first := ""
+	if words := strings.Fields(command); len(words) > 0 {
+		first = words[0]
+	}
+	simple := first != "" && !strings.ContainsAny(command, ";&|\n") && !strings.ContainsAny(first, "=({")
+	switch first {
+	case "exec", "cd", "export", "set", "source", ".", "if", "for", "while", "until", "case", "!", "eval", "trap", "time",
+		"exit", "umask", "ulimit", "unset", "read", "shift", "wait", "command", "type", ":", "alias", "readonly":
+		simple = false // what the shell itself does
+	}
+	if simple {
+		command = "exec " + command
+	}
+	return []string{"/bin/sh", "-c", command}
+}
+
+// startedBy is how a command is started in an image that has no launcher: handed to
+// the image's entry point, if that takes one, else by a shell. Words that need no
+// shell are handed over as they are, for an entry point like ["python"]; one that
+// ends in exec "$@" takes a shell's line as well, which what the shell itself does needs.
+func startedBy(entrypoint []string, command string) (first, args []string) {
+	line := shellCommand(command)
+	switch {
+	case len(entrypoint) == 0, isShellForm(entrypoint):
+		return line[:1], line[1:]
+	case line[2] != command && !strings.ContainsAny(command, "\"'\\$`;&|<>()*?[]#~!{}=\n"):
+		return entrypoint, strings.Fields(command)
+	}
+	return entrypoint, line
+}
+
+// isShellForm tells an ENTRYPOINT that was written as a line for a shell: nothing
+// can be handed to it.
+func isShellForm(entrypoint []string) bool {
+	return len(entrypoint) == 3 && entrypoint[1] == "-c"
+}
+
+// processes joins what the Procfile says with what the build itself defines.
+func processes(procfile map[string]string, built daemon.BuildResult) map[string]daemon.Process {
+	out := map[string]daemon.Process{}
+	if procfile == nil {
+		for name, command := range built.Processes {
+			p := daemon.Process{Command: command}
+			if built.Launcher != nil {
+				p.Entrypoint, p.Args = built.Launcher, []string{command}
+			}
+			out[name] = p
+		}
+		return out
+	}
+	for name, command := range procfile {
+		if built.Launcher != nil {
+			out[name] = daemon.Process{Command: command, Entrypoint: built.Launcher, Args: []string{command}}
+		} else {
+			p := daemon.Process{Command: command}
+			p.Entrypoint, p.Args = startedBy(built.Image.Entrypoint, command)
+			out[name] = p
+		}
+	}
+	return out
+}

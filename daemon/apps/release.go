@@ -1,0 +1,325 @@
+package apps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+
+	"towline/daemon"
+	"towline/daemon/journal"
+	"towline/daemon/work"
+)
+
+// release carries a pending release, recorded at the operation's step "release",
+// to where it serves: release phase, new containers, ready, swap, current. On error
+// the release is failed, and what served before serves on.
+func (rl *Releases) release(ctx context.Context, op *journal.Operation, rel *daemon.Release, out io.Writer) error {
+	err := op.Do(ctx, out, func(ctx context.Context) error {
+		err := daemon.Try("a release", func() error { return rl.tryRelease(ctx, op, rel, out) })
+		if err != nil && !errors.Is(context.Cause(ctx), daemon.ErrClosing) {
+			rl.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d failed: %v", rel.Version, err))
+			rel.Error = err.Error()
+		}
+		return err
+	}, func(ctx context.Context) error { return rl.failRelease(ctx, op, *rel) })
+	if err == nil {
+		rl.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d: %s by %s", rel.Version, rel.Description, daemon.Who(rel.Member)))
+	}
+	return err
+}
+
+func (rl *Releases) tryRelease(ctx context.Context, op *journal.Operation, rel *daemon.Release, out io.Writer) error {
+	app, err := rl.App(ctx, rel.App)
+	if err != nil {
+		return err
+	}
+	if p, ok := rel.Processes["release"]; ok {
+		if err := rl.Engine.EnsureNetwork(ctx, rl.Containers.NetworkName(app.Name), map[string]string{daemon.LabelApp: app.Name}); err != nil {
+			return err
+		}
+		if err := op.Next(ctx, "release-phase", nil); err != nil {
+			return err
+		}
+		work.Stage(out, "Release phase: %s", p.Command)
+		if err := rl.releasePhase(ctx, op, rel, p, out); err != nil {
+			return err
+		}
+	}
+	formation, kept := fitFormation(app, rel.Processes)
+	sayGone(out, app.Formation, kept)
+	r := rollout{release: *rel, formation: formation, version: rel.Version}
+	return rl.processes.roll(ctx, op, &r, out, func(tx daemon.Tx) error {
+		app, err := tx.App(rel.App)
+		if err != nil {
+			return err
+		}
+		rel.Status = daemon.ReleaseGood
+		app.Current, app.Config, app.Formation, app.Kept = rel.Version, rel.Config, r.formation, kept
+		return errors.Join(tx.UpdateRelease(*rel), tx.UpdateApp(app))
+	})
+}
+
+// fitFormation gives each type of a release its count, that of before or one that was kept
+// for it, and keeps the counts of the types that the release does not have: after a
+// rollback there are as many workers as there were. A first release runs one web process
+// and nothing else, as on Heroku.
+func fitFormation(app daemon.App, types map[string]daemon.Process) (now, kept daemon.Formation) {
+	now, kept = daemon.Formation{}, daemon.Formation{}
+	maps.Copy(kept, app.Kept)
+	maps.Copy(kept, app.Formation)
+	for t := range types {
+		if t == "release" {
+			continue
+		}
+		n, known := kept[t]
+		if !known && t == "web" {
+			n = 1
+		}
+		now[t] = n
+		delete(kept, t)
+	}
+	maps.DeleteFunc(kept, func(_ string, n int) bool { return n == 0 })
+	return now, kept
+}
+
+// sayGone tells of the processes that end because a release does not have their type.
+func sayGone(out io.Writer, before, kept daemon.Formation) {
+	for _, t := range daemon.SortedKeys(kept) {
+		if n := before[t]; n > 0 {
+			work.Say(out, " !     This release has no %s, of which %d ran. The count is kept for when it comes back", t, n)
+		}
+	}
+}
+
+// releasePhase runs the release process once, before anything of the release
+// serves.
+func (rl *Releases) releasePhase(ctx context.Context, op *journal.Operation, rel *daemon.Release, p daemon.Process, out io.Writer) error {
+	spec := rl.processes.Spec(*rel, p, "release", 1, fmt.Sprint(op.ID))
+	if err := rl.Containers.Create(ctx, spec); err != nil {
+		return err
+	}
+	w := work.NewIndent(out)
+	code, err := rl.Engine.RunAttached(ctx, spec.Name, daemon.Streams{Stdout: w, Stderr: w})
+	w.Flush()
+	rel.Output = w.String()
+	why := rl.processes.limitMet(ctx, spec.Name, code)
+	err = errors.Join(err, rl.Engine.RemoveContainer(context.WithoutCancel(ctx), spec.Name))
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return daemon.Errorf(daemon.Failed, "the release phase: %s", why).WithHint(limitHint)
+	}
+	if code != 0 {
+		return daemon.Errorf(daemon.Failed, "the release phase failed with exit code %d", code).
+			WithHint("its output is above; the release that served before serves on")
+	}
+	return nil
+}
+
+// failRelease undoes a release that never served.
+func (rl *Releases) failRelease(ctx context.Context, op *journal.Operation, rel daemon.Release) error {
+	rel.Status = daemon.ReleaseFailed
+	err := rl.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelApp: rel.App}, func(c daemon.Container) bool {
+		return c.Labels[daemon.LabelOperation] == fmt.Sprint(op.ID)
+	})
+	if daemon.IsAway(err) {
+		return err
+	}
+	if op.Kind == opDeploy && rel.Image != "" {
+		err = errors.Join(err, rl.Engine.UntagImage(ctx, rel.Image))
+		rel.Image = ""
+	}
+	return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error { return tx.UpdateRelease(rel) }))
+}
+
+// A BeforeRelease does what an app wants done before each of its releases, and fails if nothing
+// must be released without it. The app is locked.
+type BeforeRelease interface {
+	BeforeRelease(ctx context.Context, app, member string, out io.Writer) error
+}
+
+// OnRelease has b called before each release, from now on. It is for those who wire.
+func (rl *Releases) OnRelease(b BeforeRelease) { rl.before = append(rl.before, b) }
+
+func (rl *Releases) beforeRelease(ctx context.Context, app, member string, out io.Writer) error {
+	for _, b := range rl.before {
+		if err := b.BeforeRelease(ctx, app, member, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change makes a new release of an app from its current one: config, add-ons and
+// rollbacks are releases too. edit gets the release to be, and may refuse.
+func (rl *Releases) change(ctx context.Context, app, member string, out io.Writer, edit func(daemon.Tx, *daemon.Release) error) (daemon.Release, error) {
+	unlock, err := rl.Journal.LockApp(ctx, app, out)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	defer unlock()
+	if err := rl.beforeRelease(ctx, app, member, out); err != nil {
+		return daemon.Release{}, err
+	}
+	return rl.ChangeLocked(ctx, app, member, out, edit)
+}
+
+const opRelease = "release"
+
+func (rl *Releases) releaseKind() journal.Kind {
+	return journal.Kind{Name: opRelease, Text: "a release", Of: journal.OfApp, Background: "current",
+		Steps:   []string{"release", "release-phase", "start", "swap", "current"},
+		Recover: rl.recoverRelease}
+}
+
+func (rl *Releases) ChangeLocked(ctx context.Context, app, member string, out io.Writer, edit func(daemon.Tx, *daemon.Release) error) (daemon.Release, error) {
+	ctx, cancel := rl.Life.Detach(ctx)
+	defer cancel()
+	rel, err := daemon.Read(ctx, rl.Store, func(tx daemon.Tx) (daemon.Release, error) { return nextRelease(tx, app, member) })
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	insert := func(tx daemon.Tx) error {
+		if err := edit(tx, &rel); err != nil {
+			return err
+		}
+		return tx.InsertRelease(&rel)
+	}
+	// Without an image there is nothing to start: the release is good at once.
+	if rel.Image == "" {
+		err := rl.Store.Update(ctx, func(tx daemon.Tx) error {
+			rel.Status = daemon.ReleaseGood
+			return errors.Join(insert(tx), makeCurrent(tx, rel))
+		})
+		return rel, err
+	}
+	op, err := rl.Journal.Begin(ctx, opRelease, app, member, "release", nil, insert)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	err = rl.release(ctx, op, &rel, out) // which changes rel
+	return rel, err
+}
+
+// nextRelease is a copy of the app's current release, to be changed.
+func nextRelease(tx daemon.Tx, app, member string) (daemon.Release, error) {
+	a, err := tx.App(app)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	rel := daemon.Release{App: app}
+	if a.Current > 0 {
+		if rel, err = tx.Release(app, a.Current); err != nil {
+			return daemon.Release{}, err
+		}
+	}
+	rel.Version, rel.Status, rel.Member, rel.Created = 0, daemon.ReleasePending, member, daemon.Now()
+	rel.Output, rel.Error = "", ""
+	rel.Config = maps.Clone(a.Config)
+	if rel.Config == nil {
+		rel.Config = map[string]string{}
+	}
+	return rel, nil
+}
+
+func makeCurrent(tx daemon.Tx, rel daemon.Release) error {
+	app, err := tx.App(rel.App)
+	if err != nil {
+		return err
+	}
+	app.Current, app.Config = rel.Version, rel.Config
+	return tx.UpdateApp(app)
+}
+
+// Rollback makes a new release from the image and config of an earlier good one;
+// version 0 is the one before the current. The config vars of add-ons keep their
+// present values: an add-on's password is not a thing of the past.
+func (rl *Releases) Rollback(ctx context.Context, app, member string, version int, out io.Writer) (daemon.Release, error) {
+	target, err := rl.RollbackTarget(ctx, app, version)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	work.Stage(out, "Rolling back to v%d", target.Version)
+	return rl.change(ctx, app, member, out, RollbackTo(target))
+}
+
+// RollbackTo makes a copy of the current release one of an earlier release.
+func RollbackTo(target daemon.Release) func(daemon.Tx, *daemon.Release) error {
+	return func(tx daemon.Tx, rel *daemon.Release) error {
+		present := rel.Config
+		rel.Description = fmt.Sprintf("Rollback to v%d", target.Version)
+		rel.Image, rel.Kind, rel.Commit = target.Image, target.Kind, target.Commit
+		rel.Processes, rel.Health = target.Processes, target.Health
+		rel.Config = maps.Clone(target.Config)
+		attached, err := tx.Attachments()
+		for _, at := range attached {
+			for _, key := range at.Vars {
+				if at.App == target.App {
+					rel.Config[key] = present[key]
+				}
+			}
+		}
+		return err
+	}
+}
+
+// RollbackTarget is the release to go back to, whose image is kept.
+func (rl *Releases) RollbackTarget(ctx context.Context, app string, version int) (daemon.Release, error) {
+	target, err := rl.findTarget(ctx, app, version)
+	if err == nil {
+		err = checkConfig(target)
+	}
+	if err != nil {
+		return target, err
+	}
+	_, err = rl.Engine.Image(ctx, target.Image)
+	if daemon.IsKind(err, daemon.NotFound) {
+		err = daemon.Errorf(daemon.Conflict, "the image of v%d is no longer kept", target.Version).WithHint("towline releases -a %s", app)
+	}
+	return target, err
+}
+
+// checkConfig fails if there are no config vars to go back to.
+func checkConfig(r daemon.Release) error {
+	if !r.ConfigDropped {
+		return nil
+	}
+	return daemon.Errorf(daemon.Conflict, "the config vars of v%d are no longer kept: an app's newest %d releases have theirs", r.Version, daemon.KeptConfigs).
+		WithHint("towline releases -a %s lists newer ones to go back to", r.App)
+}
+
+func (rl *Releases) findTarget(ctx context.Context, app string, version int) (daemon.Release, error) {
+	releases, err := rl.Releases(ctx, app)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	a, err := rl.App(ctx, app)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	for _, r := range releases {
+		switch {
+		case version == 0 && r.Version < a.Current && r.Status == daemon.ReleaseGood && r.Image != "":
+			return r, nil
+		case version == 0 || r.Version != version:
+		case r.Version == a.Current:
+			return daemon.Release{}, daemon.Errorf(daemon.Conflict, "v%d is the current release", version).WithHint("towline releases -a %s", app)
+		case r.Status != daemon.ReleaseGood:
+			return daemon.Release{}, daemon.Errorf(daemon.Conflict, "v%d never served: it %s", version, strings.TrimSuffix(string(r.Status), "."))
+		case r.Image == "" && r.Kind != "":
+			return daemon.Release{}, daemon.Errorf(daemon.Conflict, "the image of v%d is no longer kept", version).WithHint("towline releases -a %s", app)
+		case r.Image == "":
+			return daemon.Release{}, daemon.Errorf(daemon.Conflict, "v%d has no image: it was made before the first deploy", version)
+		default:
+			return r, nil
+		}
+	}
+	if version == 0 {
+		return daemon.Release{}, daemon.Errorf(daemon.Conflict, "%s has no earlier release to go back to", app).WithHint("towline releases -a %s", app)
+	}
+	return daemon.Release{}, daemon.Errorf(daemon.NotFound, "%s has no release v%d", app, version).WithHint("towline releases -a %s", app)
+}

@@ -1,0 +1,200 @@
+package apps
+
+import (
+	"context"
+	"slices"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"towline/daemon"
+	"towline/daemon/container"
+)
+
+// maxPassword is how many bytes bcrypt looks at.
+const maxPassword = 72
+
+// HashPassword is what Rules keep of a password. It is not shown in errors.
+func HashPassword(password string) (string, error) {
+	switch {
+	case password == "":
+		return "", daemon.Errorf(daemon.Invalid, "the password is empty").WithHint("give it on standard input")
+	case len(password) > maxPassword:
+		return "", daemon.Errorf(daemon.Invalid, "the password is longer than %d bytes", maxPassword)
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
+	return string(hash), err
+}
+
+// RuleChange edits an app's rules.
+type RuleChange struct {
+	App, Member string
+	What        string // for the activity, as in "set the timeout"; no secrets
+	Edit        func(*daemon.Rules) error
+}
+
+// ChangeRules edits an app's rules and has the proxy follow them.
+func (rs *Routes) ChangeRules(ctx context.Context, c RuleChange) error {
+	return rs.changeRoute(ctx, c.App, func(tx daemon.Tx) error {
+		rules, err := tx.Rules(c.App)
+		if err != nil {
+			return err
+		}
+		if err := c.Edit(&rules); err != nil {
+			return err
+		}
+		if err := daemon.CheckRules(rules); err != nil {
+			return err
+		}
+		if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: c.Member, App: c.App, Text: c.What}); err != nil {
+			return err
+		}
+		return tx.PutRules(c.App, rules)
+	})
+}
+
+// RouteInfo is what router shows: the app's route as it is set.
+type RouteInfo struct {
+	daemon.Rules
+	Hosts       []string
+	Redirects   map[string]string
+	Maintenance bool
+}
+
+// RouteInfo returns what is set for an app's route.
+func (rs *Routes) RouteInfo(ctx context.Context, app string) (RouteInfo, error) {
+	r, err := rs.routeSettings(ctx, app)
+	return RouteInfo{Rules: r.Rules, Hosts: r.Hosts, Redirects: r.Redirects, Maintenance: r.Maintenance}, err
+}
+
+// routeSettings is an app's route as the state has it, without targets.
+func (rs *Routes) routeSettings(ctx context.Context, app string) (daemon.Route, error) {
+	return daemon.Read(ctx, rs.Store, func(tx daemon.Tx) (daemon.Route, error) {
+		a, err := daemon.FindApp(tx, app)
+		if err != nil {
+			return daemon.Route{}, err
+		}
+		r := daemon.Route{App: app, Maintenance: a.Maintenance, Hosts: []string{app + "." + rs.Domain}}
+		if r.Rules, err = tx.Rules(app); err != nil {
+			return r, err
+		}
+		domains, err := tx.Domains(app)
+		for _, dom := range domains {
+			r.Hosts = append(r.Hosts, dom.Host)
+			if dom.Redirect != "" {
+				if r.Redirects == nil {
+					r.Redirects = map[string]string{}
+				}
+				r.Redirects[dom.Host] = dom.Redirect
+			}
+		}
+		return r, err
+	})
+}
+
+// changeRoute edits the state of an app's route under its lock and has the proxy
+// follow. If the proxy is away, it follows as soon as it is back.
+func (rs *Routes) changeRoute(ctx context.Context, app string, edit func(daemon.Tx) error) error {
+	unlock, err := rs.Journal.LockApp(ctx, app, nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = rs.Store.Update(ctx, func(tx daemon.Tx) error {
+		if _, err := daemon.FindApp(tx, app); err != nil {
+			return err
+		}
+		return edit(tx)
+	})
+	if err != nil {
+		return err
+	}
+	err = rs.syncRoute(ctx, app)
+	if daemon.IsAway(err) {
+		rs.Life.Go(func(ctx context.Context) { rs.syncRouteLater(ctx, app) })
+		return daemon.Errorf(daemon.Unavailable, "the proxy does not answer").
+			WithHint("the change is stored, and is served as soon as the proxy is back; on the host, see: systemctl status towline-proxy")
+	}
+	return err
+}
+
+// syncRouteLater has the proxy follow the state of an app as soon as it is back.
+func (rs *Routes) syncRouteLater(ctx context.Context, app string) {
+	err := rs.Life.Outlast(ctx, nil, func(ctx context.Context) error {
+		unlock, err := rs.Journal.LockApp(ctx, app, nil)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		return rs.syncRoute(ctx, app)
+	})
+	if err != nil && !daemon.IsKind(err, daemon.NotFound) {
+		rs.Log.Error("route of an app", "app", app, "err", err)
+	}
+}
+
+// syncRoute gives the proxy an app's route as the state has it, with the targets that
+// it has. One that nothing was deployed to has a route without targets, so that its
+// address says so.
+func (rs *Routes) syncRoute(ctx context.Context, app string) error {
+	route, err := rs.routeSettings(ctx, app)
+	if err != nil {
+		return err
+	}
+	served, err := rs.routeOf(ctx, app)
+	if err != nil {
+		return err
+	}
+	if served == nil {
+		rel, err := rs.Release(ctx, app, 0)
+		if err != nil {
+			return err
+		}
+		if rel.Image != "" {
+			return nil // it is being started, which makes its route
+		}
+		served = &daemon.Route{Undeployed: true}
+	}
+	route.Targets, route.Health, route.Undeployed = served.Targets, served.Health, served.Undeployed
+	return rs.Router.Deploy(ctx, route)
+}
+
+func (rs *Routes) WebURL(app string) string {
+	host := app + "." + rs.Domain
+	if rs.Port != "" {
+		host += ":" + rs.Port
+	}
+	return "https://" + host + "/"
+}
+
+// SetMaintenance switches an app's maintenance page on or off.
+func (rs *Routes) SetMaintenance(ctx context.Context, name string, on bool) error {
+	return rs.changeRoute(ctx, name, func(tx daemon.Tx) error {
+		app, err := tx.App(name)
+		if err != nil {
+			return err
+		}
+		app.Maintenance = on
+		return tx.UpdateApp(app)
+	})
+}
+
+// routeOf is what the proxy serves for an app now; nil: nothing.
+func (rs *Routes) routeOf(ctx context.Context, app string) (*daemon.Route, error) {
+	routes, err := rs.Router.Routes(ctx)
+	if i := slices.IndexFunc(routes, func(r daemon.Route) bool { return r.App == app }); i >= 0 {
+		return &routes[i], err
+	}
+	return nil, err
+}
+
+// routeBack makes what the proxy served before what it serves.
+func (rs *Routes) routeBack(ctx context.Context, app string, before *daemon.Route) error {
+	if before == nil {
+		return rs.Router.Remove(ctx, app)
+	}
+	if err := rs.Router.Deploy(ctx, *before); err != nil {
+		return err
+	}
+	// What it served meanwhile has requests to answer, and is about to go.
+	return rs.Router.Drain(ctx, app, container.DrainBudget)
+}

@@ -1,0 +1,183 @@
+package apps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"towline/daemon"
+	"towline/daemon/journal"
+	"towline/daemon/shell"
+	"towline/daemon/work"
+)
+
+// RunRequest is a one-off command in an app's current image and config.
+type RunRequest struct {
+	App, Member string
+	Command     []string // one word: a line for the image's shell; several: words, each kept whole
+	Env         map[string]string
+	Streams     daemon.Streams
+}
+
+const opRun = "run"
+
+func (ps *Processes) runKind() journal.Kind {
+	return journal.Kind{Name: opRun, Text: "a one-off", Of: journal.OfApp, Shared: true, Steps: []string{"run"}, Recover: ps.recoverRun}
+}
+
+// Run starts a one-off, connects it to the user and returns its exit code. It ends
+// with the user's connection. The app's log says who began it and how it ended, and nothing
+// of what it shows.
+func (ps *Processes) Run(ctx context.Context, req RunRequest) (int, error) {
+	if err := checkCommand(strings.Join(req.Command, " ")); err != nil {
+		return 0, daemon.Errorf(daemon.Invalid, "%w", err).WithHint("towline run rake db:migrate -a %s", req.App)
+	}
+	for key := range req.Env {
+		if err := daemon.CheckConfigKey(key); err != nil {
+			return 0, err
+		}
+	}
+	rel, err := ps.Release(ctx, req.App, 0)
+	if err != nil {
+		return 0, err
+	}
+	if rel.Image == "" {
+		return 0, daemon.Errorf(daemon.Conflict, "%s has nothing deployed yet", req.App).WithHint("git push towline main")
+	}
+	image, err := ps.Engine.Image(ctx, rel.Image)
+	if err != nil {
+		return 0, err
+	}
+	command := commandLine(req.Command)
+	room := func(tx daemon.Tx) error { return ps.roomForOneOff(tx, req.Member) }
+	op, err := ps.Journal.Begin(ctx, opRun, req.App, req.Member, "run", nil, room)
+	if err != nil {
+		return 0, err
+	}
+	spec := ps.runSpec(rel, image.Entrypoint, command, op.ID)
+	for k, v := range req.Env {
+		spec.Env[k] = v
+	}
+	spec.Terminal, spec.Stdin = req.Streams.Terminal, req.Streams.Stdin != nil
+	// What it shows may be secrets, as the config vars are, and what its user types too; the
+	// app's log is for everyone who may view the app.
+	spec.NoLog, spec.LogPath = true, ""
+	defer ps.removeRun(context.WithoutCancel(ctx), op, spec.Name)
+	if err := ps.Containers.Create(ctx, spec); err != nil {
+		return 0, err
+	}
+	log := func(format string, args ...any) {
+		ps.Logs.Write(req.App, "system", spec.Labels[daemon.LabelProcess]+"."+spec.Labels[daemon.LabelIndex], fmt.Sprintf(format, args...))
+	}
+	log("Starting one-off for %s: %s", daemon.Who(req.Member), command)
+	code, err := ps.Engine.RunAttached(ctx, spec.Name, req.Streams)
+	if daemon.IsKind(err, daemon.NotFound) { // removed before its exit code was known
+		code, err = codeKilled, nil
+	}
+	switch {
+	case err == nil:
+		log("One-off ended with exit code %d", code)
+	case ctx.Err() != nil:
+		log("One-off was ended: %s", strings.TrimPrefix(context.Cause(ctx).Error(), "this was ended: "))
+	default:
+		log("One-off was ended: %v", err)
+	}
+	if err == nil && ctx.Err() == nil {
+		end := ""
+		if req.Streams.Terminal { // whose keys and lines are raw
+			end = "\r"
+		}
+		if why := ps.limitMet(ctx, spec.Name, code); why != "" {
+			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
+			work.Say(req.Streams.Stderr, "       %s%s", limitHint, end)
+		} else if why := ps.killedFrom(ctx, req.App, spec.Name, code); why != "" {
+			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
+		}
+	}
+	return code, err
+}
+
+// killedFrom says what has killed a one-off that met no limit. It is empty for one that
+// ended by itself.
+func (ps *Processes) killedFrom(ctx context.Context, app, container string, code int) string {
+	if code != codeKilled && code != codeTerminated {
+		return ""
+	}
+	name := ps.Containers.ShortName(container)
+	ops, err := daemon.Read(ctx, ps.Store, daemon.Tx.Operations)
+	destroying := err == nil && slices.ContainsFunc(ops, func(o daemon.Operation) bool { return o.Kind == opDestroy && o.Subject == app })
+	if _, err := ps.App(ctx, app); destroying || daemon.IsKind(err, daemon.NotFound) {
+		return name + " was ended: " + app + " was destroyed"
+	}
+	if _, err := ps.Engine.Container(ctx, container); daemon.IsKind(err, daemon.NotFound) {
+		return name + " was ended: its container was removed"
+	}
+	return name + " was ended by " + map[int]string{codeKilled: "SIGKILL", codeTerminated: "SIGTERM"}[code]
+}
+
+// removeRun removes a one-off. What fails is tried again, with longer and longer waits, but
+// not with the user waiting; the journal has it for the next start.
+func (ps *Processes) removeRun(ctx context.Context, op *journal.Operation, container string) {
+	remove := func(ctx context.Context) error {
+		if err := ps.Engine.RemoveContainer(ctx, container); err != nil {
+			return err
+		}
+		return op.Finish(ctx)
+	}
+	first, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := remove(first)
+	if err == nil {
+		return
+	}
+	ps.Log.Error("remove one-off", "container", container, "err", err)
+	ps.Life.Go(func(ctx context.Context) {
+		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
+			err := ps.Life.Outlast(ctx, nil, remove)
+			if err == nil {
+				return
+			}
+			ps.Log.Error("remove one-off", "container", container, "err", err)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// runSpec is a process of no type: run.N, with the command started as a Procfile
+// command is.
+func (ps *Processes) runSpec(rel daemon.Release, entrypoint []string, command string, id int64) daemon.ContainerSpec {
+	p := daemon.Process{Command: command}
+	if web := rel.Processes["web"]; rel.Kind == "buildpack" && len(web.Entrypoint) > 0 {
+		p.Entrypoint, p.Args = web.Entrypoint, []string{command}
+	} else {
+		p.Entrypoint, p.Args = startedBy(entrypoint, command)
+	}
+	spec := ps.Spec(rel, p, "run", int(id), "run")
+	spec.Labels[daemon.LabelKind] = daemon.KindRun
+	return spec
+}
+
+// commandLine makes one line for the image's shell, as Heroku's run does: a single
+// word is a line already, of several each stays one word.
+func commandLine(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return shell.Join(words)
+}
+
+// recoverRun removes a one-off, whose user is gone.
+func (ps *Processes) recoverRun(ctx context.Context, op *journal.Operation) error {
+	err := ps.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelApp: op.Subject, daemon.LabelKind: daemon.KindRun}, func(c daemon.Container) bool {
+		return c.Labels[daemon.LabelIndex] == strconv.FormatInt(op.ID, 10)
+	})
+	return errors.Join(err, op.Finish(ctx))
+}

@@ -1,0 +1,92 @@
+package apps
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"towline/daemon"
+)
+
+// sourceSays is what source says of itself.
+type sourceSays struct {
+	procfile map[string]string // nil when there is none
+	health   daemon.Health
+	protocol string // as in Process
+	manifest appManifest
+	notes    []string // for the pusher
+}
+
+// readSource reads the Procfile and app.json of unpacked source.
+func readSource(dir string) (says sourceSays, err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return says, err
+	}
+	defer root.Close()
+	if says.notes, err = misspelt(root); err != nil {
+		return says, err
+	}
+	text, err := readSmall(root, "Procfile")
+	if err != nil {
+		return says, err
+	}
+	if text != nil {
+		if says.procfile, err = ParseProcfile(string(text)); err != nil {
+			return says, err
+		}
+	}
+	if text, err = readSmall(root, "app.json"); err != nil || text == nil {
+		return says, err
+	}
+	if says.health, err = parseAppJSON(text); err != nil {
+		return says, err
+	}
+	if says.protocol, err = parseProtocol(text); err == nil {
+		says.manifest, err = parseManifest(text)
+	}
+	return says, err
+}
+
+// misspelt tells of files at the top that would count if their names had other
+// letters.
+func misspelt(root *os.Root) (notes []string, err error) {
+	entries, err := fs.ReadDir(root.FS(), ".")
+	for _, e := range entries {
+		for _, name := range []string{"Procfile", "Dockerfile", "app.json"} {
+			if e.Name() == name || !strings.EqualFold(e.Name(), name) {
+				continue
+			}
+			if _, err := root.Lstat(name); errors.Is(err, os.ErrNotExist) {
+				notes = append(notes, fmt.Sprintf("the file %s is not looked at: its name must be %s\ngit mv %[1]s %[2]s", e.Name(), name))
+			}
+		}
+	}
+	return notes, err
+}
+
+// readSmall reads a file of the source, never through a link that leads out of it.
+// An absent one is nil.
+func readSmall(root *os.Root, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unreadable(name)
+	}
+	defer f.Close()
+	const limit = 1 << 20
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil || len(text) > limit {
+		return nil, unreadable(name)
+	}
+	return text, nil
+}
+
+func unreadable(name string) error {
+	return daemon.Errorf(daemon.Invalid, "%s is not a file of at most 1 MiB", name).WithHint("commit it as a plain file at the top of the repository")
+}
