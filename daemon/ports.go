@@ -249,7 +249,7 @@ type Part struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Offsite keeps second copies of backups elsewhere, encrypted. The adapter is
+// Offsite keeps second copies of backups on another machine, encrypted. The adapter is
 // daemon/offsite.
 type Offsite interface {
 	// Upload copies a backup's folder. Done before is no error.

@@ -26,7 +26,7 @@ func TestCrashInAddonWork(t *testing.T) {
 		points []string
 		undo   string
 	}{
-		{"addons:restart redis-crash", []string{"bounce:restart:done"}, ""},
+		{"addons:restart redis-crash", []string{"restart:restart:done"}, ""},
 		{"addons:rotate redis-crash", []string{"rotate:accept:done", "release:swap:done", "rotate:release:done", "rotate:retire:done"}, ""},
 		{"addons:attach redis-crash -a other", []string{"attach:connect:done", "attach:release:done"}, "addons:detach redis-crash -a other"},
 		{"addons:upgrade redis-crash --plan PLAN", []string{"upgrade:prepare:done", "upgrade:replace:done", "upgrade:current:done"}, ""},

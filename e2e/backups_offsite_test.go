@@ -174,12 +174,12 @@ func offsiteOf(t *testing.T, s *stack.Stack, id string) offsite {
 	return list[i]
 }
 
-// arrives returns once a backup is elsewhere.
+// arrives returns once a backup is offsite.
 func arrives(t *testing.T, s *stack.Stack, b backup) {
 	t.Helper()
 	eventually(t, func() string {
 		if o := offsiteOf(t, s, b.ID); o.Detail.Offsite.IsZero() || o.Detail.Error != "" {
-			return fmt.Sprintf("%s is not elsewhere: %s", b.ID, o.Detail.Error)
+			return fmt.Sprintf("%s is not offsite: %s", b.ID, o.Detail.Error)
 		}
 		return ""
 	})
@@ -236,7 +236,7 @@ func assertEncrypted(t *testing.T, objects gofakes3.Backend, b backup) {
 	}
 }
 
-// TestOffsite: a backup is copied elsewhere; a server that goes half-way through is
+// TestOffsite: a backup is copied offsite; a server that goes half-way through is
 // tried again, then loudly, and gets the backup once it is back; a restore fetches what
 // is gone here; what is deleted here is deleted there.
 func TestOffsite(t *testing.T) {
@@ -262,7 +262,7 @@ func TestOffsite(t *testing.T) {
 		t.Fatalf("%+v", b)
 	}
 	within(t, 3*time.Minute, func() string {
-		if list := admin(t, s, "backups redis-away"); !strings.Contains(list, "FAILED") || !strings.Contains(list, "ELSEWHERE") {
+		if list := admin(t, s, "backups redis-away"); !strings.Contains(list, "FAILED") || !strings.Contains(list, "OFFSITE") {
 			return "no failure is listed:\n" + list
 		}
 		return ""
@@ -270,7 +270,7 @@ func TestOffsite(t *testing.T) {
 	if way.left.Load() > 0 {
 		t.Error("the server did not go half-way")
 	}
-	if n := strings.Count(s.DaemonLog(), "copy a backup elsewhere"); n < 4 {
+	if n := strings.Count(s.DaemonLog(), "copy a backup offsite"); n < 4 {
 		t.Errorf("it was tried %d times before that was said", n)
 	}
 	for _, said := range []string{s.DaemonLog(), admin(t, s, "logs -a away"), admin(t, s, "backups:info "+b.ID)} {

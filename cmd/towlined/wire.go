@@ -91,7 +91,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
-	elsewhere, err := openOffsite(file, state("backups"))
+	copies, err := openOffsite(file, state("backups"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,7 +115,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Unpacker:     git.NewUnpacker(git.Limits{}),
 		Keys:         git.NewKeys(state("ssh/authorized_keys"), append([]string{"exec"}, shellCommand(file)...)...),
-		Logs:         appLogs, Vault: backups, Offsite: elsewhere, Catalog: catalog, Log: log, Fault: fault,
+		Logs:         appLogs, Vault: backups, Offsite: copies, Catalog: catalog, Log: log, Fault: fault,
 	})
 	closers = append(closers, func() error { d.Close(); return nil })
 	return d, closeAll, nil
@@ -148,7 +148,7 @@ func limits(file config.File) (process daemon.Limits, builds buildLimits, err er
 	return process, builds, errors.Join(merr, berr, derr, bderr)
 }
 
-// openOffsite returns nil if backups have no copies elsewhere.
+// openOffsite returns nil if backups have no offsite copies.
 func openOffsite(file config.File, dir string) (daemon.Offsite, error) {
 	o := file.Offsite
 	if o.Repository == "" {

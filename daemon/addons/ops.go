@@ -54,10 +54,10 @@ func (ad *Addons) Transfer(ctx context.Context, name, app, member string) (daemo
 	})
 }
 
-const opBounce = "bounce"
+const opRestart = "restart"
 
 func (ad *Addons) restartKind() journal.Kind {
-	return journal.Kind{Name: opBounce, Text: "a restart", Of: journal.OfAddon, Steps: []string{"restart"}, Recover: ad.unlessGone(ad.recoverRestart)}
+	return journal.Kind{Name: opRestart, Formerly: "bounce", Text: "a restart", Of: journal.OfAddon, Steps: []string{"restart"}, Recover: ad.unlessGone(ad.recoverRestart)}
 }
 
 // Restart stops the service and starts it again. Requests of the apps attached to
@@ -74,7 +74,7 @@ func (ad *Addons) Restart(ctx context.Context, name, member string, out io.Write
 	}
 	ctx, cancel := ad.Life.Detach(ctx)
 	defer cancel()
-	op, err := ad.Journal.Begin(ctx, opBounce, name, member, "restart", nil)
+	op, err := ad.Journal.Begin(ctx, opRestart, name, member, "restart", nil)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 	"towline/daemon"
 )
 
-// Health tells whether an add-on's backups are what its schedule promises.
-type Health struct {
+// Check tells whether an add-on's backups are what its schedule promises.
+type Check struct {
 	Addon    string    `json:"addon"`
 	Schedule string    `json:"schedule,omitempty"`
 	LastGood time.Time `json:"last_good,omitzero"`
@@ -21,7 +21,7 @@ type Health struct {
 const overdueAfter = time.Hour
 
 // Check looks at the add-ons that the member may view, or at one.
-func (sc *Schedules) Check(ctx context.Context, member, addon string) ([]Health, error) {
+func (sc *Schedules) Check(ctx context.Context, member, addon string) ([]Check, error) {
 	visible, err := sc.Addons.VisibleAddons(ctx, member, "")
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (sc *Schedules) Check(ctx context.Context, member, addon string) ([]Health,
 	if err != nil {
 		return nil, err
 	}
-	list := []Health{}
+	list := []Check{}
 	admin := sc.People.AllowedHost(ctx, member) == nil
 	for _, a := range visible {
 		if a.App == "" && !admin {
@@ -47,17 +47,17 @@ func (sc *Schedules) Check(ctx context.Context, member, addon string) ([]Health,
 		if i := slices.IndexFunc(schedules, func(s daemon.Schedule) bool { return s.Addon == a.Name }); i >= 0 {
 			schedule = &schedules[i]
 		}
-		list = append(list, sc.health(a.Name, schedule, backups, daemon.Now()))
+		list = append(list, check(a.Name, schedule, backups, daemon.Now()))
 	}
 	return list, nil
 }
 
-func (sc *Schedules) health(addon string, schedule *daemon.Schedule, backups []daemon.Backup, at time.Time) Health {
-	h := Health{Addon: addon, Problems: []string{}}
-	problem := func(format string, args ...any) { h.Problems = append(h.Problems, fmt.Sprintf(format, args...)) }
+func check(addon string, schedule *daemon.Schedule, backups []daemon.Backup, at time.Time) Check {
+	c := Check{Addon: addon, Problems: []string{}}
+	problem := func(format string, args ...any) { c.Problems = append(c.Problems, fmt.Sprintf(format, args...)) }
 	for _, b := range backups {
 		if b.Status == daemon.BackupGood {
-			h.LastGood = b.Created
+			c.LastGood = b.Created
 			break
 		}
 	}
@@ -71,29 +71,29 @@ func (sc *Schedules) health(addon string, schedule *daemon.Schedule, backups []d
 		break
 	}
 	for _, b := range backups {
-		if at, text := Elsewhere(b); at.IsZero() && text != "" {
-			problem("%s has no copy elsewhere: %s", b.ID, text)
+		if at, text := OffsiteCopy(b); at.IsZero() && text != "" {
+			problem("%s has no offsite copy: %s", b.ID, text)
 		}
 	}
 	if schedule == nil {
-		if h.LastGood.IsZero() {
+		if c.LastGood.IsZero() {
 			problem("there is no good one, and no schedule")
 		}
-		return h
+		return c
 	}
-	h.Schedule = schedule.Cron + " " + schedule.Zone
+	c.Schedule = schedule.Cron + " " + schedule.Zone
 	t, err := timesOf(*schedule)
 	if err != nil {
 		problem("its schedule: %v", err)
-		return h
+		return c
 	}
 	// The newest tick that was acted on, or that should have been. A new schedule had none.
 	tick, _ := t.Due(schedule.Last, at.Add(-overdueAfter))
 	if tick.IsZero() && t.Next(schedule.Last.Add(-time.Second)).Equal(schedule.Last) && at.Sub(schedule.Last) > overdueAfter {
 		tick = schedule.Last
 	}
-	if !tick.IsZero() && h.LastGood.Before(tick) {
+	if !tick.IsZero() && c.LastGood.Before(tick) {
 		problem("there is no good one since %s, when one was due", tick.In(t.Zone()).Format("2006-01-02 15:04 MST"))
 	}
-	return h
+	return c
 }

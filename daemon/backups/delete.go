@@ -14,7 +14,7 @@ func (bs *Backups) backupDeleteKind() journal.Kind {
 		Steps: []string{"delete"}, Recover: bs.recoverBackupDelete}
 }
 
-// Delete removes a backup for good, here and elsewhere.
+// Delete removes a backup for good, here and offsite.
 func (bs *Backups) Delete(ctx context.Context, id, member string) error {
 	unlock, err := bs.Journal.LockAddon(ctx, BackupAddon(id), nil)
 	if err != nil {

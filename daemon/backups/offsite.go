@@ -9,7 +9,7 @@ import (
 	"towline/daemon"
 )
 
-// This file keeps second copies of backups elsewhere: see Offsite in ports.go.
+// This file keeps second copies of backups: see Offsite in package daemon.
 
 const (
 	offsiteRetry    = time.Second      // after the first failure; then doubling
@@ -24,7 +24,7 @@ func (cp *Copies) wakeOffsite() {
 	}
 }
 
-// Run copies every good backup elsewhere, oldest first, until ctx ends. A server
+// Run copies every good backup offsite, oldest first, until ctx ends. A server
 // that is gone is tried again and again, and said aloud after a few failures. What was
 // cut short is done again at the next start.
 func (cp *Copies) Run(ctx context.Context) {
@@ -37,7 +37,7 @@ func (cp *Copies) Run(ctx context.Context) {
 		b, err := cp.nextOffsite(ctx)
 		if err == nil && b.ID != "" {
 			wait = 0
-			err = daemon.Try("a copy elsewhere", func() error { return cp.uploadBackup(ctx, b) })
+			err = daemon.Try("an offsite copy", func() error { return cp.uploadBackup(ctx, b) })
 		}
 		if ctx.Err() != nil {
 			return
@@ -45,7 +45,7 @@ func (cp *Copies) Run(ctx context.Context) {
 		if err != nil {
 			failures++
 			wait = min(offsiteRetry<<min(failures-1, 20), offsiteMaxRetry)
-			cp.Log.Error("copy a backup elsewhere", "backup", b.ID, "err", err)
+			cp.Log.Error("copy a backup offsite", "backup", b.ID, "err", err)
 			if failures == offsiteLoud {
 				cp.offsiteFailed(ctx, b, err)
 			}
@@ -69,7 +69,7 @@ func (cp *Copies) restOffsite(ctx context.Context, wait time.Duration, gone bool
 	}
 }
 
-// nextOffsite is the oldest good backup without a copy elsewhere; none has no ID.
+// nextOffsite is the oldest good backup without an offsite copy; none has no ID.
 func (cp *Copies) nextOffsite(ctx context.Context) (next daemon.Backup, err error) {
 	all, err := daemon.Read(ctx, cp.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups("") })
 	for _, b := range all {
@@ -109,7 +109,7 @@ func (cp *Copies) offsiteFailed(ctx context.Context, b daemon.Backup, cause erro
 	}
 }
 
-// load unpacks a backup; bytes that are gone here are fetched from elsewhere first.
+// load unpacks a backup; bytes that are gone here are fetched from offsite first.
 func (cp *Copies) load(ctx context.Context, b daemon.Backup, part daemon.Part, dirs map[string]string) error {
 	err := cp.Vault.Load(ctx, b.ID, part, dirs)
 	if cp.fetch(ctx, b, &err) {
@@ -139,9 +139,9 @@ func (cp *Copies) fetch(ctx context.Context, b daemon.Backup, err *error) bool {
 	return true
 }
 
-// Elsewhere tells when the copy of a backup was made elsewhere, or why there is none
+// OffsiteCopy tells when the offsite copy of a backup was made, or why there is none
 // yet. Both are empty where no copies are wanted.
-func Elsewhere(b daemon.Backup) (at time.Time, problem string) {
+func OffsiteCopy(b daemon.Backup) (at time.Time, problem string) {
 	v := detailOf(b)
 	return v.Offsite, v.OffsiteError
 }

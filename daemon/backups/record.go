@@ -16,7 +16,7 @@ import (
 type backupDetail struct {
 	Parts        []daemon.Part `json:"parts,omitempty"`  // the volumes, then the dump
 	Dump         string        `json:"dump,omitempty"`   // file name of the portable dump
-	Offsite      time.Time     `json:"offsite,omitzero"` // when the copy elsewhere was made
+	Offsite      time.Time     `json:"offsite,omitzero"` // when the offsite copy was made
 	OffsiteError string        `json:"offsite_error,omitempty"`
 	Of           dataOf        `json:"of,omitzero"`
 	AsOf         time.Time     `json:"as_of,omitzero"`        // when the service was frozen: what it had acknowledged is in the copy

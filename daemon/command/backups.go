@@ -115,12 +115,12 @@ func runBackups(ctx context.Context, call *Call) error {
 			if call.Copies.Offsite == nil {
 				row("BACKUP", "STATUS", "TAKEN", "SIZE", "STALL", "PROVEN", "FACTS")
 			} else {
-				row("BACKUP", "STATUS", "TAKEN", "SIZE", "STALL", "PROVEN", "ELSEWHERE", "FACTS")
+				row("BACKUP", "STATUS", "TAKEN", "SIZE", "STALL", "PROVEN", "OFFSITE", "FACTS")
 			}
 			for _, b := range list {
 				cells := []any{b.ID, b.Status, ago(b.Created), size(b.Size), b.Stall.Round(time.Millisecond), ago(b.Proven)}
 				if call.Copies.Offsite != nil {
-					cells = append(cells, elsewhere(b))
+					cells = append(cells, offsite(b))
 				}
 				row(append(cells, b.Facts)...)
 			}
@@ -128,9 +128,9 @@ func runBackups(ctx context.Context, call *Call) error {
 	})
 }
 
-// elsewhere is where the copy of a backup is on its way.
-func elsewhere(b daemon.Backup) string {
-	at, problem := backups.Elsewhere(b)
+// offsite is where the copy of a backup is on its way.
+func offsite(b daemon.Backup) string {
+	at, problem := backups.OffsiteCopy(b)
 	switch {
 	case !at.IsZero():
 		return ago(at)
@@ -217,8 +217,8 @@ func runBackupInfo(_ context.Context, call *Call) error {
 			row("Stall:", b.Stall.Round(time.Millisecond))
 			row("Proven:", ago(b.Proven))
 			row("Facts:", b.Facts)
-			if at, problem := backups.Elsewhere(b); problem != "" || !at.IsZero() {
-				row("Elsewhere:", strings.TrimSpace(ago(at)+" "+problem))
+			if at, problem := backups.OffsiteCopy(b); problem != "" || !at.IsZero() {
+				row("Offsite:", strings.TrimSpace(ago(at)+" "+problem))
 			}
 			if b.Error != "" {
 				row("Error:", b.Error)

@@ -151,7 +151,7 @@ func TestEmptyListingsAreEmptyArrays(t *testing.T) {
 
 func TestAddonsSayWhatRuns(t *testing.T) {
 	b := filledBench(t)
-	b.d.Engine = runningEngine{running: "test-addon-redis-shop.0"}
+	b.d.Addons.Engine = runningEngine{running: "test-addon-redis-shop.0"}
 	var list []addons.Info
 	if err := json.Unmarshal([]byte(b.run(0, "addons", "--json").out), &list); err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestAddonsSayWhatRuns(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	// With Podman away nothing is claimed.
-	b.d.Engine = runningEngine{away: true}
+	b.d.Addons.Engine = runningEngine{away: true}
 	out := b.run(0, "addons", "--json").out
 	want(t, out, `"name": "redis-shop"`)
 	wantNone(t, out, `"running"`)

@@ -35,6 +35,9 @@ func (j *Journal) Declare(kinds ...Kind) {
 	j.declared = append(j.declared, kinds...)
 	for _, k := range kinds {
 		j.kinds[k.Name] = k
+		if k.Formerly != "" {
+			j.kinds[k.Formerly] = k
+		}
 	}
 }
 

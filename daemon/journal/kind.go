@@ -8,11 +8,14 @@ import (
 )
 
 // Kind is a kind of operation: what begins and recovers it, in one value that stands beside
-// the code that begins it. Its name is in the journal of installations: it does not change.
+// the code that begins it. Its name is in the journals of
+// installations: one that changes leaves the old one in Formerly.
 type Kind struct {
 	Name string
 	Text string // as users know it: "a deploy"
-	Of   SubjectKind
+	// Formerly is a name that earlier versions have left in journals; empty: none.
+	Formerly string
+	Of       SubjectKind
 
 	// Steps in order. A step is recorded before what it names is done, so a daemon that
 	// dies leaves the last step either not begun, cut short, or done.

@@ -128,7 +128,7 @@ func TestPanicOfBackgroundWorkIsContained(t *testing.T) {
 	}
 	boom := make(chan struct{}, 16)
 	// Store is wrapped: the schedule's loop meets a panic, then goes on.
-	d.Store = panicsOnce{d.Store, boom}
+	d.Schedules.Store = panicsOnce{d.Store, boom}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { d.Schedules.Run(ctx); close(ended) }()
