@@ -37,6 +37,9 @@ func wrap(err error, what string) error {
 		if contains(err, "name is already in use", "name already in use", "already exists") {
 			return daemon.Errorf(daemon.Exists, "%s: %w", what, err)
 		}
+		if contains(err, "container state improper", "network is being used") {
+			return daemon.Errorf(daemon.Conflict, "%s: %w", what, err)
+		}
 		if contains(err, "image not known") {
 			return daemon.Errorf(daemon.NotFound, "%s: %w", what, err)
 		}
