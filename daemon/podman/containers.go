@@ -53,7 +53,7 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	// before both are done.
 	fresh := e.isolateFresh(ctx, name)
 	settled := 0 // the process that was made fit to start
-	for try := 0; try < settleTries; try++ {
+	for since := time.Now(); time.Since(since) < settleLimit; {
 		// Fails when it is prepared or runs already; whatever else may be wrong, the
 		// start says better.
 		if containers.ContainerInit(c, name, nil) != nil && !e.prepared(ctx, name) {
@@ -64,9 +64,14 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 			break
 		}
 		// The clean-up that Podman's monitor runs when a container has ended may come
-		// late, and take down what was prepared since.
+		// late, and take down what was prepared since: on a busy machine, seconds late.
 		if !errors.Is(err, unix.ESRCH) {
 			return err
+		}
+		select {
+		case <-time.After(busyDelay):
+		case <-ctx.Done():
+			return wrap(ctx.Err(), "start container "+name)
 		}
 	}
 	if err != nil {
@@ -112,8 +117,8 @@ func bridgesOf(spec daemon.ContainerSpec) []string {
 	return bridges
 }
 
-// settleTries is how often a container is prepared again that was taken down meanwhile.
-const settleTries = 5
+// settleLimit is for how long a container is prepared again that is taken down meanwhile.
+const settleLimit = 15 * time.Second
 
 // prepared tells whether the container's process waits for its start.
 func (e *Engine) prepared(ctx context.Context, name string) bool {
