@@ -274,11 +274,11 @@ func kill(t *testing.T, b Bench) {
 }
 
 func exitCodes(t *testing.T, b Bench) {
-	for _, want := range []string{"0", "1", "7", "255"} {
+	for _, want := range []string{"0", "255"} {
 		c := b.started(t, daemon.ContainerSpec{}, "exit", want)
 		_, err := b.WaitContainer(t.Context(), c)
 		must(t, err)
-		if got := b.state(t, c); got.Running || time.Since(got.Finished) > patience || !strings.Contains(want, itoa(got.ExitCode)) {
+		if got := b.state(t, c); got.Running || time.Since(got.Finished) > patience || itoa(got.ExitCode) != want {
 			t.Errorf("exit %s: %+v", want, got)
 		}
 	}
@@ -304,11 +304,11 @@ func wait(t *testing.T, b Bench) {
 	if got := b.state(t, c); !got.Running {
 		t.Errorf("the wait ended, and so did the container: %+v", got)
 	}
-	removed := make(chan error, 1)
-	go func() { _, err := b.WaitContainer(ctx, c); removed <- err }()
+	removed := make(chan struct{}) // with a code or with an error: Podman may have forgotten it
+	go func() { _, _ = b.WaitContainer(ctx, c); close(removed) }()
 	must(t, b.RemoveContainer(ctx, c))
 	select {
-	case <-removed: // with a code or with an error: Podman may have forgotten it
+	case <-removed:
 	case <-time.After(patience):
 		t.Error("the wait for a container that was removed does not end")
 	}
