@@ -69,7 +69,12 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
+	room, err := buildRoom(ctx, file, engine)
+	if err != nil {
+		return nil, nil, err
+	}
 	builder, err := build.New(build.Options{
+		Room:   room,
 		Engine: engine, Name: file.Name, Dir: state("build"),
 		Builder: file.Build.Builder, Lifecycle: file.Build.Lifecycle, Dockerfile: file.Build.Dockerfile,
 		Bases:  file.Build.Bases,
@@ -239,4 +244,20 @@ func httpsPort(address string) string {
 		return ""
 	}
 	return port
+}
+
+// buildRoom is what builds may take of the disks of the state and of Podman's storage.
+func buildRoom(ctx context.Context, file config.File, engine *podman.Engine) (r build.Room, err error) {
+	r.Dirs = []string{file.State}
+	storage := "/var/lib/containers"
+	if about, err := engine.About(ctx); err == nil && about.Storage != "" {
+		storage = about.Storage // else Podman is away, and this the usual place
+	}
+	if _, err := os.Stat(storage); err == nil {
+		r.Dirs = append(r.Dirs, storage)
+	}
+	var rerr, cerr error
+	r.Reserve, rerr = file.DiskReserve(file.State)
+	r.Cache, cerr = file.BuildCache(file.State)
+	return r, errors.Join(rerr, cerr)
 }

@@ -35,6 +35,8 @@ type Options struct {
 	Lifecycle  string // image that holds the lifecycle alone
 	Dockerfile string // image that holds buildah
 
+	Room Room // bounds of the disk
+
 	Memory  int64         // bytes that one build may use; 0: unlimited
 	Timeout time.Duration // of one build; 0: 15 minutes
 	AtOnce  int           // builds that run at once; 0: as many as are asked for
@@ -126,6 +128,15 @@ func (b *Builder) Build(ctx context.Context, req daemon.BuildRequest, out io.Wri
 		return daemon.BuildResult{}, err
 	}
 	defer leave()
+	if err := b.makeRoom(ctx, req.App); err != nil {
+		return daemon.BuildResult{}, err
+	}
+	defer func() {
+		b.touch(req.App)
+		if b.options.Room.Cache > 0 {
+			_ = b.trim(context.WithoutCancel(ctx), b.options.Room.Cache, req.App) // tried again after the next one
+		}
+	}()
 
 	tooLong := fmt.Errorf("the build took longer than %s", b.options.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, b.options.Timeout, tooLong)
