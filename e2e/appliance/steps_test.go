@@ -206,7 +206,7 @@ func (s *story) restarts() {
 	traces := func() string {
 		return s.root(`nft list ruleset | grep -v counter | sed 's/ *# handle.*//' | sort | sha256sum
 ip -br link | awk '{print $1}' | sed 's/@.*//' | sort | tr '\n' ' '; echo
-grep -c . /proc/mounts; podman network ls -q | sort | tr '\n' ' '; podman ps -aq | wc -l`)
+grep -c 'containers\|netns' /proc/mounts; podman network ls -q | sort | tr '\n' ' '; podman ps -aq | wc -l`)
 	}
 	s.settle()
 	before, containers := traces(), s.containers()
