@@ -303,12 +303,12 @@ func (s *story) badDay() {
 	start := time.Now()
 	out := s.root(s.apt("install", s.mnt("new.deb")))
 	s.t.Logf("%.0f s\n%s", time.Since(start).Seconds(), tail(out))
-	s.wants(out, "towline host:doctor", "Podman", "towline-proxy-http.socket does not start")
+	s.wants(out, "towline host:doctor", "the daemon is not ready yet", "towline-proxy-http.socket does not start")
 	s.wants(s.root("dpkg -s towline; systemctl is-active towline-proxy"), "install ok installed", "active")
 	if !answers(s.m.Addr.String() + ":443") {
 		s.t.Error("HTTPS does not answer though its port is free")
 	}
-	s.root("systemctl stop squatter; ip route add default via " + s.m.host.String() + "; systemctl unmask podman.socket podman.service; systemctl start podman.socket towline-proxy-http.socket")
+	s.root("systemctl stop squatter; ip route add default via " + s.m.host.String() + "; systemctl unmask podman.socket podman.service; systemctl start podman.socket; systemctl stop towline-proxy; systemctl start towline-proxy-http.socket towline-proxy")
 	s.waitPage("three", 2*time.Minute)
 }
 
