@@ -54,10 +54,16 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	fresh := e.isolateFresh(ctx, name)
 	settled := 0 // the process that was made fit to start
 	for since := time.Now(); time.Since(since) < settleLimit; {
-		// Fails when it is prepared or runs already; whatever else may be wrong, the
-		// start says better.
-		if containers.ContainerInit(c, name, nil) != nil && !e.prepared(ctx, name) {
-			break
+		// Fails when it is prepared or runs already. One that is neither is not started: it
+		// would run before it is fit to.
+		if failed := containers.ContainerInit(c, name, nil); failed != nil {
+			switch e.stateOf(ctx, name) {
+			case "initialized":
+			case "running", "paused":
+				return wrap(containers.Start(c, name, nil), "start container "+name)
+			default:
+				return wrap(failed, "start container "+name)
+			}
 		}
 		settled, err = e.settle(ctx, name, fresh)
 		if err == nil {
@@ -77,7 +83,7 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := containers.Start(c, name, nil); err != nil || settled == 0 || fresh != nil {
+	if err := containers.Start(c, name, nil); err != nil || fresh != nil {
 		return wrap(err, "start container "+name)
 	}
 	// For the same reason Podman may have prepared it a second time just now.
@@ -120,10 +126,13 @@ func bridgesOf(spec daemon.ContainerSpec) []string {
 // settleLimit is for how long a container is prepared again that is taken down meanwhile.
 const settleLimit = 15 * time.Second
 
-// prepared tells whether the container's process waits for its start.
-func (e *Engine) prepared(ctx context.Context, name string) bool {
+// stateOf is the container's state in Podman's words; empty: it can't be told.
+func (e *Engine) stateOf(ctx context.Context, name string) string {
 	data, err := e.inspect(ctx, name)
-	return err == nil && data.State.Status == "initialized"
+	if err != nil {
+		return ""
+	}
+	return data.State.Status
 }
 
 // RemoveContainer implements daemon.Containers. Volumes that the image declared
