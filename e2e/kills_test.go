@@ -60,7 +60,6 @@ type kills struct {
 	app     *checkout
 	socket  string // of a service of Podman's that is this test's alone
 	service *exec.Cmd
-	client  *redis.Client // of the add-on that every round writes to
 
 	version, value string
 	workers        int
