@@ -265,11 +265,22 @@ func (re *Restores) keepOldData(ctx context.Context, op *journal.Operation, old 
 	}
 	b.Facts = strings.TrimSuffix("replaced by a restore; "+b.Facts, "; ")
 	b.Finished = daemon.Now()
-	err = re.Vault.Describe(ctx, b.ID, plain(b), detailOf(b).Parts...)
-	if err = errors.Join(err, re.Services.RemoveGeneration(ctx, old)); err != nil {
+	if err := re.Vault.Describe(ctx, b.ID, plain(b), detailOf(b).Parts...); err != nil {
 		return err
 	}
-	return op.Finish(ctx, func(tx daemon.Tx) error { return tx.InsertBackup(b) })
+	// From here on the backup has the data, and no longer the volumes.
+	if err := re.Store.Update(ctx, func(tx daemon.Tx) error { return tx.InsertBackup(b) }); err != nil {
+		return err
+	}
+	return re.endRestore(ctx, op, old)
+}
+
+// endRestore removes what the restore replaced, of which there is a backup.
+func (re *Restores) endRestore(ctx context.Context, op *journal.Operation, old daemon.Addon) error {
+	if err := re.Services.RemoveGeneration(ctx, old); err != nil {
+		return err
+	}
+	return op.Finish(ctx)
 }
 
 // undoRestore brings the data of before back: the generation that is current.
@@ -315,8 +326,24 @@ func (re *Restores) recoverRestore(ctx context.Context, op *journal.Operation) e
 	if err != nil {
 		return err
 	}
+	return re.goOnKeeping(ctx, op, old, nil)
+}
+
+// goOnKeeping is keepOldData, where that may have been cut short before.
+func (re *Restores) goOnKeeping(ctx context.Context, op *journal.Operation, old daemon.Addon, out io.Writer) error {
+	data, err := journal.Decode[backupData](op.Operation)
+	if err != nil {
+		return err
+	}
+	_, err = re.backups.Backup(ctx, data.Safety)
+	if err == nil {
+		return re.endRestore(ctx, op, old)
+	}
+	if !daemon.IsKind(err, daemon.NotFound) {
+		return err
+	}
 	if err := re.Vault.Delete(ctx, data.Safety); err != nil {
 		return err
 	}
-	return re.keepOldData(ctx, op, old, nil)
+	return re.keepOldData(ctx, op, old, out)
 }
