@@ -95,7 +95,7 @@ func (re *Restores) Restore(ctx context.Context, req RestoreRequest, out io.Writ
 			return next, err
 		}
 	}
-	return next, re.keepOldData(ctx, op, addon, out)
+	return next, re.Life.Outlast(ctx, out, func(ctx context.Context) error { return re.goOnKeeping(ctx, op, addon, out) })
 }
 
 // replaceData moves the add-on to the next generation. Requests of its apps wait when it
@@ -260,6 +260,9 @@ func (re *Restores) keepOldData(ctx context.Context, op *journal.Operation, old 
 	if err := re.proofs.proveBackup(ctx, old, dirs, &b); err != nil {
 		if errors.Is(context.Cause(ctx), daemon.ErrClosing) {
 			return daemon.ErrClosing
+		}
+		if daemon.IsAway(err) {
+			return err // which says nothing of the data
 		}
 		b.Status, b.Error = daemon.BackupFailed, err.Error()
 	}
