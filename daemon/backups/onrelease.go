@@ -273,10 +273,7 @@ func leftBy(backups []daemon.Backup, app string, versions []int) (daemon.Backup,
 // undoRollback puts back the data that a rollback has replaced.
 func (re *Restores) undoRollback(ctx context.Context, op *journal.Operation, data rollbackData, out io.Writer) (err error) {
 	for _, item := range data.Items {
-		if _, berr := re.backups.Backup(ctx, item.Safety); daemon.IsKind(berr, daemon.NotFound) {
-			continue // not replaced
-		}
-		if _, rerr := re.Restore(ctx, RestoreRequest{Backup: item.Safety, Member: op.Member}, out); rerr != nil {
+		if rerr := re.takeBack(ctx, op, item, out); rerr != nil {
 			if errors.Is(rerr, daemon.ErrClosing) {
 				return rerr // the next start does it
 			}
@@ -287,6 +284,45 @@ func (re *Restores) undoRollback(ctx context.Context, op *journal.Operation, dat
 		re.Logs.Write(op.Subject, "system", "release", err.Error())
 	}
 	return errors.Join(err, re.endRollback(ctx, op, out))
+}
+
+// takeBack restores the data that a rollback has replaced, if it came so far.
+func (re *Restores) takeBack(ctx context.Context, op *journal.Operation, item rollbackItem, out io.Writer) error {
+	if err := re.keepReplaced(ctx, item); err != nil {
+		return err
+	}
+	if _, err := re.backups.Backup(ctx, item.Safety); daemon.IsKind(err, daemon.NotFound) {
+		return nil
+	}
+	_, err := re.Restore(ctx, RestoreRequest{Backup: item.Safety, Member: op.Member}, out)
+	return err
+}
+
+// keepReplaced ends a restore that has replaced the data, but failed to make a backup of
+// that of before.
+func (re *Restores) keepReplaced(ctx context.Context, item rollbackItem) error {
+	unlock, err := re.Journal.LockAddon(ctx, item.Addon, nil)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	ops, err := daemon.Read(ctx, re.Store, daemon.Tx.Operations)
+	if err != nil {
+		return err
+	}
+	for _, o := range ops {
+		data, derr := journal.Decode[backupData](o)
+		if o.Kind != opRestore || o.Step != "current" || derr != nil || data.Safety != item.Safety {
+			continue
+		}
+		old, err := re.Addons.Addon(ctx, item.Addon)
+		if err != nil {
+			return err
+		}
+		old.Generation = data.Generation - 1
+		return re.goOnKeeping(ctx, re.Journal.Resume(o), old, nil)
+	}
+	return nil
 }
 
 // endRollback lets the requests go. That is a step of its own: once they write, the data
