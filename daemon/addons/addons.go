@@ -55,6 +55,7 @@ type Room struct {
 type Addons struct {
 	*base
 	safety SafetyBackup
+	before BeforeRemoval
 }
 
 // Attachments are the uses that apps make of add-ons, by credentials that can be rotated.

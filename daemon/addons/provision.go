@@ -258,6 +258,15 @@ func (ad *Addons) detachAddon(ctx context.Context, at daemon.AddonAttachment, me
 	return nil
 }
 
+// BeforeRemoval removes what there is of an add-on beside its service and its record, which
+// go afterwards. It may have done so before.
+type BeforeRemoval interface {
+	BeforeRemoval(ctx context.Context, addon string) error
+}
+
+// OnRemoval has b called before each add-on's record goes. It is for those who wire.
+func (ad *Addons) OnRemoval(b BeforeRemoval) { ad.before = b }
+
 // removeAddon removes the service with its data, then its record. Every part may have
 // been done before.
 func (ad *Addons) removeAddon(ctx context.Context, op *journal.Operation, name string) error {
@@ -265,6 +274,9 @@ func (ad *Addons) removeAddon(ctx context.Context, op *journal.Operation, name s
 		return err
 	}
 	if err := ad.services.RemoveService(ctx, name); err != nil {
+		return err
+	}
+	if err := ad.before.BeforeRemoval(ctx, name); err != nil {
 		return err
 	}
 	defer ad.People.RightsChanged(ctx) // nobody's session goes on with a later add-on of this name

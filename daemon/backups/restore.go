@@ -350,3 +350,24 @@ func (re *Restores) goOnKeeping(ctx context.Context, op *journal.Operation, old 
 	}
 	return re.keepOldData(ctx, op, old, out)
 }
+
+// BeforeRemoval removes the bytes of what was to become a backup of data that a restore has
+// replaced, and did not, as the add-on goes.
+func (re *Restores) BeforeRemoval(ctx context.Context, addon string) error {
+	ops, err := daemon.Read(ctx, re.Store, daemon.Tx.Operations)
+	if err != nil {
+		return err
+	}
+	for _, o := range ops {
+		data, err := journal.Decode[backupData](o)
+		if o.Kind != opRestore || o.Subject != addon || err != nil || data.Safety == "" {
+			continue
+		}
+		if _, err := re.backups.Backup(ctx, data.Safety); daemon.IsKind(err, daemon.NotFound) {
+			if err := re.Vault.Delete(ctx, data.Safety); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

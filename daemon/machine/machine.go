@@ -124,6 +124,7 @@ func New(o Options) *Machine {
 	// What a room below has one above do, at the hooks that it declares.
 	m.Releases.OnRelease(m.Restores)
 	m.Addons.BackUpBy(m.Backups)
+	m.Addons.OnRemoval(m.Restores)
 	m.People.OnChange(m.Pages.EndForbiddenPages)
 	m.Journal.Declare(m.AppRoom.Kinds()...)
 	m.Journal.Declare(m.AddonRoom.Kinds()...)
