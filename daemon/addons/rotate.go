@@ -233,7 +233,11 @@ func (ats *Attachments) undoRotate(ctx context.Context, op *journal.Operation, o
 	if len(action.Command) == 0 {
 		action = spec.Rotate
 	}
-	if _, xerr := ats.services.Exec(ctx, ats.services.ContainerName(addon), action); daemon.IsAway(xerr) {
+	xerr := work.Thrice(ctx, func() error {
+		_, err := ats.services.Exec(ctx, ats.services.ContainerName(addon), action)
+		return err
+	})
+	if daemon.IsAway(xerr) {
 		return errors.Join(err, xerr)
 	} else if xerr != nil {
 		ats.Log.Warn("take new credentials back", "addon", addon.Name, "err", xerr)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/work"
 	"towline/plugins"
 )
 
@@ -47,7 +48,11 @@ func (bs *Backups) snapshot(ctx context.Context, addon daemon.Addon, b *daemon.B
 		return nil, err
 	}
 	container := bs.Services.ContainerName(addon)
-	defer func() { err = errors.Join(err, bs.thawed(context.WithoutCancel(ctx), container, spec)) }()
+	defer func() {
+		err = errors.Join(err, bs.Life.Outlast(ctx, nil, func(ctx context.Context) error {
+			return work.Thrice(ctx, func() error { return bs.thawed(ctx, container, spec) })
+		}))
+	}()
 	if len(spec.Snapshot.Command) > 0 {
 		if _, err := bs.Services.Exec(ctx, container, spec.Snapshot); err != nil {
 			return nil, err
@@ -129,10 +134,14 @@ func (bs *Backups) thawed(ctx context.Context, container string, spec plugins.Sp
 	if len(spec.Thawed.Command) == 0 {
 		return nil
 	}
-	if c, err := bs.Engine.Container(ctx, container); err != nil || !c.Running {
+	c, err := bs.Engine.Container(ctx, container)
+	if daemon.IsKind(err, daemon.NotFound) || err == nil && !c.Running {
 		return nil
 	}
-	if _, err := bs.Services.Exec(ctx, container, spec.Thawed); err != nil {
+	if err == nil {
+		_, err = bs.Services.Exec(ctx, container, spec.Thawed)
+	}
+	if err != nil {
 		return daemon.Errorf(daemon.Failed, "after the copy: %w", err)
 	}
 	return nil
