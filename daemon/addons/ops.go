@@ -94,7 +94,9 @@ func (ad *Addons) Restart(ctx context.Context, name, member string, out io.Write
 	if daemon.IsAway(err) {
 		err = errors.Join(err, ad.Life.Outlast(ctx, out, func(ctx context.Context) error { return ad.services.StartContainer(ctx, addon, out) }))
 	}
-	err = errors.Join(err, ad.Life.Outlast(ctx, out, func(ctx context.Context) error { return ad.services.ResumeApps(ctx, name) }))
+	if rerr := ad.Life.Outlast(ctx, out, func(ctx context.Context) error { return ad.services.ResumeApps(ctx, name) }); rerr != nil {
+		return errors.Join(err, rerr) // the next start lets the requests go
+	}
 	return errors.Join(err, op.Finish(context.WithoutCancel(ctx), func(tx daemon.Tx) error {
 		if err != nil {
 			return nil
@@ -108,7 +110,11 @@ func (ad *Addons) recoverRestart(ctx context.Context, op *journal.Operation) err
 	if err != nil {
 		return err
 	}
-	return errors.Join(ad.services.StartContainer(ctx, addon, nil), ad.services.ResumeApps(ctx, addon.Name), op.Finish(ctx))
+	err = ad.services.StartContainer(ctx, addon, nil)
+	if rerr := ad.services.ResumeApps(ctx, addon.Name); rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	return errors.Join(err, op.Finish(ctx))
 }
 
 // ReadLogs sends the lines that the service itself has written: see Logs.Read. The
