@@ -130,8 +130,15 @@ func (rl *Releases) failRelease(ctx context.Context, op *journal.Operation, rel 
 		return err
 	}
 	if op.Kind == opDeploy && rel.Image != "" {
-		err = errors.Join(err, rl.Engine.UntagImage(ctx, rel.Image))
-		rel.Image = ""
+		// One that can't be removed now goes with those that are too old.
+		if uerr := rl.Engine.UntagImage(ctx, rel.Image); uerr != nil {
+			err = errors.Join(err, uerr)
+		} else {
+			rel.Image = ""
+		}
+	}
+	if daemon.IsAway(err) {
+		return err
 	}
 	return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error { return tx.UpdateRelease(rel) }))
 }
