@@ -38,7 +38,7 @@ func (bs *Backups) Delete(ctx context.Context, id, member string) error {
 
 // removeBackup goes on where a deletion was cut short.
 func (bs *Backups) removeBackup(ctx context.Context, op *journal.Operation, b daemon.Backup) error {
-	if bs.Offsite != nil && !detailOf(b).Offsite.IsZero() {
+	if v := detailOf(b); bs.Offsite != nil && (v.OffsiteBegun || !v.Offsite.IsZero()) {
 		if err := bs.Offsite.Forget(ctx, b.ID); err != nil {
 			bs.Addons.Say(ctx, b.Addon, "backup: the copy of %s at %s could not be deleted: %v", b.ID, bs.Offsite.Place(), err)
 		}

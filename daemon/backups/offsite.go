@@ -81,7 +81,14 @@ func (cp *Copies) nextOffsite(ctx context.Context) (next daemon.Backup, err erro
 }
 
 func (cp *Copies) uploadBackup(ctx context.Context, b daemon.Backup) error {
-	if err := cp.Offsite.Upload(ctx, b.ID); err != nil {
+	if err := cp.changeBackup(ctx, b.ID, func(v *backupDetail) { v.OffsiteBegun = true }); err != nil {
+		return err
+	}
+	err := cp.Offsite.Upload(ctx, b.ID)
+	if _, gone := cp.backups.Backup(ctx, b.ID); daemon.IsKind(gone, daemon.NotFound) { // deleted meanwhile
+		return cp.Offsite.Forget(ctx, b.ID)
+	}
+	if err != nil {
 		return err
 	}
 	return cp.changeBackup(ctx, b.ID, func(v *backupDetail) { v.Offsite, v.OffsiteError = daemon.Now(), "" })

@@ -14,9 +14,10 @@ import (
 
 // backupDetail is what the state keeps of a backup beside its columns.
 type backupDetail struct {
-	Parts        []daemon.Part `json:"parts,omitempty"`  // the volumes, then the dump
-	Dump         string        `json:"dump,omitempty"`   // file name of the portable dump
-	Offsite      time.Time     `json:"offsite,omitzero"` // when the offsite copy was made
+	Parts        []daemon.Part `json:"parts,omitempty"`         // the volumes, then the dump
+	Dump         string        `json:"dump,omitempty"`          // file name of the portable dump
+	OffsiteBegun bool          `json:"offsite_begun,omitempty"` // there may be an offsite copy, or a part of one
+	Offsite      time.Time     `json:"offsite,omitzero"`        // when that was made
 	OffsiteError string        `json:"offsite_error,omitempty"`
 	Of           dataOf        `json:"of,omitzero"`
 	AsOf         time.Time     `json:"as_of,omitzero"`        // when the service was frozen: what it had acknowledged is in the copy
