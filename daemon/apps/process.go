@@ -260,6 +260,22 @@ func typeList(types map[string]daemon.Process) string {
 	return s
 }
 
+// convergeLater calls Converge until it succeeds, with the back-off of what dies.
+func (ps *Processes) convergeLater(ctx context.Context, app string) {
+	for {
+		select {
+		case <-time.After(max(time.Second, ps.Containers.Crashes.Delay("the processes of "+app))):
+		case <-ctx.Done():
+			return
+		}
+		err := daemon.Try("the start of an app's processes", func() error { return ps.Converge(ctx, app, nil) })
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		ps.Log.Error("start app", "app", app, "err", err)
+	}
+}
+
 // Converge starts what is missing of an app's current release and retires the rest.
 // An app that is gone is no error. there tells what was found as the daemon started, while
 // that is news; may be nil.

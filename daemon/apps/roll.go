@@ -93,6 +93,7 @@ func (ps *Processes) afterSwap(ctx context.Context, op *journal.Operation, r *ro
 		if err := ps.startProcesses(ctx, others, nil); err != nil {
 			work.Warn(out, "%v", err)
 			ps.Logs.Write(r.release.App, "system", "start", err.Error())
+			ps.Life.Go(func(ctx context.Context) { ps.convergeLater(ctx, r.release.App) })
 		}
 	}
 	ps.Life.Go(func(ctx context.Context) {
