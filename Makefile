@@ -42,6 +42,7 @@ e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
 soak: setup images build ## the stories with their longest loops, 300 random kills, a browser, gRPC's C-core, and HOSTILE=1h of hostile clients of the proxy
 	packaging/dev/setup.sh --browser --grpc
 	packaging/images/build.sh neo4j-4.4
+	TOWLINE_EVERY_CALL=1 $(GO) test -tags "$(TAGS)" -timeout 30m ./daemon/journeys
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -tags "$(TAGS)" -timeout 120m ./e2e/...
 	for seed in $(KILLSEEDS); do \
 		TOWLINE_REQUIRE_PODMAN=1 TOWLINE_KILLS=50 TOWLINE_SEED=$$seed $(GO) test -tags "$(TAGS)" -timeout 90m -run '^TestRandomKills$$' -v ./e2e || exit 1; done
