@@ -35,6 +35,7 @@ unit: ## without the race detector, without the stories
 
 race: setup images
 	TOWLINE_REQUIRE_PODMAN=1 CGO_ENABLED=1 $(GO) test -race -timeout 35m -tags "$(TAGS)" $$($(GO) list -tags "$(TAGS)" ./... | grep -v /e2e)
+	$(GO) test -tags "$(TAGS)" -run '^TestMemory' ./cmd/towline-proxy # which the race detector would hide
 
 e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
 	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 50m ./e2e/...
