@@ -17,6 +17,9 @@ type Life struct {
 	close      context.CancelCauseFunc
 	background sync.WaitGroup
 	grace      time.Duration
+
+	mu     sync.Mutex
+	closed bool // nothing begins in the background any more
 }
 
 // NewLife returns one that goes on until its Close.
@@ -29,6 +32,9 @@ func NewLife(log *slog.Logger) *Life {
 // Close stops background work and waits for it. What it cuts short is in the journal, for the
 // next start.
 func (l *Life) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.close(daemon.ErrClosing)
 	l.background.Wait()
 }
@@ -84,8 +90,14 @@ func (l *Life) Outlast(ctx context.Context, out io.Writer, f func(context.Contex
 	}
 }
 
-// Go runs f under a context that ends with the daemon. A panic ends f alone.
+// Go runs f under a context that ends with the daemon, or not at all once that is closing:
+// what f has to do is in the journal, for the next start. A panic ends f alone.
 func (l *Life) Go(f func(ctx context.Context)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
 	l.background.Add(1)
 	go func() {
 		defer l.background.Done()
