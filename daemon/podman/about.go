@@ -56,6 +56,10 @@ func (e *Engine) ImageSizes(ctx context.Context) ([]ImageSize, error) {
 		return nil, err
 	}
 	report, err := system.DiskUsage(c, nil)
+	// Podman fails when a container goes away while it looks at all of them.
+	for n := 1; n < 10 && err != nil && contains(err, "no such container", "no such image", "image not known"); n++ {
+		report, err = system.DiskUsage(c, nil)
+	}
 	if err != nil {
 		return nil, wrap(err, "disk usage")
 	}
