@@ -73,7 +73,7 @@ func (h *host) facts() *doctor.Facts {
 	}
 	f.Proxy = func(ctx context.Context) error {
 		c := control.NewClient(h.file.Proxy.Control)
-		defer c.Close()
+		defer func() { _ = c.Close() }() // it was asked already
 		_, err := c.Services(ctx)
 		return err
 	}
