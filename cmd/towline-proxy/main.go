@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 
 	"towline/cmd/internal/config"
 	"towline/cmd/internal/journal"
+	"towline/cmd/internal/watchdog"
 	"towline/proxy"
 	"towline/proxy/control"
 )
@@ -118,7 +118,7 @@ func serve(options proxy.Options, drain time.Duration, log *slog.Logger) error {
 	defer func() { _ = p.Close() }() // after Shutdown there is nothing left to fail
 	log.Info("serving", "http", p.HTTPAddr(), "https", p.HTTPSAddr(), "control", p.ControlAddr(), "metrics", p.MetricsAddr())
 	ready()
-	stopDogging := watchdog()
+	stopDogging := watchdog.Start()
 	defer stopDogging()
 	finish, budget, stopping := p.Shutdown, stopBudget, true
 	for waiting := true; waiting; {
@@ -206,26 +206,4 @@ func afterEachGC(f func()) {
 		f()
 		afterEachGC(f)
 	}, struct{}{})
-}
-
-// watchdog tells systemd, twice in its interval, that the process is alive.
-func watchdog() (stop func()) {
-	interval, err := daemon.SdWatchdogEnabled(false)
-	if err != nil || interval == 0 {
-		return func() {}
-	}
-	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(interval / 2)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return sync.OnceFunc(func() { close(done) })
 }

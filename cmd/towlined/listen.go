@@ -6,10 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
-	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"towline/cmd/internal/config"
 )
@@ -49,27 +47,4 @@ func listen(path string, a account) (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-// watchdog tells systemd, twice in its interval, that the daemon is alive: from its start
-// on, which waits for Podman as long as that takes.
-func watchdog() (stop func()) {
-	interval, err := sd.SdWatchdogEnabled(false)
-	if err != nil || interval == 0 {
-		return func() {}
-	}
-	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(interval / 2)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				_, _ = sd.SdNotify(false, sd.SdNotifyWatchdog)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { close(done) }
 }

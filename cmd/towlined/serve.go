@@ -15,6 +15,7 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"towline/cmd/internal/config"
+	"towline/cmd/internal/watchdog"
 	"towline/daemon"
 	"towline/daemon/addons"
 	"towline/daemon/command"
@@ -59,7 +60,7 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 		return err
 	}
 	defer listener.Close()
-	defer watchdog()()
+	defer watchdog.Start()() // from the start on, which waits for Podman as long as that takes
 	if err := reconcile(ctx, d, log); err != nil {
 		return err
 	}
