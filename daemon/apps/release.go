@@ -299,12 +299,18 @@ func checkConfig(r daemon.Release) error {
 		WithHint("towline releases -a %s lists newer ones to go back to", r.App)
 }
 
-func (rl *Releases) findTarget(ctx context.Context, app string, version int) (daemon.Release, error) {
+// history is the app with its releases, the newest first.
+func (rl *Releases) history(ctx context.Context, app string) (daemon.App, []daemon.Release, error) {
 	releases, err := rl.Releases(ctx, app)
 	if err != nil {
-		return daemon.Release{}, err
+		return daemon.App{}, nil, err
 	}
 	a, err := rl.App(ctx, app)
+	return a, releases, err
+}
+
+func (rl *Releases) findTarget(ctx context.Context, app string, version int) (daemon.Release, error) {
+	a, releases, err := rl.history(ctx, app)
 	if err != nil {
 		return daemon.Release{}, err
 	}

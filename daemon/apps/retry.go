@@ -16,11 +16,7 @@ import (
 // a rollback. Version 0 is the newest release that brought source. Of a release
 // that failed though its source serves, a config change, the config is tried again.
 func (rl *Releases) Retry(ctx context.Context, app, member string, version int, out io.Writer) (daemon.Release, error) {
-	releases, err := rl.Releases(ctx, app)
-	if err != nil {
-		return daemon.Release{}, err
-	}
-	a, err := rl.App(ctx, app)
+	a, releases, err := rl.history(ctx, app)
 	if err != nil {
 		return daemon.Release{}, err
 	}
@@ -109,11 +105,7 @@ func again(description string) string {
 // LeftBehind is the newest release that brought source, if the current one has other
 // source: a push of the same commit would deploy nothing. Otherwise its Version is 0.
 func (rl *Releases) LeftBehind(ctx context.Context, app string) (daemon.Release, error) {
-	releases, err := rl.Releases(ctx, app)
-	if err != nil {
-		return daemon.Release{}, err
-	}
-	a, err := rl.App(ctx, app)
+	a, releases, err := rl.history(ctx, app)
 	if err != nil {
 		return daemon.Release{}, err
 	}
