@@ -192,7 +192,7 @@ func TestCrashInBackup(t *testing.T) {
 			if err := db.Add(2); err != nil {
 				t.Fatal(err)
 			}
-			for _, point := range points {
+			for _, point := range sample(points, "backup:store:done") {
 				t.Run(point, func(t *testing.T) {
 					restartDaemon(t, s, "TOWLINE_CRASH_AT="+point)
 					s.SSH(t.Context(), stack.Admin, nil, "backups:capture "+addon)
@@ -217,7 +217,7 @@ func crashRestores(t *testing.T, s *stack.Stack, db *database.Database, service 
 	addon := service + "-crash"
 	restore := "backups:restore " + good.ID + " --confirm " + addon
 	points := []string{"restore:check", "restore:check:done", "restore:replace", "restore:replace:done", "restore:current", "restore:current:done"}
-	for i, point := range points {
+	for _, point := range sample(points, "restore:replace:done", "restore:current") {
 		t.Run(point, func(t *testing.T) {
 			if err := db.Add(2); err != nil {
 				t.Fatal(err)
@@ -227,7 +227,7 @@ func crashRestores(t *testing.T, s *stack.Stack, db *database.Database, service 
 			died(t, s)
 			startDaemon(t, s)
 			want := int64(2)
-			if i >= 4 {
+			if strings.HasPrefix(point, "restore:current") {
 				want = 1
 			}
 			if last, _, err := db.Last(); err != nil || last != want {
@@ -272,8 +272,8 @@ func assertBackups(t *testing.T, s *stack.Stack, addon string) {
 	if !slices.Equal(listed, stored) {
 		t.Errorf("listed %q, stored %q", listed, stored)
 	}
-	if work, _ := os.ReadDir(filepath.Join(s.Dir, "state", "work", "backup")); len(work) > 0 {
-		t.Errorf("%v is left", work)
+	if left, err := filepath.Glob(filepath.Join(s.Dir, "state", "work", "backup-*")); err != nil || len(left) > 0 {
+		t.Errorf("left in state/work: %v, %v", left, err)
 	}
 	o, err := s.Objects()
 	if err != nil {
@@ -342,8 +342,9 @@ func TestDamagedBackup(t *testing.T) {
 // assertSync: what a backup changed in Redis for a moment is as it was.
 func assertSync(t *testing.T, s *stack.Stack, app string) {
 	t.Helper()
-	raw := strings.TrimSpace(admin(t, s, "config:get REDISCLOUD_URL -a "+app))
-	out, err := stack.Podman("exec", s.Name+"-addon-redis-"+app+".1", "redis-cli", "-u", raw, "config", "get", "appendfsync")
+	// The app's own user may not look.
+	const ask = `REDISCLI_AUTH=$(sed -n 's/^user towline on >\([^ ]*\) .*/\1/p' /etc/towline/redis.conf) redis-cli --user towline config get appendfsync`
+	out, err := stack.Podman("exec", s.Name+"-addon-redis-"+app+".1", "sh", "-c", ask)
 	if err != nil || !strings.Contains(out, "everysec") {
 		t.Errorf("after a backup: %q, %v", out, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"towline/daemon"
@@ -132,7 +131,7 @@ func (bs *Backups) volumeDirs(ctx context.Context, addon daemon.Addon) (map[stri
 }
 
 // backupTree is where a copy is while it is made and proven.
-func (bs *Backups) backupTree(id string) string { return filepath.Join(work.Dir(bs.Dir, "backup"), id) }
+func (bs *Backups) backupTree(id string) string { return work.Dir(bs.Dir, "backup-"+id) }
 
 // recoverCapture: the backup is failed, and the service thawed. Backups outlive their add-on.
 func (bs *Backups) recoverCapture(ctx context.Context, op *journal.Operation) error {
