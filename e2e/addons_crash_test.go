@@ -31,7 +31,8 @@ func TestCrashInAddonWork(t *testing.T) {
 		{"addons:attach redis-crash -a other", []string{"attach:connect:done", "attach:release:done"}, "addons:detach redis-crash -a other"},
 		{"addons:upgrade redis-crash --plan PLAN", []string{"upgrade:prepare:done", "upgrade:replace:done", "upgrade:current:done"}, ""},
 	} {
-		for _, point := range work.points {
+		last := work.points[len(work.points)-1]
+		for _, point := range sample(work.points, slices.Compact([]string{work.points[0], last})...) {
 			t.Run(point, func(t *testing.T) {
 				do := func() stack.Result {
 					line := strings.Replace(work.line, "PLAN", map[string]string{"small": "medium", "medium": "small"}[plan], 1)
@@ -45,7 +46,7 @@ func TestCrashInAddonWork(t *testing.T) {
 				} else if point == "attach:release:done" && len(want) == 0 {
 					t.Error("not attached")
 				}
-				if point != work.points[len(work.points)-1] {
+				if point != last {
 					return
 				}
 				if work.undo != "" {

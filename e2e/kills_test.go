@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -300,9 +301,12 @@ func (k *kills) versionIs(want string, acked bool) {
 
 func (k *kills) served() string {
 	k.t.Helper()
-	_, body, err := k.s.Get(k.t.Context(), "crash", "/env/BENCH")
+	status, body, err := k.s.Get(k.t.Context(), "crash", "/env/BENCH")
 	if err != nil {
 		k.t.Error(err)
+	}
+	if status == http.StatusNotFound {
+		return "" // no such variable
 	}
 	return strings.TrimSpace(body)
 }
