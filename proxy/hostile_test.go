@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -44,7 +45,7 @@ func TestHostileLoad(t *testing.T) {
 		}
 	}
 	s := start(t, func(o *proxy.Options) {
-		o.AccessLog, o.Log = "", nil // thousands of lines
+		o.Log, o.AccessLogSize = nil, 1<<30
 		if length <= hostileTime {
 			o.HeaderTimeout, o.KeepAlive, o.UploadGrace = 2*time.Second, 5*time.Second, 2*time.Second
 		}
@@ -112,6 +113,9 @@ func TestHostileLoad(t *testing.T) {
 	for err := range failures {
 		t.Error(err)
 	}
+	if t.Failed() {
+		s.refusals("shop", "rpc")
+	}
 	t.Logf("%d good exchanges, %d hostile ones", fine.Load(), attacks.Load())
 	if fine.Load() == 0 || attacks.Load() == 0 {
 		t.Error("nothing happened")
@@ -124,6 +128,24 @@ func TestHostileLoad(t *testing.T) {
 	if !after.near(before) {
 		buf := make([]byte, 1<<20)
 		t.Errorf("in use before: %+v, after: %+v\n%s", before, after, buf[:runtime.Stack(buf, true)])
+	}
+}
+
+// refusals logs what the proxy said of each exchange that it failed itself, but for what
+// the client did wrong.
+func (s *stand) refusals(services ...string) {
+	s.t.Helper()
+	time.Sleep(time.Second) // lines are gathered before they are written
+	for _, name := range services {
+		lines, err := os.ReadFile(filepath.Join(s.options.AccessLog, name+".log"))
+		if err != nil {
+			s.t.Error(err)
+		}
+		for line := range strings.Lines(string(lines)) {
+			if strings.Contains(line, " at=error ") && strings.Contains(line, " status=50") {
+				s.t.Log(strings.TrimSpace(line))
+			}
+		}
 	}
 }
 
