@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -152,6 +153,11 @@ const gitLimit = 2 * time.Minute
 // git runs git as the repositories' owner, with nothing of the daemon's
 // environment.
 func (r *Repositories) git(ctx context.Context, dir string, args ...string) error {
+	return r.gitTo(ctx, nil, dir, args...)
+}
+
+// gitTo has its output in out.
+func (r *Repositories) gitTo(ctx context.Context, out io.Writer, dir string, args ...string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.limit, daemon.Errorf(daemon.Failed, "git did not end within %s", r.limit))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", args...)
@@ -165,7 +171,7 @@ func (r *Repositories) git(ctx context.Context, dir string, args ...string) erro
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(r.uid), Gid: uint32(r.gid)}}
 	}
 	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	cmd.Stdout, cmd.Stderr = out, &stderr
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("git %s: %w", args[0], context.Cause(ctx))
