@@ -51,6 +51,9 @@ func run(args []string) int {
 	if in.verb() == "backups:download" && !in.asksHelp() && term.IsTerminal(1) {
 		return refuse(errors.New("a dump is nothing for a terminal"), "towline backups:download BACKUP > my.dump")
 	}
+	if in.verb() == "host:backup" && !in.asksHelp() && term.IsTerminal(1) && !slices.ContainsFunc(in.words, writesNoStream) {
+		return refuse(errors.New("a backup is nothing for a terminal"), "towline host:backup --recipient age1... > towline.age")
+	}
 	if in.forwards() {
 		return forward(in)
 	}
@@ -68,6 +71,11 @@ func run(args []string) int {
 		return refuse(err, "name it: towline --host HOST ..., or in a checkout: towline git:remote -a APP --host HOST")
 	}
 	return execSSH(t, in.words)
+}
+
+// writesNoStream tells of the flags with which host:backup leaves the standard output alone.
+func writesNoStream(word string) bool {
+	return word == "--verify" || word == "--to" || strings.HasPrefix(word, "--to=")
 }
 
 func refuse(err error, hint string) int {

@@ -15,7 +15,7 @@ import (
 // examine is host:doctor for a machine whose daemon may be down: towlined doctor. What
 // only the daemon knows is skipped.
 func examine(ctx context.Context, file config.File, asJSON bool, out io.Writer) (code int) {
-	h, err := newHost(ctx, file, nil)
+	h, err := newHost(ctx, file, "", account{}, nil)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "towlined: %v\n", err)
 		return 1

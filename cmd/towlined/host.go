@@ -10,6 +10,7 @@ import (
 	"towline/daemon"
 	"towline/daemon/command"
 	"towline/daemon/doctor"
+	"towline/daemon/hostbackup"
 	"towline/daemon/machine"
 	"towline/daemon/podman"
 	"towline/plugins"
@@ -23,9 +24,10 @@ type host struct {
 	engine  *podman.Engine
 	catalog *plugins.Catalog
 	daemon  *machine.Machine // nil: it is down
+	backups *hostbackup.Host
 }
 
-func newHost(ctx context.Context, file config.File, d *machine.Machine) (*host, error) {
+func newHost(ctx context.Context, file config.File, path string, a account, d *machine.Machine) (*host, error) {
 	engine, err := podman.New(ctx, podman.Options{Address: file.Podman, Name: file.Name, Images: file.Images})
 	if err != nil {
 		return nil, err
@@ -33,6 +35,7 @@ func newHost(ctx context.Context, file config.File, d *machine.Machine) (*host, 
 	h := &host{file: file, engine: engine, daemon: d}
 	if d != nil {
 		h.catalog = d.Catalog
+		h.backups = hostBackups(file, path, a, engine, d.Store)
 	}
 	return h, nil
 }
@@ -41,8 +44,8 @@ func newHost(ctx context.Context, file config.File, d *machine.Machine) (*host, 
 func (h *host) commands() command.HostParts {
 	return command.HostParts{
 		Doctor: func(ctx context.Context) doctor.Report { return doctor.Run(ctx, h.facts()) },
-		Disk:   h.disk,
-		Facts:  h.facts(),
+		Disk:   h.disk, Backups: h.backups,
+		Facts: h.facts(),
 		Config: command.HostConfig{
 			Name: h.file.Name, Domain: h.file.Domain, State: h.file.State, SSH: remote(h.file),
 			HTTP: h.file.Proxy.HTTP, HTTPS: h.file.Proxy.HTTPS, Offsite: h.file.Offsite.Repository,
@@ -81,6 +84,7 @@ func (h *host) facts() *doctor.Facts {
 	}
 	f.Domains, f.Memory = h.domains, h.memory
 	f.Certificates = h.daemon.Router.Certificates
+	f.HostBackup = h.hostBackup
 	f.Backups = func(ctx context.Context) (list []doctor.Backups, err error) {
 		all, err := h.daemon.Schedules.Check(ctx, "", "")
 		for _, b := range all {
@@ -169,4 +173,16 @@ func (h *host) largest(ctx context.Context) (list []string, err error) {
 		list = append(list, u.Of+" "+u.Name+": "+command.Size(u.Total))
 	}
 	return list, err
+}
+
+// hostBackup is what the doctor asks of the backups of the whole machine.
+func (h *host) hostBackup(ctx context.Context) (doctor.HostBackup, error) {
+	r, err := h.backups.Record()
+	if err != nil {
+		return doctor.HostBackup{}, err
+	}
+	b := doctor.HostBackup{Taken: r.Taken, Verified: r.Verified, Error: r.Error}
+	hosts, err := h.domains(ctx)
+	b.Data = len(hosts) > 0
+	return b, err
 }

@@ -3,16 +3,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"towline/cmd/internal/config"
 	"towline/cmd/internal/journal"
+	"towline/daemon"
 	"towline/daemon/command"
 )
 
@@ -26,7 +29,8 @@ func main() {
 		fmt.Println("towlined " + command.Version)
 		return
 	}
-	if flag.NArg() > 0 && flag.Arg(0) != "doctor" {
+	verb := flag.Arg(0)
+	if flag.NArg() > 0 && !slices.Contains([]string{"doctor", "restore"}, verb) {
 		if err := chore(*path, flag.Args()); err != nil {
 			fail(err)
 		}
@@ -40,8 +44,20 @@ func main() {
 		fmt.Printf("%s is valid\n", *path)
 		return
 	}
-	if flag.Arg(0) == "doctor" {
+	switch verb {
+	case "doctor":
 		os.Exit(examine(context.Background(), file, *asJSON, os.Stdout))
+	case "restore":
+		r, err := parseRestore(flag.Args()[1:])
+		if err == nil {
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			err = restore(ctx, file, *path, r, os.Stdout)
+		}
+		if err != nil {
+			fail(err)
+		}
+		return
 	}
 	// The daemon is idle most of the time: a small heap matters more than the cost
 	// of collecting it.
@@ -51,12 +67,16 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	if err := serve(ctx, file, log); err != nil {
+	if err := serve(ctx, file, *path, log); err != nil {
 		fail(err)
 	}
 }
 
 func fail(err error) {
 	fmt.Fprintf(os.Stderr, "towlined: %v\n", err)
+	var e *daemon.Error
+	if errors.As(err, &e) && e.Hint != "" {
+		fmt.Fprintln(os.Stderr, e.Hint)
+	}
 	os.Exit(1)
 }

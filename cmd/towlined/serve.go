@@ -19,7 +19,6 @@ import (
 	"towline/daemon"
 	"towline/daemon/addons"
 	"towline/daemon/command"
-	"towline/daemon/machine"
 	"towline/daemon/socket"
 )
 
@@ -28,7 +27,7 @@ import (
 const stopLimit = 30 * time.Second
 
 // serve runs the daemon until ctx ends.
-func serve(ctx context.Context, file config.File, log *slog.Logger) error {
+func serve(ctx context.Context, file config.File, path string, log *slog.Logger) error {
 	defer forceEnd(ctx, stopLimit, func() {
 		stacks := make([]byte, 1<<20)
 		log.Error("something does not end; going down without it", "after", stopLimit, "stacks", string(stacks[:runtime.Stack(stacks, true)]))
@@ -49,6 +48,10 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 		return err
 	}
 	defer unlock()
+	// A restore that was cut short goes on first.
+	if err := finishRestore(file, path, account); err != nil {
+		return err
+	}
 	d, closeAll, err := wire(ctx, file, account, log)
 	if err != nil {
 		return err
@@ -61,7 +64,8 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	}
 	defer listener.Close()
 	defer watchdog.Start()() // from the start on, which waits for Podman as long as that takes
-	if err := reconcile(ctx, d, log); err != nil {
+	first := func(ctx context.Context) error { return resumeRestore(ctx, file, path, account, d, log) }
+	if err := errors.Join(reconcile(ctx, first, log), reconcile(ctx, d.Reconcile, log)); err != nil {
 		return err
 	}
 	for _, loop := range d.Loops() {
@@ -70,7 +74,7 @@ func serve(ctx context.Context, file config.File, log *slog.Logger) error {
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady)
 	log.Info("ready", "socket", listener.Addr().String(), "version", command.Version)
 
-	h, err := newHost(ctx, file, d)
+	h, err := newHost(ctx, file, path, account, d)
 	if err != nil {
 		return err
 	}
@@ -125,9 +129,9 @@ func handle(ctx context.Context, table *command.Table, account account, c *socke
 }
 
 // reconcile waits for the engine and the proxy, which may start after the daemon.
-func reconcile(ctx context.Context, d *machine.Machine, log *slog.Logger) error {
+func reconcile(ctx context.Context, f func(context.Context) error, log *slog.Logger) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := d.Reconcile(ctx)
+		err := f(ctx)
 		var e *daemon.Error
 		if err == nil || ctx.Err() != nil || !errors.As(err, &e) || e.Kind != daemon.Unavailable {
 			return err

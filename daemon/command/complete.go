@@ -71,6 +71,9 @@ func (call *Call) candidates(ctx context.Context, words []string, flags bool) []
 	case c.Rest && len(positional) > 0:
 		return nil // a command line of the app's
 	case flag != nil:
+		if len(flag.Annotations[valueKind]) > 0 {
+			return nil
+		}
 		return call.values(ctx, flagKinds[flag.Name], app)
 	case flags:
 		var names []string

@@ -59,11 +59,17 @@ func written(f *pflag.Flag, separator string) string {
 }
 
 func valueName(f *pflag.Flag) string {
+	if name := f.Annotations[valueKind]; len(name) > 0 {
+		return name[0]
+	}
 	if name := valueNames[f.Name]; name != "" {
 		return name
 	}
 	return strings.ToUpper(f.Name)
 }
+
+// valueKind annotates a flag whose value is another thing than that of its namesakes.
+const valueKind = "value"
 
 var valueNames = map[string]string{
 	"confirm": "NAME", "env": "KEY=VALUE", "num": "LINES", "ps": "PROCESS", "for": "TIME", "as": "PREFIX", "tz": "ZONE", "to": "ADDON",

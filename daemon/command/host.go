@@ -9,11 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"towline/daemon"
 	"towline/daemon/disk"
 	"towline/daemon/doctor"
+	"towline/daemon/hostbackup"
 )
 
 // HostParts are what is done on the machine, beside what the daemon does for apps.
@@ -21,7 +23,9 @@ type HostParts struct {
 	Doctor func(context.Context) doctor.Report
 	Disk   func(context.Context) (disk.Report, error)
 	Facts  *doctor.Facts
-	Config HostConfig
+	// Backups are those of the whole machine.
+	Backups *hostbackup.Host
+	Config  HostConfig
 }
 
 // HostConfig is what people want to see of towline.toml.
@@ -46,6 +50,16 @@ func hostCommands() []*Command {
 		{Name: "host:disk", Summary: "show who holds what of the disk", On: on(theHost()), Run: runHostDisk,
 			Help: "An app has images, a repository, logs and a build cache; an add-on has volumes and backups. An image counts by\n" +
 				"what it shares with no other."},
+		{Name: "host:backup", Args: "[FILE]", Summary: "back up the whole machine as one encrypted stream", Max: 1, Stream: true, On: on(theHost()), Run: runHostBackup,
+			Help: hostBackupHelp,
+			Flags: func(f *pflag.FlagSet) {
+				f.String("to", "", "write to this file of the machine, in place of the standard output")
+				_ = f.SetAnnotation("to", valueKind, []string{"FILE"}) // it is there
+				f.StringArray("recipient", nil, "encrypt to this public key of age's (age1...); may be given several times")
+				f.Bool("passphrase", false, "encrypt by the passphrase in the first line of the standard input, or decrypt by it")
+				f.Bool("verify", false, "restore FILE, or the standard input, into a second root, and check it")
+			}},
+		{Name: "host:backup:info", Summary: "tell when the machine was last backed up, and that verified", On: on(theHost()), Run: runHostBackupInfo},
 	}
 }
 

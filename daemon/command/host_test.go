@@ -8,6 +8,7 @@ import (
 
 	"towline/daemon/disk"
 	"towline/daemon/doctor"
+	"towline/daemon/hostbackup"
 )
 
 // stillHost is a machine on which nothing is wrong.
@@ -18,6 +19,7 @@ var stillHost = HostParts{
 	Disk: func(context.Context) (disk.Report, error) {
 		return disk.Report{Uses: []disk.Use{{Of: "app", Name: "shop", Parts: map[string]int64{"images": 3 << 20, "logs": 1 << 20}, Total: 4 << 20}}, Total: 4 << 20, Free: 1 << 30, Reserve: 1 << 20}, nil
 	},
+	Backups: hostbackup.New(hostbackup.Options{State: "/nonexistent"}),
 	Facts: &doctor.Facts{
 		Kernel:   func(context.Context) (string, error) { return "6.1.0", nil },
 		Podman:   func(context.Context) (doctor.Podman, error) { return doctor.Podman{Version: "4.3.1"}, nil },

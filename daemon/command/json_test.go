@@ -57,7 +57,7 @@ var (
 		"ps -a shop", "ps:scale -a shop", "logs -a shop", "releases -a shop", "releases:info -a shop v2", "releases:output -a shop v2", "domains -a shop", "certs -a shop",
 		"addons", "addons -a shop", "addons:services", "addons:plans redis", "addons:info redis-shop", "addons:logs redis-shop",
 		"backups", "backups redis-shop", "backups:info redis-shop.1", "backups:schedules", "backups:check", "members", "access -a shop", "plugins", "plugins:list",
-		"host", "host:info", "host:doctor", "host:disk",
+		"host", "host:info", "host:doctor", "host:disk", "host:backup:info",
 	}
 	doers = []string{
 		"apps:create blog", "addons:transfer redis-shop -a blog", "apps:deploy-branch -a shop trunk", "maintenance:on -a shop", "maintenance:off -a shop", "config:set -a shop KEY=1", "config:unset -a shop KEY",
@@ -65,7 +65,7 @@ var (
 		"domains:redirect -a shop b.example.org a.example.org", "domains:remove -a shop b.example.org", "domains:remove -a shop a.example.org", "router:set -a shop body=1M allow=10.0.0.0/8", "router:unset -a shop body", "maintenance:page -a shop --default", "access:add alice -a shop", "access:remove alice -a shop", "backups:delete redis-shop.1 --confirm redis-shop.1",
 	}
 	// What starts containers, feeds standard input or is git's is tested in e2e.
-	elsewhereTested = regexp.MustCompile(`^(git:.*|run.*|config:import|deploy:.*|apps:destroy|ps:restart|releases:rollback|releases:retry|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
+	elsewhereTested = regexp.MustCompile(`^(git:.*|host:backup|run.*|config:import|deploy:.*|apps:destroy|ps:restart|releases:rollback|releases:retry|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
 		`backups:(capture|restore|download|verify)|plugins:(install|remove|check)|members:(add|remove)|certs:(add|remove)|complete|keys.*|whoami)$`)
 )
 

@@ -53,6 +53,13 @@ type File struct {
 	TLS    TLS    `toml:"tls"`
 
 	Offsite Offsite `toml:"offsite"`
+	Backup  Backup  `toml:"backup"`
+}
+
+// Backup says whom backups of the whole machine are encrypted to. See docs/disaster.md.
+type Backup struct {
+	Recipients     []string `toml:"recipients"`      // public keys of age: age1...
+	PassphraseFile string   `toml:"passphrase_file"` // in place of recipients
 }
 
 // Offsite says where encrypted second copies of backups go. See docs/backups.md.

@@ -55,6 +55,7 @@ func (m manual) daemon() string {
 	p.text("towlined [--config FILE] [--check | --version]")
 	p.text("towlined [--config FILE] setup | welcome | check-state | halt")
 	p.text("towlined [--config FILE] [--json] doctor")
+	p.text("towlined [--config FILE] restore [--identity FILE | --passphrase-file FILE] [--replace] BACKUP")
 	p.head("DESCRIPTION")
 	p.text(
 		"towlined keeps Towline's state, builds what is pushed, and looks after containers, add-ons and backups, by Podman's socket. systemd starts it as towlined.service; commands wait in towlined.socket while it is restarted.",
@@ -68,6 +69,7 @@ func (m manual) daemon() string {
 	p.item("setup", "Make what is missing of the configuration, the key that seals secrets, and what sshd must know of the user towline. It warns of what it cannot do, and exits 0.")
 	p.item("welcome", "Make the first administrator of the key of whoever installs this, and say what to type next.")
 	p.item("doctor", "Look this machine over and say what to type, though the daemon is down. It exits with 1 if a check fails.")
+	p.item("restore BACKUP", "Bring this machine, which has no apps, up from a backup of a whole machine, while the daemon is stopped: see towline help host:backup. With --replace it may have some: they are set aside.")
 	p.item("check-state", "Say whether this version can take over the state as it is: its migrations are tried on a copy.")
 	p.item("halt", "Stop the containers of all apps and add-ons, and take back what setup told sshd. The daemon's next start brings them up again.")
 	files(p)
