@@ -123,7 +123,7 @@ func checkEmpty(ctx context.Context, file config.File, replace bool) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it was only read
 	return db.View(ctx, func(tx daemon.Tx) error {
 		apps, aerr := tx.Apps()
 		addons, derr := tx.Addons()
@@ -201,9 +201,14 @@ func tell(out io.Writer, p hostbackup.Pending, began time.Time) {
 	fmt.Fprintln(out, "Now type: systemctl restart towline-proxy towlined")
 }
 
-// finishRestore puts what a restore has unpacked in its place, if it came so far.
+// finishRestore puts what a restore has unpacked in its place, if it came so far, and removes
+// what a verification that was killed has left.
 func finishRestore(file config.File, path string, a account) error {
-	if err := hostBackups(file, path, a, nil, nil).Finish(os.Stderr); err != nil {
+	h := hostBackups(file, path, a, nil, nil)
+	if err := h.RemoveTries(); err != nil {
+		return err
+	}
+	if err := h.Finish(os.Stderr); err != nil {
 		return fmt.Errorf("finish the restore: %w", err)
 	}
 	return makeDirs(file)

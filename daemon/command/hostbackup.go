@@ -118,17 +118,18 @@ func (call *Call) verifyHost(ctx context.Context, stdin io.Reader, passphrase st
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(call.Stdout, "The backup of %s, taken %s, is whole and was restored: %s, %s\n", res.Domain, res.Created.Local().Format("2006-01-02 15:04"),
-		count(len(res.Apps), "app"), count(len(res.Addons), "add-on"))
-	for _, a := range res.Addons {
-		if a.Backup != "" {
-			fmt.Fprintf(call.Stdout, "%s: data as of %s\n", a.Addon, a.AsOf.Local().Format("2006-01-02 15:04:05"))
-		}
-	}
 	for _, m := range res.Missing {
 		warn(call.Stderr, m)
 	}
-	return nil
+	return call.result(res, func(w io.Writer) {
+		fmt.Fprintf(w, "The backup of %s, taken %s, is whole and was restored: %s, %s\n", res.Domain, res.Created.Local().Format("2006-01-02 15:04"),
+			count(len(res.Apps), "app"), count(len(res.Addons), "add-on"))
+		for _, a := range res.Addons {
+			if a.Backup != "" {
+				fmt.Fprintf(w, "%s: data as of %s\n", a.Addon, a.AsOf.Local().Format("2006-01-02 15:04:05"))
+			}
+		}
+	})
 }
 
 func runHostBackupInfo(_ context.Context, call *Call) error {

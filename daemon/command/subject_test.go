@@ -111,6 +111,8 @@ var rights = []struct{ line, least string }{
 	{"host:info", "admin"},
 	{"host:doctor", "admin"},
 	{"host:disk", "admin"},
+	{"host:backup", "admin"},
+	{"host:backup:info", "admin"},
 	{"members:remove view --confirm view", "admin"},
 	{"whoami", "none"},
 	{"keys", "none"},

@@ -47,7 +47,7 @@ func (r *Repositories) Unbundle(ctx context.Context, app, bundle string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(copied)
+	defer func() { _ = os.Remove(copied) }() // the next one replaces it
 	if err := long.git(ctx, r.Path(app), "bundle", "verify", "--quiet", copied); err != nil {
 		return err
 	}

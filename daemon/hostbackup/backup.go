@@ -33,11 +33,11 @@ func (h *Host) Backup(ctx context.Context, req Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	tmp, err := h.workDir("host-backup-")
+	tmp, err := h.workDir()
 	if err != nil {
 		return Result{}, err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }() // what is left goes when the daemon starts
 	now := time.Now().UTC().Truncate(time.Second)
 	a, err := newArchive(req.Out, to, now)
 	if err != nil {
@@ -62,12 +62,12 @@ func withSums(s Summary, sums map[string]string) Summary {
 }
 
 // workDir is private, and goes when the daemon starts.
-func (h *Host) workDir(prefix string) (string, error) {
+func (h *Host) workDir() (string, error) {
 	dir := filepath.Join(h.State, "work")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	return os.MkdirTemp(dir, prefix)
+	return os.MkdirTemp(dir, "host-backup-")
 }
 
 func (h *Host) write(ctx context.Context, a *archive, tmp string, r *Result, out io.Writer) error {
@@ -88,7 +88,7 @@ func (h *Host) write(ctx context.Context, a *archive, tmp string, r *Result, out
 	if err != nil {
 		return fmt.Errorf("copy of the database: %w", err)
 	}
-	defer then.Close()
+	defer func() { _ = then.Close() }() // a copy, to be removed
 	if err := errors.Join(a.addPath(databaseName, snapshot), a.addPath("state/key", filepath.Join(h.State, "key"))); err != nil {
 		return err
 	}

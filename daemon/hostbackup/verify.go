@@ -21,7 +21,7 @@ import (
 // put into volumes, started in a throwaway container and queried, and the images looked
 // for. Nothing of it is left, and nothing of the machine is touched.
 func (h *Host) Verify(ctx context.Context, r io.Reader, u Unlock, out io.Writer) (res Result, err error) {
-	dir, err := h.workDir("verify-")
+	dir, err := h.tryDir()
 	if err != nil {
 		return res, err
 	}
@@ -62,6 +62,26 @@ func (h *Host) Verify(ctx context.Context, r io.Reader, u Unlock, out io.Writer)
 	}
 	return res, nil
 }
+
+// triesName is the directory, below the state, of second roots.
+const triesName = "verifying"
+
+// tryDir makes a directory that others may pass through: git, which runs as another account,
+// works below it. What unpack writes is its owner's alone.
+func (h *Host) tryDir() (string, error) {
+	tries := filepath.Join(h.State, triesName)
+	if err := os.MkdirAll(tries, 0o711); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(tries, "")
+	if err != nil {
+		return "", err
+	}
+	return dir, errors.Join(os.Chmod(tries, 0o711), os.Chmod(dir, 0o711))
+}
+
+// RemoveTries removes what a verification that was killed has left: at the daemon's start.
+func (h *Host) RemoveTries() error { return os.RemoveAll(filepath.Join(h.State, triesName)) }
 
 // checkState compares the state with what the stream says is in it. Reading all of it opens
 // every secret.

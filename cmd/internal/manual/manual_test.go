@@ -68,7 +68,7 @@ func encode(t *testing.T, f config.File) string {
 	if len(f.Offsite.Flags) == 0 {
 		f.Offsite.Flags = nil
 	}
-	for _, list := range []*[]string{&f.Proxy.ProxyProtocol, &f.Proxy.TrustForwarded} {
+	for _, list := range []*[]string{&f.Proxy.ProxyProtocol, &f.Proxy.TrustForwarded, &f.Backup.Recipients} {
 		if len(*list) == 0 {
 			*list = nil
 		}
