@@ -215,7 +215,7 @@ func finishRestore(file config.File, path string, a account) error {
 }
 
 // resumeRestore fills the add-ons that a restore has not come to. What fails is said, and
-// tried again at the next start.
+// left to backups:restore.
 func resumeRestore(ctx context.Context, file config.File, path string, a account, d *machine.Machine, log *slog.Logger) error {
 	p, err := hostBackups(file, path, a, nil, nil).Resume(ctx, thisMachine(file, a, d), nil)
 	for addon, why := range p.Failed {

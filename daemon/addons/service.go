@@ -233,6 +233,12 @@ func (ss *Services) RemoveGeneration(ctx context.Context, a daemon.Addon) error 
 	if err := ss.NotCurrent(ctx, a); err != nil {
 		return err
 	}
+	return ss.ClearGeneration(ctx, a)
+}
+
+// ClearGeneration removes the same of any generation, the current one too: only for a machine
+// that was restored, on which the add-on never ran.
+func (ss *Services) ClearGeneration(ctx context.Context, a daemon.Addon) error {
 	ss.Containers.Crashes.Forget(ss.ContainerName(a))
 	if err := ss.Engine.RemoveContainer(ctx, ss.ContainerName(a)); err != nil {
 		return err

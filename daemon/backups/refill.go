@@ -38,7 +38,7 @@ func (re *Restores) Refill(ctx context.Context, name, backup string, out io.Writ
 		return err
 	}
 	// An attempt before this one may have been cut short.
-	if err := errors.Join(re.removeProofs(ctx, name), re.Services.RemoveGeneration(ctx, addon)); err != nil {
+	if err := errors.Join(re.removeProofs(ctx, name), re.Services.ClearGeneration(ctx, addon)); err != nil {
 		return err
 	}
 	for _, volume := range re.volumeNames(addon) {

@@ -316,14 +316,16 @@ func TestRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close(t.Context(), false)
-	other.fails = "db"
-	p, err := other.Resume(t.Context(), m, nil)
-	if err != nil || p.Failed["db"] == "" || len(p.Left) != 1 {
-		t.Errorf("%+v, %v", p, err)
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	p, err := other.Resume(cut, m, nil)
+	if err == nil || len(p.Left) != 1 {
+		t.Errorf("cut short: %+v, %v", p, err)
 	}
-	other.fails = ""
+	other.refilled = nil
+	pending := other.read("state/" + pendingName)
 	p, err = other.Resume(t.Context(), m, nil)
-	if err != nil || len(p.Left) != 0 || len(other.refilled) != 1 {
+	if err != nil || len(p.Left)+len(p.Failed) != 0 || len(other.refilled) != 1 {
 		t.Errorf("%+v, %v, %v", p, other.refilled, err)
 	}
 	if got := other.read("state/git/shop.git/all"); got != "commits" {
@@ -331,6 +333,16 @@ func TestRestore(t *testing.T) {
 	}
 	if p, err := other.Resume(t.Context(), m, nil); err != nil || len(p.Apps) != 0 {
 		t.Errorf("there is something left to do: %+v, %v", p, err)
+	}
+	// One that fails starts empty, and what it has then is never removed by another attempt.
+	other.write("state/"+pendingName, pending)
+	other.fails = "db"
+	if p, err := other.Resume(t.Context(), m, nil); err != nil || !strings.Contains(p.Failed["db"], "backups:restore db.20260102") {
+		t.Errorf("%+v, %v", p, err)
+	}
+	other.fails, other.refilled = "", nil
+	if _, err := other.Resume(t.Context(), m, nil); err != nil || len(other.refilled) != 0 {
+		t.Errorf("it was filled again: %v, %v", other.refilled, err)
 	}
 	apps, err := view(t.Context(), m.Store(), daemon.Tx.Apps)
 	if err != nil || len(apps) != 2 || apps[1].Config["SECRET"] != "hunter2" {

@@ -31,7 +31,7 @@ const (
 type Pending struct {
 	Result
 	Left   []AddonData       `json:"left"`
-	Failed map[string]string `json:"failed,omitempty"` // by add-on, why
+	Failed map[string]string `json:"failed,omitempty"` // by add-on, why: these start empty
 }
 
 // Stage unpacks a stream beside the state, and loads its images. The machine is as it was
@@ -241,7 +241,9 @@ func (h *Host) Resume(ctx context.Context, m Machine, out io.Writer) (Pending, e
 	if err := h.resumeRepositories(ctx, m, bundles, p.Apps, out); err != nil {
 		return p, err
 	}
-	p.Failed = map[string]string{}
+	if p.Failed == nil {
+		p.Failed = map[string]string{}
+	}
 	for _, a := range slices.Clone(p.Left) {
 		work.Stage(out, "Restoring %s, as of %s", a.Addon, a.AsOf.Format(time.DateTime))
 		err := m.Refill(ctx, a.Addon, a.Backup, out)
@@ -249,17 +251,14 @@ func (h *Host) Resume(ctx context.Context, m Machine, out io.Writer) (Pending, e
 		if ctx.Err() != nil || errors.As(err, &e) && e.Kind == daemon.Unavailable {
 			return p, errors.Join(err, ctx.Err())
 		}
+		// One that failed is not tried at the next start: by then it may have new data.
 		if err != nil {
-			p.Failed[a.Addon] = err.Error()
-			continue
+			p.Failed[a.Addon] = fmt.Sprintf("%v; try: towline backups:restore %s --confirm %s", err, a.Backup, a.Addon)
 		}
 		p.Left = slices.DeleteFunc(p.Left, func(l AddonData) bool { return l.Addon == a.Addon })
 		if err := h.savePending(path, p); err != nil {
 			return p, err
 		}
-	}
-	if len(p.Left) > 0 {
-		return p, h.savePending(path, p)
 	}
 	return p, errors.Join(os.Remove(path), syncDir(h.State))
 }
