@@ -68,6 +68,9 @@ func (i images) SaveImages(_ context.Context, refs []string, w io.Writer) error 
 }
 
 func (i images) LoadImages(_ context.Context, r io.Reader) ([]string, error) {
+	if c, ok := r.(io.Closer); ok {
+		defer c.Close() // as an HTTP client does
+	}
 	refs, err := imagesOf(r)
 	for _, ref := range refs {
 		i.have[ref] = true

@@ -180,7 +180,8 @@ func (j *joined) add(body io.Reader) error {
 				j.done <- err
 			}()
 			defer daemon.Contain("the images of a backup", &err)
-			if err = j.to(j.ctx, r); err == nil {
+			// An HTTP client closes what it can close, and what is behind is still to be read.
+			if err = j.to(j.ctx, struct{ io.Reader }{r}); err == nil {
 				_, err = io.Copy(io.Discard, r)
 			}
 		}()
