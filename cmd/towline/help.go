@@ -37,6 +37,8 @@ func (in invocation) ownHelp() string {
 		return gitRemoteHelp
 	case "completion":
 		return completionHelp
+	case "host:restore":
+		return hostRestoreHelp
 	}
 	return ""
 }
@@ -100,6 +102,7 @@ const clientHelp = `=== On your own machine
   git:remote                 add the git remote to the checkout, which tells host and app
   completion bash|zsh|fish   print a script that completes commands, names and flags
   version                    show this program's version, and the server's
+  host:restore FILE          bring this machine up from a host:backup, as root on it
   --host [USER@]HOST[:PORT]  the host, where no git remote tells or another is meant
   -r, --remote NAME          the git remote that is meant, where there are several
 
@@ -125,4 +128,15 @@ and so on, by what the server lists.
 
   eval "$(towline completion bash)"       # in ~/.bashrc; zsh in the same way
   towline completion fish | source
+`
+
+const hostRestoreHelp = `usage: towline host:restore [--identity FILE | --passphrase-file FILE] [--replace] FILE
+
+Bring this machine up from what host:backup wrote, under the same names, and say how old
+the data is. It is typed as root on the machine, whose daemon is stopped. FILE may be -,
+the standard input. With --replace the machine may have apps: they are set aside.
+
+  systemctl stop towlined.socket towlined
+  towline host:restore --identity towline.key towline.age
+  systemctl restart towline-proxy towlined.socket towlined
 `

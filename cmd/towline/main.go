@@ -45,6 +45,8 @@ func run(args []string) int {
 		if open(in) {
 			return 0
 		}
+	case "host:restore":
+		return hostRestore(in)
 	case "__complete":
 		return complete(in, in.words[1:])
 	}

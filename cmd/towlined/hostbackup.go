@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -21,6 +22,24 @@ import (
 	"towline/daemon/store"
 )
 
+// backupPlan is what towline.toml says of scheduled backups of the machine.
+func backupPlan(file config.File) hostbackup.Plan {
+	b := file.Backup
+	return hostbackup.Plan{Cron: b.Schedule, Zone: b.Zone, To: b.To, Keep: b.Keep}
+}
+
+// checkBackup tells what is wrong with the section [backup].
+func checkBackup(file config.File, path string) error {
+	err := backupPlan(file).Check()
+	if b := file.Backup; err == nil && b.Schedule != "" && len(b.Recipients) == 0 && b.PassphraseFile == "" {
+		err = errors.New("backup.schedule is set, and neither backup.recipients nor backup.passphrase_file: say whom to encrypt to")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
 // hostBackups are the backups of this machine. db is nil where none is open: for a restore.
 func hostBackups(file config.File, path string, a account, engine *podman.Engine, db daemon.Store) *hostbackup.Host {
 	state := func(name string) string { return filepath.Join(file.State, name) }
@@ -31,6 +50,7 @@ func hostBackups(file config.File, path string, a account, engine *podman.Engine
 	return hostbackup.New(hostbackup.Options{
 		Name: file.Name, Domain: file.Domain, Version: command.Version, State: file.State, Proxy: file.Proxy.State, Files: files,
 		Keys:  hostbackup.Keys{Recipients: file.Backup.Recipients, PassphraseFile: file.Backup.PassphraseFile},
+		Plan:  backupPlan(file),
 		Store: db, AsOf: backups.AsOf, Plugins: addons.PluginDir(file.State),
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Images:       engine,

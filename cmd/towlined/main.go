@@ -37,6 +37,9 @@ func main() {
 		return
 	}
 	file, err := config.Load(*path)
+	if err == nil {
+		err = checkBackup(file, *path)
+	}
 	if err != nil {
 		fail(err)
 	}

@@ -178,12 +178,20 @@ func setsSomething(text string) bool {
 	return false
 }
 
+// some counts things, with the noun in the number that fits.
+func some(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // tell says what came back, and how old it is.
 func tell(out io.Writer, p hostbackup.Pending, began time.Time) {
 	age := func(t time.Time) string {
 		return fmt.Sprintf("%s, %s old", t.Local().Format("2006-01-02 15:04:05"), time.Since(t).Round(time.Second))
 	}
-	fmt.Fprintf(out, "Restored in %s: %d apps, %d add-ons of %s\n", time.Since(began).Round(time.Second), len(p.Apps), len(p.Addons), p.Domain)
+	fmt.Fprintf(out, "Restored in %s: %s and %s of %s\n", time.Since(began).Round(time.Second), some(len(p.Apps), "app"), some(len(p.Addons), "add-on"), p.Domain)
 	fmt.Fprintf(out, "  apps, config vars, members: as of %s\n", age(p.DataAsOf))
 	for _, a := range p.Addons {
 		switch {

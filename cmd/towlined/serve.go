@@ -78,6 +78,7 @@ func serve(ctx context.Context, file config.File, path string, log *slog.Logger)
 	if err != nil {
 		return err
 	}
+	go keepOn(ctx, func(ctx context.Context) { h.backups.Run(ctx, log) })
 	table, idle, members := command.New(rooms(d), h.commands()), newIdler(), newCrowd(file.Limits.Connections)
 	allow := func(uid uint32) bool { return uid == 0 || uid == account.uid }
 	err = socket.Serve(ctx, listener, allow, func(ctx context.Context, c *socket.Call) int {

@@ -21,7 +21,7 @@ const hostBackupHelp = "State, secrets with their key, repositories, certificate
 	"  ssh towline@HOST host:backup --verify < towline.age\n" +
 	"  towline host:backup --to /mnt/nas/towline.age       on the machine, as root\n\n" +
 	"With --verify nothing is backed up: the stream is restored into a second root and checked, add-ons' data in\n" +
-	"throwaway containers. On an empty machine: towlined restore towline.age. See docs/disaster.md."
+	"throwaway containers. On an empty machine: towline host:restore towline.age. See docs/disaster.md."
 
 func runHostBackup(ctx context.Context, call *Call) error {
 	h := call.table.host.Backups

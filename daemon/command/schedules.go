@@ -70,6 +70,11 @@ func runBackupCheck(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
+	if host, asked, err := call.checkHost(ctx, addon); err != nil {
+		return err
+	} else if asked {
+		list = append(list, host)
+	}
 	bad := false
 	for _, h := range list {
 		bad = bad || len(h.Problems) > 0
@@ -88,4 +93,20 @@ func runBackupCheck(ctx context.Context, call *Call) error {
 		return exit(1)
 	}
 	return err
+}
+
+// checkHost looks at the backups of the whole machine, for an administrator who asked for no
+// add-on in particular, and where these were ever taken or are scheduled.
+func (call *Call) checkHost(ctx context.Context, addon string) (c backups.Check, asked bool, err error) {
+	h := call.table.host.Backups
+	if addon != "" || h == nil || call.People.AllowedHost(ctx, call.Member) != nil {
+		return c, false, nil
+	}
+	r, err := h.Record()
+	if err != nil || h.Plan.Cron == "" && r.Taken.IsZero() {
+		return c, false, err
+	}
+	c = backups.Check{Addon: "the machine", Schedule: strings.TrimSpace(h.Plan.Cron + " " + h.Plan.Zone), LastGood: r.Taken}
+	c.Problems, err = h.Problems(time.Now())
+	return c, true, err
 }

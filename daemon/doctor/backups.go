@@ -55,7 +55,7 @@ func checkHostBackup(ctx context.Context, f *Facts) Finding {
 		return unknown(err)
 	}
 	now := f.Now()
-	found := Finding{Status: Warn, Want: "a backup of the whole machine of this week, kept on another one", Do: "from another machine: ssh towline@HOST host:backup --recipient age1... > FILE"}
+	found := Finding{Status: Warn, Want: "a backup of the whole machine of this week, kept on another one", Do: "from another machine: ssh towline@HOST host:backup --recipient age1... > FILE; or at set times: schedule under [backup] in towline.toml"}
 	switch {
 	case b.Error != "":
 		found.Status, found.Found = Fail, "the last one failed: "+b.Error

@@ -54,6 +54,7 @@ type Options struct {
 	Plugins               string            // where installed ones are
 	Files                 map[string]string // name below etc/ -> path: towline.toml and the like
 	Keys                  Keys
+	Plan                  Plan
 
 	// Snapshot writes a consistent copy of the database to a file, and opens another of it.
 	Snapshot     func(ctx context.Context, file string) (daemon.Store, error)
@@ -132,7 +133,7 @@ const (
 
 const readme = `This is a backup of a Towline machine.
 
-On an empty machine with Towline: towlined restore FILE
+On an empty machine with Towline: towline host:restore FILE
 By hand: docs/disaster.md of Towline says it. In short, where this is unpacked:
 
   git clone repositories/APP.bundle APP

@@ -30,8 +30,8 @@ const (
 
 // unpack reads a stream to its end, writes its files below root and hands the images, as
 // one archive, to images. Nothing of it counts unless err is nil: then every entry is as
-// its sum says, and all are there.
-func (h *Host) unpack(ctx context.Context, r io.Reader, u Unlock, root *os.Root, images func(context.Context, io.Reader) error) (Result, error) {
+// its sum says, and all are there. accept looks at the manifest, which comes first.
+func (h *Host) unpack(ctx context.Context, r io.Reader, u Unlock, root *os.Root, accept func(Manifest) error, images func(context.Context, io.Reader) error) (Result, error) {
 	in := &counted{r: r}
 	plain, err := h.decrypt(in, u)
 	if err != nil {
@@ -49,10 +49,13 @@ func (h *Host) unpack(ctx context.Context, r io.Reader, u Unlock, root *os.Root,
 		switch {
 		case name == manifestName:
 			err := readJSON(body, &res.Manifest)
-			if err == nil && res.Format > format {
-				err = daemon.Errorf(daemon.Invalid, "this backup is of a newer Towline, %s", res.Version).WithHint("install that version")
+			if err != nil {
+				return err
 			}
-			return err
+			if res.Format > format {
+				return daemon.Errorf(daemon.Invalid, "this backup is of a newer Towline, %s", res.Version).WithHint("install that version")
+			}
+			return accept(res.Manifest)
 		case name == summaryName:
 			return readJSON(body, &res.Summary)
 		case strings.HasPrefix(name, imagesDir):

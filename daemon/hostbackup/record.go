@@ -18,6 +18,8 @@ type Record struct {
 	Missing  []string  `json:"missing,omitempty"`
 	Verified time.Time `json:"verified,omitzero"` // when one was last restored to try it
 	Error    string    `json:"error,omitempty"`   // of the last attempt, if it failed
+	Plan     string    `json:"plan,omitempty"`    // that Due is of
+	Due      time.Time `json:"due,omitzero"`      // the last time of the plan that was acted on
 }
 
 const recordName = "host-backup.json"

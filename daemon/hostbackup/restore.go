@@ -51,7 +51,7 @@ func (h *Host) Stage(ctx context.Context, r io.Reader, u Unlock, out io.Writer) 
 	defer root.Close()
 	work.Stage(out, "Unpacking")
 	var loaded []string
-	res, err := h.unpack(ctx, r, u, root, func(ctx context.Context, r io.Reader) (err error) {
+	res, err := h.unpack(ctx, r, u, root, h.namesake, func(ctx context.Context, r io.Reader) (err error) {
 		work.Stage(out, "Loading images")
 		loaded, err = h.Images.LoadImages(ctx, r)
 		return err
@@ -79,6 +79,16 @@ func (h *Host) Stage(ctx context.Context, r io.Reader, u Unlock, out io.Writer) 
 		err = writeWhole(filepath.Join(dir, readyName), text)
 	}
 	return res, err
+}
+
+// namesake refuses a backup of an installation with another name: the name begins those of
+// images, volumes and networks, and the state speaks of these.
+func (h *Host) namesake(m Manifest) error {
+	if m.Name == h.Name {
+		return nil
+	}
+	return daemon.Errorf(daemon.Invalid, "this backup is of the installation %q, and this one is %q", m.Name, h.Name).
+		WithHint("set name = %q in towline.toml, and restore again", m.Name)
 }
 
 // Finish puts what Stage has unpacked in its place; without that it does nothing. What was

@@ -33,7 +33,8 @@ func (h *Host) Verify(ctx context.Context, r io.Reader, u Unlock, out io.Writer)
 	defer root.Close()
 	work.Stage(out, "Unpacking into %s", dir)
 	var refs []string
-	res, err = h.unpack(ctx, r, u, root, func(_ context.Context, r io.Reader) (err error) {
+	anyName := func(Manifest) error { return nil } // the second root has a name of its own
+	res, err = h.unpack(ctx, r, u, root, anyName, func(_ context.Context, r io.Reader) (err error) {
 		refs, err = imagesOf(r)
 		return err
 	})

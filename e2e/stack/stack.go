@@ -4,6 +4,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 // Options say how a stack differs from the usual. The zero value is a good one.
 type Options struct {
+	Name                         string // of the installation; empty: one that no other has
 	Dir                          string // made, and removed by Close; empty: one of its own below /var/tmp
 	HTTPPort, HTTPSPort, SSHPort int    // ports on loopback; 0 or taken: a free one
 	Faults                       bool   // run the towlined that can be told where to die
@@ -106,7 +108,7 @@ func (s *Stack) makeDir() (err error) {
 		s.Dir = ""
 		return err
 	}
-	s.Name = "tl" + strconv.FormatInt(time.Now().UnixNano()%1e12, 36)
+	s.Name = cmp.Or(s.options.Name, "tl"+strconv.FormatInt(time.Now().UnixNano()%1e12, 36))
 	if err := os.Chmod(s.Dir, 0o755); err != nil {
 		return err
 	}

@@ -56,10 +56,15 @@ type File struct {
 	Backup  Backup  `toml:"backup"`
 }
 
-// Backup says whom backups of the whole machine are encrypted to. See docs/disaster.md.
+// Backup says whom backups of the whole machine are encrypted to, and when the machine takes
+// one by itself. See docs/disaster.md.
 type Backup struct {
 	Recipients     []string `toml:"recipients"`      // public keys of age: age1...
 	PassphraseFile string   `toml:"passphrase_file"` // in place of recipients
+	Schedule       string   `toml:"schedule"`        // as crontab(5) has it, e.g. "30 4 * * *"; empty: never
+	Zone           string   `toml:"zone"`            // of the schedule, e.g. Europe/Berlin; empty: UTC
+	To             string   `toml:"to"`              // directory for scheduled ones, best of another disk or a share
+	Keep           int      `toml:"keep"`            // how many scheduled ones stay
 }
 
 // Offsite says where encrypted second copies of backups go. See docs/backups.md.
@@ -167,7 +172,8 @@ func Default() File {
 				"mcr.microsoft.com/*", "registry.access.redhat.com/*", "registry.gitlab.com/*",
 			},
 		},
-		Logs: Logs{MaxSize: "100m", MaxAge: Duration(30 * 24 * time.Hour)},
+		Backup: Backup{Keep: 7},
+		Logs:   Logs{MaxSize: "100m", MaxAge: Duration(30 * 24 * time.Hour)},
 		Proxy: Proxy{
 			HTTP:      ":80",
 			HTTPS:     ":443",
