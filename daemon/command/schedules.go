@@ -99,7 +99,7 @@ func runBackupCheck(ctx context.Context, call *Call) error {
 // add-on in particular, and where these were ever taken or are scheduled.
 func (call *Call) checkHost(ctx context.Context, addon string) (c backups.Check, asked bool, err error) {
 	h := call.table.host.Backups
-	if addon != "" || h == nil || call.People.AllowedHost(ctx, call.Member) != nil {
+	if addon != "" || h == nil || call.authorizeSubject(ctx, theHost()) != nil {
 		return c, false, nil
 	}
 	r, err := h.Record()
