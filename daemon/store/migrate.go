@@ -45,5 +45,6 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 
 // versionOf is the number of the last migration that was applied; 0: none.
 func versionOf(ctx context.Context, conn *sql.Conn) (version int, err error) {
-	return version, conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	err = conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	return version, err
 }
