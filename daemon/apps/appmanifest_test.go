@@ -59,6 +59,26 @@ func TestParseManifest(t *testing.T) {
 	}
 }
 
+// TestExamplesPromiseWhatIsDone: nothing in the app.json of an example is without effect.
+func TestExamplesPromiseWhatIsDone(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*/app.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := parseManifest(text); err != nil || len(m.ignored) > 0 {
+			t.Errorf("%s: %q, %v", file, m.ignored, err)
+		}
+		if _, err := parseAppJSON(text); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
 // TestManifestConfig: what an app has is never changed.
 func TestManifestConfig(t *testing.T) {
 	m := appManifest{env: map[string]string{"A": "new", "B": "b"}, secrets: []string{"KEY", "OLD"}}
