@@ -192,6 +192,28 @@ func TestPostgres(t *testing.T) {
 	if _, err := query(s, wrong, "SELECT 1"); err == nil {
 		t.Error("a wrong password logs in")
 	}
+	// A superuser's SQL starts programs in the container, which is in the networks of all apps
+	// that the add-on is attached to.
+	for _, sql := range []string{
+		"COPY films TO PROGRAM 'cat'", "COPY films FROM PROGRAM 'echo x'", "COPY films FROM '/etc/passwd'", "SELECT pg_read_file('/etc/passwd')",
+		"ALTER ROLE towline SUPERUSER", "CREATE ROLE eve SUPERUSER LOGIN", "SET ROLE postgres", "GRANT pg_execute_server_program TO towline",
+		"CREATE FUNCTION f() RETURNS int AS '/lib/x86_64-linux-gnu/libc.so.6', 'system' LANGUAGE C", "ALTER SYSTEM SET archive_command = 'x'",
+		"SELECT lo_import('/etc/passwd')", "CREATE EXTENSION plpython3u",
+	} {
+		if out, err := query(s, s.i, sql); err == nil {
+			t.Errorf("%s: %s", sql, out)
+		}
+	}
+	if out, err := query(s, s.i, "SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname <> 'postgres'"); err != nil || strings.TrimSpace(out) != "0" {
+		t.Errorf("superusers beside postgres: %s, %v", out, err)
+	}
+	as := plugins.Action{
+		Command: []string{"psql", "--no-psqlrc", "--dbname", "towline", "--command", "SELECT 1"},
+		Env:     map[string]string{"PGHOST": s.address(), "PGUSER": "postgres", "PGPASSWORD": s.i.Secrets["password"]},
+	}
+	if out, err := s.try(t.Context(), as, nil); err == nil {
+		t.Errorf("the superuser logs in from a network: %s", out)
+	}
 	s.run(s.spec.Sample)
 	roundTrip(t, s, "tables 2", func(s *service) string {
 		out, err := query(s, s.i, "SELECT title FROM films")
