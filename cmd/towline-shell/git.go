@@ -26,7 +26,7 @@ func (o options) git(words []string) int {
 	case "git-upload-pack":
 		ask, verb = "git:upload", "upload-pack"
 	case "git-lfs-authenticate", "git-lfs-transfer":
-		return refuse(errors.New("files in Git LFS are kept elsewhere and would not be deployed"),
+		return refuse(errors.New("files in Git LFS would not be deployed: Towline has no server of it"),
 			"commit them as they are (git lfs migrate export --include='*'), or deploy a checkout:\n"+
 				"git lfs pull; git ls-files -z | tar -c --null -T - | ssh towline@HOST deploy:archive -a APP")
 	default:

@@ -40,7 +40,7 @@ func TestCommands(t *testing.T) {
 		{line: "git-upload-archive shop", code: 2, stderr: " !     git archive --remote is not served\n !     git clone ssh://towline@HOST/APP\n"},
 		{line: "git-receive-pack '../x'", code: 3, stderr: "error: there is no app \"../x\"\n"},
 		{line: "git-receive-pack --help", code: 2, stderr: " !     \"--help\" is no app's repository\n !     git remote add towline ssh://towline@HOST/APP\n"},
-		{line: "git-lfs-authenticate shop upload", code: 2, stderr: " !     files in Git LFS are kept elsewhere and would not be deployed\n" +
+		{line: "git-lfs-authenticate shop upload", code: 2, stderr: " !     files in Git LFS would not be deployed: Towline has no server of it\n" +
 			" !     commit them as they are (git lfs migrate export --include='*'), or deploy a checkout:\n" +
 			" !     git lfs pull; git ls-files -z | tar -c --null -T - | ssh towline@HOST deploy:archive -a APP\n"},
 		{line: "git-receive-pack", code: 2, stderr: " !     git-receive-pack takes one repository\n !     git remote add towline ssh://towline@HOST/APP\n"},

@@ -70,7 +70,7 @@ func handOver(dir string, uid, gid int, groupWrite bool) error {
 		return err
 	}
 	defer root.Close()
-	links := map[uint64]uint64{} // inode -> names not seen yet
+	links := map[uint64]*linked{} // by inode
 	err = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -84,10 +84,10 @@ func handOver(dir string, uid, gid int, groupWrite bool) error {
 			return root.Remove(path)
 		}
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok && mode.IsRegular() && stat.Nlink > 1 {
-			if _, seen := links[stat.Ino]; !seen {
-				links[stat.Ino] = uint64(stat.Nlink)
+			if links[stat.Ino] == nil {
+				links[stat.Ino] = &linked{path, uint64(stat.Nlink)}
 			}
-			links[stat.Ino]--
+			links[stat.Ino].unseen--
 			return nil // until all its names are known to be in here
 		}
 		return handOverOne(root, path, mode, uid, gid, groupWrite)
@@ -118,11 +118,17 @@ func handOverOne(root *os.Root, path string, mode fs.FileMode, uid, gid int, gro
 	return root.Chmod(path, want)
 }
 
+// linked is a file with several names.
+type linked struct {
+	path   string // one of them
+	unseen uint64 // names not seen yet
+}
+
 // handOverLinked does the files with several names, once all were found.
-func handOverLinked(root *os.Root, links map[uint64]uint64, uid, gid int, groupWrite bool) error {
-	for _, unseen := range links {
-		if unseen != 0 {
-			return daemon.Errorf(daemon.Invalid, "the source holds a file that is also linked from elsewhere")
+func handOverLinked(root *os.Root, links map[uint64]*linked, uid, gid int, groupWrite bool) error {
+	for _, file := range links {
+		if file.unseen != 0 {
+			return daemon.Errorf(daemon.Invalid, "%q of the source has another name outside of it", file.path)
 		}
 	}
 	return fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {

@@ -62,8 +62,8 @@ func TestHandOver(t *testing.T) {
 	if err := os.Link(outside, at("stolen")); err != nil {
 		t.Fatal(err)
 	}
-	if err := handOver(dir, 4001, 4002, false); err == nil {
-		t.Error("a file linked from outside was handed over")
+	if err := handOver(dir, 4001, 4002, false); err == nil || err.Error() != `"stolen" of the source has another name outside of it` {
+		t.Errorf("a file linked from outside was handed over: %v", err)
 	}
 	if info, err := os.Stat(outside); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
 		t.Error("a file linked from outside changed hands")

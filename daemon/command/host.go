@@ -219,7 +219,7 @@ func runHostInfo(ctx context.Context, call *Call) error {
 			row("Disk:", size(v.Free)+" free of "+size(v.Disk)+", where "+v.State+" is")
 			row("Serves:", v.HTTP+" and "+v.HTTPS+"; "+count(v.Apps, "app")+", "+count(v.Addons, "add-on")+", "+count(v.Members, "member"))
 			row("Push to:", v.SSH+"APP")
-			row("Copies:", orElse(v.Offsite != "", func() string { return v.Offsite }, "none elsewhere"))
+			row("Copies:", orElse(v.Offsite != "", func() string { return v.Offsite }, "no offsite copies are made"))
 		})
 	})
 }
