@@ -2,6 +2,7 @@ package apps
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"golang.org/x/crypto/bcrypt"
@@ -68,53 +69,78 @@ func (rs *Routes) RouteInfo(ctx context.Context, app string) (RouteInfo, error) 
 
 // routeSettings is an app's route as the state has it, without targets.
 func (rs *Routes) routeSettings(ctx context.Context, app string) (daemon.Route, error) {
-	return daemon.Read(ctx, rs.Store, func(tx daemon.Tx) (daemon.Route, error) {
-		a, err := daemon.FindApp(tx, app)
-		if err != nil {
-			return daemon.Route{}, err
-		}
-		r := daemon.Route{App: app, Maintenance: a.Maintenance, Hosts: []string{app + "." + rs.Domain}}
-		if r.Rules, err = tx.Rules(app); err != nil {
-			return r, err
-		}
-		domains, err := tx.Domains(app)
-		for _, dom := range domains {
-			r.Hosts = append(r.Hosts, dom.Host)
-			if dom.Redirect != "" {
-				if r.Redirects == nil {
-					r.Redirects = map[string]string{}
-				}
-				r.Redirects[dom.Host] = dom.Redirect
-			}
-		}
-		return r, err
-	})
+	return daemon.Read(ctx, rs.Store, func(tx daemon.Tx) (daemon.Route, error) { return rs.routeIn(tx, app) })
 }
 
-// changeRoute edits the state of an app's route under its lock and has the proxy
-// follow. If the proxy is away, it follows as soon as it is back.
+func (rs *Routes) routeIn(tx daemon.Tx, app string) (daemon.Route, error) {
+	a, err := daemon.FindApp(tx, app)
+	if err != nil {
+		return daemon.Route{}, err
+	}
+	r := daemon.Route{App: app, Maintenance: a.Maintenance, Hosts: []string{app + "." + rs.Domain}}
+	if r.Rules, err = tx.Rules(app); err != nil {
+		return r, err
+	}
+	domains, err := tx.Domains(app)
+	for _, dom := range domains {
+		r.Hosts = append(r.Hosts, dom.Host)
+		if dom.Redirect != "" {
+			if r.Redirects == nil {
+				r.Redirects = map[string]string{}
+			}
+			r.Redirects[dom.Host] = dom.Redirect
+		}
+	}
+	return r, err
+}
+
+// changeRoute edits the state of an app's route under its lock, once the proxy has taken the
+// route that comes of it: what it refuses is not stored, where it would keep the app from its
+// next release. If the proxy is away, it follows as soon as it is back.
 func (rs *Routes) changeRoute(ctx context.Context, app string, edit func(daemon.Tx) error) error {
 	unlock, err := rs.Journal.LockApp(ctx, app, nil)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	route, err := rs.rehearse(ctx, app, edit)
+	if err != nil {
+		return err
+	}
+	served := rs.serveRoute(ctx, route)
+	if served == nil || daemon.IsAway(served) {
+		err = rs.Store.Update(ctx, edit)
+	}
+	if served != nil && !daemon.IsKind(served, daemon.Invalid) || err != nil {
+		rs.Life.Go(func(ctx context.Context) { rs.syncRouteLater(ctx, app) }) // to what is stored
+	}
+	if daemon.IsAway(served) && err == nil {
+		return daemon.Errorf(daemon.Unavailable, "the proxy does not answer").
+			WithHint("the change is stored, and is served as soon as the proxy is back; on the host, see: systemctl status towline-proxy")
+	}
+	return errors.Join(served, err)
+}
+
+var errRehearsal = errors.New("only a rehearsal")
+
+// rehearse is the route that would come of an edit, of which nothing is kept.
+func (rs *Routes) rehearse(ctx context.Context, app string, edit func(daemon.Tx) error) (route daemon.Route, err error) {
 	err = rs.Store.Update(ctx, func(tx daemon.Tx) error {
 		if _, err := daemon.FindApp(tx, app); err != nil {
 			return err
 		}
-		return edit(tx)
+		if err := edit(tx); err != nil {
+			return err
+		}
+		if route, err = rs.routeIn(tx, app); err != nil {
+			return err
+		}
+		return errRehearsal
 	})
-	if err != nil {
-		return err
+	if errors.Is(err, errRehearsal) {
+		err = nil
 	}
-	err = rs.syncRoute(ctx, app)
-	if daemon.IsAway(err) {
-		rs.Life.Go(func(ctx context.Context) { rs.syncRouteLater(ctx, app) })
-		return daemon.Errorf(daemon.Unavailable, "the proxy does not answer").
-			WithHint("the change is stored, and is served as soon as the proxy is back; on the host, see: systemctl status towline-proxy")
-	}
-	return err
+	return route, err
 }
 
 // syncRouteLater has the proxy follow the state of an app as soon as it is back.
@@ -140,12 +166,17 @@ func (rs *Routes) syncRoute(ctx context.Context, app string) error {
 	if err != nil {
 		return err
 	}
-	served, err := rs.routeOf(ctx, app)
+	return rs.serveRoute(ctx, route)
+}
+
+// serveRoute gives the proxy a route, with the targets that it has.
+func (rs *Routes) serveRoute(ctx context.Context, route daemon.Route) error {
+	served, err := rs.routeOf(ctx, route.App)
 	if err != nil {
 		return err
 	}
 	if served == nil {
-		rel, err := rs.Release(ctx, app, 0)
+		rel, err := rs.Release(ctx, route.App, 0)
 		if err != nil {
 			return err
 		}
