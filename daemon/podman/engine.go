@@ -44,6 +44,8 @@ type Engine struct {
 	publishing sync.Mutex // held while names are gathered and written
 	kills      memoryKills
 
+	portsLookedAt bool // that an earlier start had opened
+
 	restraining sync.Mutex // held while the answer rules are gathered and written
 	restrained  bool       // they name some address
 

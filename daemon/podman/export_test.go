@@ -28,3 +28,9 @@ func (e *Engine) PullWithoutTLS(ctx context.Context, ref string) (daemon.Image, 
 
 // Ending is ending.
 var Ending = ending
+
+// Isolate is what comes before the start of a container in a network of that bridge.
+func (e *Engine) Isolate(ctx context.Context, bridge string) error { return e.isolate(ctx, bridge) }
+
+// Forget is what comes after the end of the network.
+func (e *Engine) Forget(ctx context.Context, bridge string) error { return e.forget(ctx, bridge) }

@@ -3,6 +3,7 @@ package podman
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -64,10 +65,62 @@ func (e *Engine) isolate(ctx context.Context, bridges ...string) error {
 	for _, bridge := range bridges {
 		script += fmt.Sprintf("add element inet towline bridges { %[1]q . %[1]q }\n", bridge)
 	}
-	for _, port := range e.options.PublicPorts {
-		script += fmt.Sprintf("add element inet towline public { %d }\n", port)
+	return nft(ctx, script+e.publicPorts(ctx))
+}
+
+// publicPorts make the ports of this installation, whose name they have as their comment,
+// those that everyone reaches now: an earlier start may have had others.
+func (e *Engine) publicPorts(ctx context.Context) (script string) {
+	const element = "%s element inet towline public { %d%s }\n"
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.portsLookedAt {
+		for _, port := range portsOf(ctx, e.options.Name) {
+			if !slices.Contains(e.options.PublicPorts, port) {
+				script += fmt.Sprintf(element, "add", port, "") + fmt.Sprintf(element, "delete", port, "")
+			}
+		}
+		e.portsLookedAt = true
 	}
-	return nft(ctx, script)
+	for _, port := range e.options.PublicPorts {
+		// Whatever comment it had before.
+		script += fmt.Sprintf(element, "add", port, "") + fmt.Sprintf(element, "delete", port, "") +
+			fmt.Sprintf(element, "add", port, fmt.Sprintf(" comment %q", e.options.Name))
+	}
+	return script
+}
+
+// portsOf are the public ports that have the installation's name. Without a firewall there
+// are none.
+func portsOf(ctx context.Context, name string) (ports []int) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "nft", "-j", "list", "set", "inet", "towline", "public").Output()
+	if err != nil {
+		return nil
+	}
+	var listed struct {
+		Nftables []struct {
+			Set struct{ Elem []json.RawMessage }
+		}
+	}
+	if json.Unmarshal(out, &listed) != nil {
+		return nil
+	}
+	for _, object := range listed.Nftables {
+		for _, text := range object.Set.Elem {
+			var port struct {
+				Elem struct {
+					Val     int
+					Comment string
+				}
+			}
+			if json.Unmarshal(text, &port) == nil && port.Elem.Comment == name {
+				ports = append(ports, port.Elem.Val)
+			}
+		}
+	}
+	return ports
 }
 
 // forget removes a bridge that is gone from the rules.

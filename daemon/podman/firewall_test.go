@@ -2,6 +2,7 @@ package podman_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -135,6 +136,49 @@ func TestContainersReachOfTheHostOnlyTheirNameServer(t *testing.T) {
 	started(t, open, daemon.ContainerSpec{Init: true, Networks: []daemon.Attachment{attached(left)}}, "sleep")
 	if out, ok := probe(t, e, c, "dial", net.JoinHostPort(own, port)); !ok || out != "host" {
 		t.Errorf("a public port: %q", out)
+	}
+}
+
+// A port that the configuration no longer names is closed to containers by the next start, and
+// those of other installations stay.
+func TestPublicPortsFollowTheConfiguration(t *testing.T) {
+	newEngine(t) // skips where there is no Podman
+	open := func(name string, ports ...int) *podman.Engine {
+		t.Helper()
+		e, err := podman.New(t.Context(), podman.Options{Address: "unix://" + socket, Name: name, PublicPorts: ports})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const bridge = "tl-ports"
+		for range 2 {
+			if err := e.Isolate(t.Context(), bridge); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Cleanup(func() {
+			if err := e.Forget(context.Background(), bridge); err != nil {
+				t.Error(err)
+			}
+			for _, port := range ports {
+				nft(t, fmt.Sprintf("add element inet towline public { %[1]d }\ndelete element inet towline public { %[1]d }", port))
+			}
+		})
+		return e
+	}
+	has := func(port int) bool {
+		out, err := exec.Command("nft", "list", "set", "inet", "towline", "public").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(out, []byte(strconv.Itoa(port)+" comment"))
+	}
+	open(run, 61001, 61002)
+	open(run+"x", 61003)
+	open(run, 61002, 61004)
+	for port, want := range map[int]bool{61001: false, 61002: true, 61003: true, 61004: true} {
+		if has(port) != want {
+			t.Errorf("port %d is open: %v", port, !want)
+		}
 	}
 }
 
