@@ -47,7 +47,7 @@ type Engine struct {
 	portsLookedAt bool // that an earlier start had opened
 
 	restraining sync.Mutex // held while the answer rules are gathered and written
-	restrained  bool       // they name some address
+	restrained  *bool      // they name some address; nil: not written yet, who knows
 
 	fresh sync.Map // container name -> []string, bridges: made here and not started yet
 }

@@ -178,13 +178,17 @@ func (e *Engine) restrain(ctx context.Context, more ...string) error {
 	}
 	set := "answers-" + e.options.Name
 	script := fmt.Sprintf(answerRules, set)
-	e.restrained = len(addresses) > 0
-	if !e.restrained { // the last one is gone
+	some := len(addresses) > 0
+	if !some { // the last one is gone
 		script += fmt.Sprintf("delete chain bridge towline %[1]s\ndelete set bridge towline %[1]s\n", set)
 	} else {
 		script += fmt.Sprintf("add element bridge towline answers-%s { %s }\n", e.options.Name, strings.Join(addresses, ", "))
 	}
-	return nft(ctx, script)
+	if err := nft(ctx, script); err != nil {
+		return err
+	}
+	e.restrained = &some
+	return nil
 }
 
 func nft(ctx context.Context, script string) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,10 +63,8 @@ func (e *Engine) restoreFirewall(ctx context.Context) error {
 	if there, err := e.hasRules(ctx, bridges); err != nil || there {
 		return err
 	}
-	for _, bridge := range bridges {
-		if err := e.isolate(ctx, bridge); err != nil {
-			return err
-		}
+	if err := e.isolate(ctx, bridges...); err != nil {
+		return err
 	}
 	e.restraining.Lock()
 	defer e.restraining.Unlock()
@@ -73,17 +72,26 @@ func (e *Engine) restoreFirewall(ctx context.Context) error {
 }
 
 // hasRules tells whether the kernel has the rules for these bridges and this installation's
-// add-ons.
+// add-ons. Where there are no add-ons there are no rules for them: to miss those would be to
+// write them again for ever.
 func (e *Engine) hasRules(ctx context.Context, bridges []string) (bool, error) {
+	e.restraining.Lock()
+	restrained := e.restrained
+	e.restraining.Unlock()
+	if restrained == nil {
+		return false, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "nft", "list", "ruleset").Output()
 	if err != nil {
 		return false, fmt.Errorf("look at the firewall: %w", err)
 	}
-	for _, words := range append([]string{
-		"table inet towline ", "chain forward ", "chain outward ", "chain inward ", "chain input ", "chain answers-" + e.options.Name + " ",
-	}, bridges...) {
+	wanted := append([]string{"table inet towline ", "chain forward ", "chain outward ", "chain inward ", "chain input "}, bridges...)
+	if *restrained {
+		wanted = append(wanted, "chain answers-"+e.options.Name+" ")
+	}
+	for _, words := range wanted {
 		if !bytes.Contains(out, []byte(words)) {
 			return false, nil
 		}
@@ -91,12 +99,41 @@ func (e *Engine) hasRules(ctx context.Context, bridges []string) (bool, error) {
 	return true, nil
 }
 
+// takesOurs tells whether the kernel's messages say that a part of a table of ours is gone, or
+// can't be read. Podman's own changes, dozens with each container that comes or goes, do not count,
+// and neither do rules within a chain, public ports and the addresses of add-ons, which are
+// written anew with containers of Towline's.
+func takesOurs(messages []byte) bool {
+	list, err := syscall.ParseNetlinkMessage(messages)
+	if err != nil {
+		return true
+	}
+	for _, m := range list {
+		ours := bytes.Contains(m.Data, []byte("towline\x00")) // the table's name
+		switch m.Header.Type {
+		case nftMessage | unix.NFT_MSG_DELTABLE, nftMessage | unix.NFT_MSG_DELCHAIN, nftMessage | unix.NFT_MSG_DELSET:
+		case nftMessage | unix.NFT_MSG_DELSETELEM:
+			ours = ours && bytes.Contains(m.Data, []byte("bridges\x00"))
+		default:
+			ours = false
+		}
+		if ours {
+			return true
+		}
+	}
+	return false
+}
+
+// nftMessage is in the type of every message of nf_tables.
+const nftMessage = unix.NFNL_SUBSYS_NFTABLES << 8
+
 // DropFirewall takes the rules away. No container may run.
 func (e *Engine) DropFirewall(ctx context.Context) error {
 	return nft(ctx, "add table inet towline\ndelete table inet towline\nadd table bridge towline\ndelete table bridge towline\n")
 }
 
-// watchRules sends to changes, without waiting, when the ruleset has changed, until ctx ends.
+// watchRules sends to changes, without waiting, when something of ours was taken from the
+// ruleset, until ctx ends.
 func watchRules(ctx context.Context, changes chan<- struct{}) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
 	if err != nil {
@@ -112,8 +149,12 @@ func watchRules(ctx context.Context, changes chan<- struct{}) error {
 		defer stop()
 		defer func() { _ = socket.Close() }()
 		for buffer := make([]byte, 64<<10); ; {
-			if _, err := socket.Read(buffer); err != nil && !errors.Is(err, unix.ENOBUFS) { // which means: there were more
+			n, err := socket.Read(buffer)
+			if err != nil && !errors.Is(err, unix.ENOBUFS) { // which means: there were more
 				return
+			}
+			if err == nil && !takesOurs(buffer[:n]) {
+				continue
 			}
 			select {
 			case changes <- struct{}{}:

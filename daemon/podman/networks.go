@@ -63,7 +63,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	// Whose network it was may be gone: others may get its address.
 	e.restraining.Lock()
 	defer e.restraining.Unlock()
-	if !e.restrained {
+	if e.restrained != nil && !*e.restrained {
 		return nil
 	}
 	return e.restrain(ctx)
