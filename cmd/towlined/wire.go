@@ -69,7 +69,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	if err != nil {
 		return nil, nil, err
 	}
-	room, err := buildRoom(ctx, file, engine)
+	room, err := buildRoom(file, engine)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -109,10 +109,6 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	})
 	proxy := control.NewClient(file.Proxy.Control)
 	closers = append(closers, proxy.Close)
-	if can, err := engine.LimitsDisk(ctx); err == nil && !can {
-		log.Info("Podman's storage can't bound what a container writes, only the size of each file: "+
-			"that takes XFS with project quotas", "limits.disk", file.Limits.Disk)
-	}
 	d = machine.New(machine.Options{
 		Name: file.Name, Dir: file.State, Domain: file.Domain, Port: httpsPort(file.Proxy.HTTPS), Remote: remote(file),
 		Limits: limits, Bounds: apps.Bounds{Processes: file.Limits.Processes, Apps: file.Limits.Apps, OneOffs: file.Limits.OneOffs},
@@ -123,6 +119,18 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 		Logs:         appLogs, Vault: backups, Offsite: copies, Catalog: catalog, Log: log, Fault: fault,
 	})
 	closers = append(closers, func() error { d.Close(); return nil })
+	go keepOn(ctx, func(ctx context.Context) {
+		// Asked when all has been started, for it takes Podman a while; the first deploy needs the answer.
+		select {
+		case <-d.Started():
+		case <-ctx.Done():
+			return
+		}
+		if can, err := engine.LimitsDisk(ctx); err == nil && !can {
+			log.Info("Podman's storage can't bound what a container writes, only the size of each file: "+
+				"that takes XFS with project quotas", "limits.disk", file.Limits.Disk)
+		}
+	})
 	return d, closeAll, nil
 }
 
@@ -247,14 +255,16 @@ func httpsPort(address string) string {
 }
 
 // buildRoom is what builds may take of the disks of the state and of Podman's storage.
-func buildRoom(ctx context.Context, file config.File, engine *podman.Engine) (r build.Room, err error) {
-	r.Dirs = []string{file.State}
-	storage := "/var/lib/containers"
-	if about, err := engine.About(ctx); err == nil && about.Storage != "" {
-		storage = about.Storage // else Podman is away, and this the usual place
-	}
-	if _, err := os.Stat(storage); err == nil {
-		r.Dirs = append(r.Dirs, storage)
+func buildRoom(file config.File, engine *podman.Engine) (r build.Room, err error) {
+	r.Dirs = func(ctx context.Context) []string {
+		storage, err := engine.Storage(ctx)
+		if err != nil || storage == "" {
+			storage = "/var/lib/containers" // Podman is away, and this the usual place
+		}
+		if _, err := os.Stat(storage); err != nil {
+			return []string{file.State}
+		}
+		return []string{file.State, storage}
 	}
 	var rerr, cerr error
 	r.Reserve, rerr = file.DiskReserve(file.State)

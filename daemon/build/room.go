@@ -15,9 +15,9 @@ import (
 // Room bounds what builds take of the disk.
 type Room struct {
 	// Dirs are on the disks that builds write to: that of the caches, that of the engine's
-	// images. Builds leave Reserve free on each, in bytes: the database and the add-ons
-	// write there too.
-	Dirs    []string
+	// images, for which the engine may have to be asked. Builds leave Reserve free on each,
+	// in bytes: the database and the add-ons write there too.
+	Dirs    func(ctx context.Context) []string
 	Reserve int64
 	// Cache is what the caches of all apps may take together, in bytes; 0: no bound.
 	Cache int64
@@ -26,14 +26,14 @@ type Room struct {
 // makeRoom refuses a build that would find less than the reserve. Before that all caches of
 // other apps go, which cost them one slow build.
 func (b *Builder) makeRoom(ctx context.Context, app string) error {
-	short, err := b.short()
+	short, err := b.short(ctx)
 	if err != nil || short == "" {
 		return err
 	}
 	if err := b.trim(ctx, 0, app); err != nil {
 		return err
 	}
-	if short, err = b.short(); err != nil || short == "" {
+	if short, err = b.short(ctx); err != nil || short == "" {
 		return err
 	}
 	return daemon.Errorf(daemon.Conflict, "the disk of %s has less free than builds have to leave, so that nothing that runs suffers", short).
@@ -41,8 +41,8 @@ func (b *Builder) makeRoom(ctx context.Context, app string) error {
 }
 
 // short is a directory whose disk has less than the reserve; empty: none has.
-func (b *Builder) short() (string, error) {
-	for _, dir := range b.options.Room.Dirs {
+func (b *Builder) short(ctx context.Context) (string, error) {
+	for _, dir := range b.dirs(ctx) {
 		free, err := disk.Free(dir)
 		if err != nil {
 			return "", err
@@ -52,6 +52,13 @@ func (b *Builder) short() (string, error) {
 		}
 	}
 	return "", nil
+}
+
+func (b *Builder) dirs(ctx context.Context) []string {
+	if b.options.Room.Dirs == nil {
+		return nil
+	}
+	return b.options.Room.Dirs(ctx)
 }
 
 // trim removes the caches of the apps that were not built for longest, until all of them

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -54,7 +55,7 @@ func TestRoom(t *testing.T) {
 		t.Errorf("over the budget by one: %v are left", got)
 	}
 	fill()
-	b.options.Room = Room{Dirs: []string{b.options.Dir}, Reserve: 1 << 60}
+	b.options.Room = Room{Dirs: func(context.Context) []string { return []string{b.options.Dir} }, Reserve: 1 << 60}
 	_, err = b.Build(t.Context(), daemon.BuildRequest{ID: "own-1", App: "own", Source: t.TempDir(), Image: "x"}, nil)
 	if daemonKind(err) != daemon.Conflict {
 		t.Errorf("with too little free: %v", err)

@@ -76,11 +76,14 @@ type Machine struct {
 	Containers *container.Containers
 
 	attempts attempts
-	started  chan struct{} // closed once all that should run has been started, or tried
+	started  chan struct{} // see Started
 
 	// Bounds, which tests shorten.
 	recoverPatience, startPatience, slotPatience time.Duration
 }
+
+// Started is closed once all that should run has been started, or tried.
+func (m *Machine) Started() <-chan struct{} { return m.started }
 
 // New wires the rooms. Call Reconcile before the first use and Close after the last.
 func New(o Options) *Machine {

@@ -18,26 +18,20 @@ type About struct {
 
 // About asks Podman.
 func (e *Engine) About(ctx context.Context) (About, error) {
-	c, err := e.call(ctx)
+	info, err := e.info(ctx)
 	if err != nil {
 		return About{}, err
 	}
-	info, err := system.Info(c, nil)
-	if err != nil {
-		return About{}, wrap(err, "podman")
+	a := About{
+		Version: info.Version.Version,
+		Driver:  info.Store.GraphDriverName, Storage: info.Store.GraphRoot,
+		Database: info.Host.DatabaseBackend,
 	}
-	a := About{Version: info.Version.Version}
-	if info.Store != nil {
-		a.Driver, a.Storage = info.Store.GraphDriverName, info.Store.GraphRoot
-	}
-	if info.Host != nil {
-		a.Database = info.Host.DatabaseBackend
-		if r := info.Host.OCIRuntime; r != nil {
-			a.Runtime = r.Name
-			// "crun version 1.8.1\ncommit: ..."
-			if words := strings.Fields(r.Version); len(words) > 2 && words[1] == "version" {
-				a.Runtime += " " + words[2]
-			}
+	if r := info.Host.OCIRuntime; r != nil {
+		a.Runtime = r.Name
+		// "crun version 1.8.1\ncommit: ..."
+		if words := strings.Fields(r.Version); len(words) > 2 && words[1] == "version" {
+			a.Runtime += " " + words[2]
 		}
 	}
 	return a, nil

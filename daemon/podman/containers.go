@@ -34,7 +34,11 @@ func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec)
 	if err != nil {
 		return err
 	}
-	_, err = containers.CreateWithSpec(c, e.generate(spec), nil)
+	f, err := e.fixed(made)
+	if err != nil {
+		return err
+	}
+	_, err = containers.CreateWithSpec(c, e.generate(spec, f), nil)
 	if err == nil {
 		e.fresh.Store(spec.Name, bridgesOf(spec))
 		err = ctx.Err()

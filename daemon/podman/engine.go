@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings"
-	"github.com/containers/podman/v5/pkg/bindings/system"
 
 	"towline/daemon"
 )
@@ -38,8 +37,8 @@ type Engine struct {
 	connection context.Context   // holds the bindings' client; nil until Podman answered once
 	transport  http.RoundTripper // of that client, for calls that the bindings cannot make
 
-	// What the storage can do, and who makes control groups; nil until Podman was asked.
-	quota, cheapMaps, slices *bool
+	asking sync.Mutex
+	facts  *facts // nil until Podman was asked
 
 	publishing sync.Mutex // held while names are gathered and written
 	kills      memoryKills
@@ -133,18 +132,12 @@ func (e *Engine) dial(ctx context.Context) (net.Conn, error) {
 
 // Ping implements daemon.Containers.
 func (e *Engine) Ping(ctx context.Context) (string, error) {
-	c, err := e.call(ctx)
-	if err != nil {
-		return "", err
-	}
-	report, err := system.Version(c, nil)
+	// Not system.Version: Podman starts as many programs for that as for info.
+	response, err := e.respond(ctx, http.MethodGet, "/_ping", nil)
 	if err != nil {
 		return "", wrap(err, "podman")
 	}
-	if report.Server == nil {
-		return "", nil
-	}
-	return report.Server.Version, nil
+	return response.Header.Get("Libpod-API-Version"), response.Body.Close()
 }
 
 // filters select this installation's objects that carry all labels.

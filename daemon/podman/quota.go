@@ -1,36 +1,9 @@
 package podman
 
-import (
-	"context"
-	"os"
-	"strings"
-
-	"github.com/containers/podman/v5/pkg/bindings/system"
-)
+import "strings"
 
 // Podman bounds what a container writes only on overlay over XFS with project quotas, and
 // refuses to make one that is to be bounded elsewhere.
-
-// quotas tells whether it can.
-func (e *Engine) quotas() bool { return e.storageFact(&e.quota, e.LimitsDisk) }
-
-// LimitsDisk tells whether a container's limit of disk bounds all that it writes, or the
-// size of each file alone.
-func (e *Engine) LimitsDisk(ctx context.Context) (bool, error) {
-	c, err := e.call(ctx)
-	if err != nil {
-		return false, err
-	}
-	info, err := system.Info(c, nil)
-	if err != nil {
-		return false, wrap(err, "podman")
-	}
-	if info.Store == nil || info.Store.GraphDriverName != "overlay" {
-		return false, nil
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	return err == nil && projectQuotas(string(mounts), info.Store.GraphRoot), nil
-}
 
 // projectQuotas tells whether a directory is on XFS with project quotas in force. mounts is
 // as proc(5) has it.

@@ -24,7 +24,7 @@ const cpuPeriod = 100_000
 
 // generate turns a spec into Podman's terms. The API applies fewer defaults than
 // the podman command does: what matters is said here.
-func (e *Engine) generate(spec daemon.ContainerSpec) *specgen.SpecGenerator {
+func (e *Engine) generate(spec daemon.ContainerSpec, f facts) *specgen.SpecGenerator {
 	s := specgen.NewSpecGenerator(e.rewrite(spec.Image), false)
 	s.Name = spec.Name
 	s.Labels = e.labelled(spec.Labels)
@@ -47,21 +47,21 @@ func (e *Engine) generate(spec daemon.ContainerSpec) *specgen.SpecGenerator {
 	if spec.NoLog {
 		s.LogConfiguration = &specgen.LogConfig{Driver: define.NoLogging}
 	}
-	e.setSecurity(s, spec)
+	setSecurity(s, spec, f)
 	setNetworks(s, spec)
 	setMounts(s, spec)
 	s.ResourceLimits = resources(spec.Limits)
-	if e.sliced() {
+	if f.slices {
 		s.CgroupParent = sliceOf(spec)
 	}
 	s.Rlimits = rlimits(spec.Limits)
-	if spec.Limits.Disk > 0 && e.quotas() {
+	if spec.Limits.Disk > 0 && f.quotas {
 		s.StorageOpts = map[string]string{"size": strconv.FormatInt(spec.Limits.Disk, 10)}
 	}
 	return s
 }
 
-func (e *Engine) setSecurity(s *specgen.SpecGenerator, spec daemon.ContainerSpec) {
+func setSecurity(s *specgen.SpecGenerator, spec daemon.ContainerSpec, f facts) {
 	s.CapAdd, s.CapDrop = spec.CapAdd, spec.CapDrop
 	s.ReadOnlyFilesystem = &spec.ReadOnly
 	s.NoNewPrivileges = new(!spec.AllowNewPrivileges)
@@ -70,7 +70,7 @@ func (e *Engine) setSecurity(s *specgen.SpecGenerator, spec daemon.ContainerSpec
 		// Where AppArmor is on, its default profile refuses every mount as well.
 		s.ApparmorProfile = "unconfined"
 	}
-	if spec.IDMap != 0 && (!spec.IDMapIfCheap || e.mapsCheaply()) {
+	if spec.IDMap != 0 && (!spec.IDMapIfCheap || f.cheapMaps) {
 		ids := []idtools.IDMap{{ContainerID: 0, HostID: int(spec.IDMap), Size: idMapSize}}
 		s.UserNS.NSMode = specgen.Private
 		s.IDMappings = &storage.IDMappingOptions{UIDMap: ids, GIDMap: ids}

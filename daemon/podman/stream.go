@@ -246,9 +246,17 @@ func (e *Engine) resize(ctx context.Context, path string, size daemon.Size) erro
 	return body.Close()
 }
 
-// request makes a call whose answer is read as it comes. Unlike the bindings it
-// does not linger when ctx ends.
+// request makes a call whose answer is read as it comes.
 func (e *Engine) request(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
+	response, err := e.respond(ctx, method, path, query)
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+// respond makes a call. Unlike the bindings it does not linger when ctx ends.
+func (e *Engine) respond(ctx context.Context, method, path string, query url.Values) (*http.Response, error) {
 	if _, err := e.call(ctx); err != nil {
 		return nil, err
 	}
@@ -265,7 +273,7 @@ func (e *Engine) request(ctx context.Context, method, path string, query url.Val
 		defer response.Body.Close()
 		return nil, apiError(response)
 	}
-	return response.Body, nil
+	return response, nil
 }
 
 // flushDelay is how long a stream may go on after its process has ended, for
