@@ -18,7 +18,7 @@ const deployRounds = 20
 // release answers, a push and a config change.
 func (b *bench) deploys() error {
 	var whole, build, pushes, configs sample
-	for n := 1; n <= deployRounds; n++ {
+	for n := 1; n <= b.times(deployRounds); n++ {
 		want := fmt.Sprintf("push-%d", n)
 		if err := os.WriteFile(filepath.Join(b.dir, "VERSION"), []byte(want+"\n"), 0o644); err != nil {
 			return err
@@ -46,8 +46,8 @@ func (b *bench) deploys() error {
 	heading("goal")
 	whole.row("git push until the new release serves", "")
 	build.row("  of that the build", "")
-	pushes.row("  of that Towline and the app's boot", "1000 ms")
-	configs.row("config:set until the new config serves", "700 ms")
+	pushes.row("  of that Towline and the app's boot", "500 ms")
+	configs.row("config:set until the new config serves", "400 ms")
 	return nil
 }
 
@@ -67,7 +67,7 @@ func (b *bench) untilServed(path, want string, change func() error) (time.Durati
 		if body, err := page(client, b.URL(app, path)); err == nil && strings.HasPrefix(body, want) {
 			served = time.Since(start)
 		}
-		if time.Since(start) > time.Minute {
+		if time.Since(start) > 5*time.Minute {
 			return 0, fmt.Errorf("%s never said %q: %w", path, want, <-done)
 		}
 		time.Sleep(2 * time.Millisecond) // between polls: the app has work to do too

@@ -11,9 +11,7 @@ import (
 )
 
 const (
-	many          = 100 // apps
 	hundredRounds = 40
-	quiet         = time.Minute // over which the idle daemon's time is counted
 	starts        = 5
 )
 
@@ -35,7 +33,7 @@ func (b *bench) hundred() error {
 	heading("of ssh HOST true")
 	listings := func(apps string) error {
 		took1 := make([]sample, len(kinds))
-		for round := range hundredRounds + 5 {
+		for round := range b.times(hundredRounds) + 5 {
 			for i := range kinds {
 				d, err := took(b.ctx, kinds[i].argv)
 				if err != nil {
@@ -57,7 +55,7 @@ func (b *bench) hundred() error {
 	if err := b.deployMany(); err != nil {
 		return err
 	}
-	if err := listings(fmt.Sprintf("%d apps", many)); err != nil {
+	if err := listings(fmt.Sprintf("%d apps", b.apps)); err != nil {
 		return err
 	}
 	var begun sample
@@ -71,7 +69,7 @@ func (b *bench) hundred() error {
 		}
 		begun = append(begun, time.Since(start))
 	}
-	begun.row(fmt.Sprintf("start of towlined until it answers, %d apps", many), "goal 1000 ms")
+	begun.row(fmt.Sprintf("start of towlined until it answers, %d apps", b.apps), "goal 1000 ms")
 	return b.idleCost()
 }
 
@@ -79,7 +77,7 @@ func (b *bench) hundred() error {
 func (b *bench) deployMany() error {
 	g, ctx := errgroup.WithContext(b.ctx)
 	g.SetLimit(3)
-	for n := 2; n <= many; n++ {
+	for n := 2; n <= b.apps; n++ {
 		g.Go(func() error {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -111,7 +109,7 @@ func (b *bench) idleCost() error {
 	if err != nil {
 		return err
 	}
-	if err := wait(quiet); err != nil {
+	if err := wait(b.quiet); err != nil {
 		return err
 	}
 	after, err := b.DaemonCPU()
@@ -125,6 +123,6 @@ func (b *bench) idleCost() error {
 	const mb = 1e6
 	fmt.Println(strings.TrimSpace(fmt.Sprintf(`
 Idle with %d apps: towlined takes %.2f %% of a core (goal 0.2); towlined %.1f MB, towline-proxy %.1f MB, together %.1f MB (goal 45 MB)`,
-		many, 100*(after-before).Seconds()/quiet.Seconds(), float64(daemon)/mb, float64(proxy)/mb, float64(daemon+proxy)/mb)))
+		b.apps, 100*(after-before).Seconds()/b.quiet.Seconds(), float64(daemon)/mb, float64(proxy)/mb, float64(daemon+proxy)/mb)))
 	return nil
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,22 +31,31 @@ func main() {
 
 func run(ctx context.Context, args []string) (err error) {
 	benches := map[string]func(*bench) error{"deploy": (*bench).deploys, "cli": (*bench).commands, "hundred": (*bench).hundred}
-	if len(args) != 1 || benches[args[0]] == nil {
-		return errors.New("usage: bench deploy|cli|hundred")
+	b := &bench{ctx: ctx}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.IntVar(&b.rounds, "rounds", 0, "how often each thing is measured; 0: as often as its bench thinks good")
+	flags.IntVar(&b.apps, "apps", 100, "how many apps run in the bench hundred")
+	flags.DurationVar(&b.quiet, "quiet", time.Minute, "over how long the idle daemon's processor time is counted")
+	socket := flags.String("podman", "", "path of the socket of Podman's service, if it is not the usual one")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 || benches[flags.Arg(0)] == nil {
+		return errors.New("usage: bench [-rounds N] [-apps N] [-quiet TIME] [-podman SOCKET] deploy|cli|hundred")
 	}
 	if err := stack.Build(ctx); err != nil {
 		return err
 	}
-	s, err := stack.Start(ctx, stack.Options{})
+	s, err := stack.Start(ctx, stack.Options{Podman: *socket})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	b := &bench{Stack: s, ctx: ctx, dir: filepath.Join(s.Dir, "bench")}
+	b.Stack, b.dir = s, filepath.Join(s.Dir, "bench")
 	if err := b.firstDeploy(); err != nil {
 		return err
 	}
-	return benches[args[0]](b)
+	return benches[flags.Arg(0)](b)
 }
 
 // app is what is deployed: it listens some milliseconds after its start, which are
@@ -56,6 +66,17 @@ type bench struct {
 	*stack.Stack
 	ctx context.Context
 	dir string // checkout of the app
+
+	rounds, apps int
+	quiet        time.Duration
+}
+
+// times is how often a thing is measured, which is usually n times.
+func (b *bench) times(n int) int {
+	if b.rounds > 0 {
+		return b.rounds
+	}
+	return n
 }
 
 func (b *bench) firstDeploy() error {
