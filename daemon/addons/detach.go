@@ -123,19 +123,12 @@ func (ats *Attachments) onceRetired(ctx context.Context, op *journal.Operation, 
 // longer waits, until it succeeds or the daemon ends. The add-on's apps are told.
 func (ats *Attachments) persist(op *journal.Operation, what string, end func(context.Context, *journal.Operation) error) {
 	ats.Life.Go(func(ctx context.Context) {
-		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
-			err := daemon.Try("the end of an operation", func() error { return end(ctx, op) })
-			if err == nil || ctx.Err() != nil {
-				return
-			}
-			ats.Log.Error(what, "addon", op.Subject, "err", err)
-			ats.Say(ctx, op.Subject, "%s failed, and is tried again in %s; see towline addons:logs %s", what, wait, op.Subject)
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return
-			}
-		}
+		work.UntilDone(ctx, "the end of an operation",
+			func() error { return end(ctx, op) },
+			func(err error, again time.Duration) {
+				ats.Log.Error(what, "addon", op.Subject, "err", err)
+				ats.Say(ctx, op.Subject, "%s failed, and is tried again in %s; see towline addons:logs %s", what, again, op.Subject)
+			})
 	})
 }
 

@@ -98,17 +98,13 @@ func (ps *Processes) afterSwap(ctx context.Context, op *journal.Operation, r *ro
 	}
 	ps.Life.Go(func(ctx context.Context) {
 		// Until it works: two generations of workers would do the same work twice.
-		for wait := time.Second; ; wait = min(2*wait, container.MaxBackoff) {
-			err := daemon.Try("the end of old processes", func() error { return ps.retire(ctx, r.release.App, r.stop) })
-			if err == nil {
-				break
-			}
-			ps.Log.Error("retire old processes", "app", r.release.App, "err", err)
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return // the journal has it
-			}
+		retired := work.UntilDone(ctx, "the end of old processes",
+			func() error { return ps.retire(ctx, r.release.App, r.stop) },
+			func(err error, again time.Duration) {
+				ps.Log.Error("retire old processes", "app", r.release.App, "err", err, "again in", again)
+			})
+		if !retired {
+			return
 		}
 		if err := op.Finish(ctx); err != nil {
 			ps.Log.Error("finish operation", "app", r.release.App, "err", err)

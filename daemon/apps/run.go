@@ -136,18 +136,11 @@ func (ps *Processes) removeRun(ctx context.Context, op *journal.Operation, conta
 	}
 	ps.Log.Error("remove one-off", "container", container, "err", err)
 	ps.Life.Go(func(ctx context.Context) {
-		for wait := time.Second; ; wait = min(2*wait, 5*time.Minute) {
-			err := ps.Life.Outlast(ctx, nil, remove)
-			if err == nil {
-				return
-			}
-			ps.Log.Error("remove one-off", "container", container, "err", err)
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return
-			}
-		}
+		work.UntilDone(ctx, "the removal of a one-off",
+			func() error { return ps.Life.Outlast(ctx, nil, remove) },
+			func(err error, again time.Duration) {
+				ps.Log.Error("remove one-off", "container", container, "err", err, "again in", again)
+			})
 	})
 }
 
