@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,11 +20,6 @@ import (
 // read-only, such as base images that other apps use too, stays so. Whatever path
 // a Dockerfile tricks it into following ends in this container.
 
-const (
-	nestedStore  = "/var/lib/containers/storage"
-	nestedConfig = "/etc/towline-build" // mounted; buildah is told by the environment
-)
-
 // The script's exit codes tell which step failed.
 const (
 	exitBuild  = 10
@@ -38,75 +32,6 @@ buildah bud --format docker --isolation chroot --layers --force-rm --pull=false 
 buildah push -q --compression-level 1 app oci:/out/img:latest || exit 11
 [ -z "$STALE" ] || buildah rmi -f $STALE >/dev/null 2>&1 || true
 `
-
-// exportScript is the second half alone.
-const exportScript = `buildah push -q --compression-level 1 app oci:/out/img:latest || exit 11`
-
-// nestedCapabilities are what buildah and the commands of a Dockerfile have. Not
-// SYS_ADMIN: with it, a read-only mount could be made writable.
-var nestedCapabilities = []string{
-	"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE",
-	"SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-}
-
-// writeNestedConfig makes the files that are the same for every nested build.
-func (b *Builder) writeNestedConfig() error {
-	dir := b.path("config")
-	err := os.MkdirAll(dir, 0o711)
-	for name, text := range map[string]string{
-		"policy.json": `{"default":[{"type":"insecureAcceptAnything"}]}` + "\n",
-		// What a Dockerfile's author means by "FROM node".
-		"registries.conf": "unqualified-search-registries = [\"docker.io\"]\nshort-name-mode = \"permissive\"\n",
-		"containers.conf": fmt.Sprintf("[containers]\ndefault_capabilities = [\"%s\"]\n", strings.Join(nestedCapabilities, `", "`)),
-	} {
-		path := filepath.Join(dir, name)
-		err = errors.Join(err, os.WriteFile(path, []byte(text), 0o644), os.Chmod(path, 0o644))
-	}
-	return err
-}
-
-// storageConfig is buildah's, with further stores that it may read.
-func storageConfig(bases []string) string {
-	var stores []string
-	for i := range bases {
-		stores = append(stores, fmt.Sprintf("%q", baseMount(i)))
-	}
-	return fmt.Sprintf("[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = %q\n"+
-		"[storage.options]\nadditionalimagestores = [%s]\n", nestedStore, strings.Join(stores, ", "))
-}
-
-func baseMount(i int) string { return fmt.Sprintf("/bases/%d", i) }
-
-// nested is a container that runs a shell script around buildah.
-func (j *job) nested(script string, env map[string]string, args ...string) daemon.ContainerSpec {
-	all := map[string]string{
-		"CONTAINERS_REGISTRIES_CONF": nestedConfig + "/registries.conf",
-		"CONTAINERS_CONF":            nestedConfig + "/containers.conf",
-		"STORAGE_DRIVER":             "overlay",
-		"BUILDAH_ISOLATION":          "chroot",
-		"HOME":                       "/root",
-	}
-	for k, v := range env {
-		all[k] = v
-	}
-	return daemon.ContainerSpec{
-		Image:      j.b.options.Dockerfile,
-		Entrypoint: []string{"sh", "-c", script, "sh"},
-		Command:    args,
-		Env:        all,
-		User:       "0:0",
-		WorkDir:    "/",
-		Networks:   []daemon.Attachment{{Network: j.b.network(j.req.ID)}},
-		Mounts: []daemon.Mount{
-			{Source: j.b.path("config"), Target: nestedConfig, ReadOnly: true},
-			{Source: j.b.path("config", "policy.json"), Target: "/etc/containers/policy.json", ReadOnly: true},
-		},
-		CapDrop:    []string{"ALL"},
-		CapAdd:     nestedCapabilities,
-		Unconfined: appArmor(),
-		Init:       true,
-	}
-}
 
 // dockerfileBuild is what one build by Dockerfile works with.
 type dockerfileBuild struct {
@@ -157,19 +82,6 @@ func (j *job) buildDockerfile(ctx context.Context, file string) (daemon.BuildRes
 	return result, nil
 }
 
-// refuseBase says why a Dockerfile may not build upon, or copy from, what it names.
-func refuseBase(name string) error {
-	if len(name) > 200 {
-		name = name[:200] + "..."
-	}
-	if strings.Contains(name, "$") {
-		return daemon.Errorf(daemon.Invalid, "the Dockerfile copies from %q: the name of an image may not hold a variable there", name).
-			WithHint("give the image a stage of its own, as in FROM $IMAGE AS files, and copy from that")
-	}
-	return daemon.Errorf(daemon.Invalid, "the Dockerfile builds upon %q, which is not the name of an image", name).
-		WithHint("only images are taken, by their name alone, like node:20 or ghcr.io/acme/base:1")
-}
-
 // prepare makes ready what the container mounts.
 func (d *dockerfileBuild) prepare(ctx context.Context, names []string) error {
 	if err := os.MkdirAll(d.dir, 0o711); err != nil {
@@ -194,145 +106,6 @@ func (d *dockerfileBuild) prepare(ctx context.Context, names []string) error {
 		return err
 	}
 	return handOver(d.req.Source, ids, ids, false)
-}
-
-// provideBases finds the store of each base image, and of those that cached
-// layers rest upon. This build's come first: there names are looked up.
-func (d *dockerfileBuild) provideBases(ctx context.Context, names []string) error {
-	for _, name := range names {
-		if strings.Contains(name, "@") || strings.ContainsAny(name, " \t$") || strings.HasPrefix(name, "-") {
-			continue // buildah knows what to do, or what to say
-		}
-		full, ok := d.b.allowed.find(name, repositoryOf(d.req.Image))
-		if !ok {
-			if local, _ := canonical(name); strings.HasPrefix(local, "localhost/") {
-				return daemon.Errorf(daemon.Invalid, "%s is not an image that a build may use", name).
-					WithHint("an administrator can add it to bases under [build] in towline.toml, or name one of a registry")
-			}
-			continue // it may be public: buildah can pull it
-		}
-		got, found, err := d.b.bases.Provide(ctx, d.job, full, name)
-		if err != nil {
-			return err
-		}
-		if !found && strings.HasPrefix(name, "localhost/") {
-			return daemon.Errorf(daemon.Failed, "base image %s is not on this machine", name).
-				WithHint("names that begin with localhost/ are never pulled: build it on the machine, or name a registry")
-		}
-		if !found {
-			continue
-		}
-		if slices.ContainsFunc(d.bases, func(b base) bool { return b.ID == got.ID }) {
-			d.b.bases.Release(got.ID)
-			continue
-		}
-		d.bases = append(d.bases, got)
-	}
-	if err := d.provideOldBases(); err != nil {
-		return err
-	}
-	d.state.Bases = d.baseIDs()
-	return nil
-}
-
-// provideOldBases finds the stores that the layers in the app's cache rest upon. If
-// one is gone, or there are too many, the cache is begun anew.
-func (d *dockerfileBuild) provideOldBases() error {
-	own := len(d.bases)
-	usable := true
-	for _, id := range d.state.Bases {
-		if slices.Contains(d.baseIDs(), id) {
-			continue
-		}
-		got, err := d.b.bases.Use(id)
-		if err == nil && !d.mayUse(got) {
-			d.b.bases.Release(id)
-			err = errors.New("no longer allowed")
-		}
-		if err == nil {
-			d.bases = append(d.bases, got)
-		}
-		if usable = err == nil && len(d.bases) <= max(own, keepBases); !usable {
-			break
-		}
-	}
-	if usable {
-		return nil
-	}
-	for _, b := range d.bases[own:] {
-		d.b.bases.Release(b.ID)
-	}
-	d.bases = d.bases[:own]
-	d.state.Steps = nil
-	return os.RemoveAll(filepath.Join(d.dir, "store"))
-}
-
-// mayUse tells whether the app may still build upon a store that its cache rests
-// upon: what is allowed may have changed.
-func (d *dockerfileBuild) mayUse(b base) bool {
-	return slices.ContainsFunc(b.Names, func(name string) bool {
-		_, ok := d.b.allowed.find(name, repositoryOf(d.req.Image))
-		return ok
-	})
-}
-
-func (d *dockerfileBuild) baseIDs() (ids []string) {
-	for _, b := range d.bases {
-		ids = append(ids, b.ID)
-	}
-	return ids
-}
-
-func (d *dockerfileBuild) release() {
-	for _, id := range d.baseIDs() {
-		d.b.bases.Release(id)
-	}
-}
-
-// findKnownLayers lists the layers that the engine has for sure and that this app
-// may have: its bases', and its newest image's.
-func (d *dockerfileBuild) findKnownLayers(ctx context.Context) {
-	d.known = map[string]int64{}
-	note := func(id string, layers []layer) {
-		if _, err := d.b.options.Engine.Image(ctx, id); err == nil {
-			for _, l := range layers {
-				d.known[l.DiffID] = l.Size
-			}
-		}
-	}
-	for _, b := range d.bases {
-		note(b.ID, b.Layers)
-	}
-	if d.state.Image != "" {
-		note(d.state.Image, d.state.Layers)
-	}
-}
-
-// clearExport begins the directory that buildah exports to anew. It lays out files
-// with the names of layers that the engine has: buildah finds them and exports
-// only the others. They take no room.
-func (d *dockerfileBuild) clearExport() error {
-	dir, ids := filepath.Join(d.work, "out"), int(d.b.options.IDMap)
-	if err := errors.Join(os.RemoveAll(dir), makeDir(dir, ids, ids)); err != nil {
-		return err
-	}
-	for _, name := range []string{"img", "blobs", "sha256"} {
-		dir = filepath.Join(dir, name)
-		if err := makeDir(dir, ids, ids); err != nil {
-			return err
-		}
-	}
-	for diffID, size := range d.known {
-		hex, ok := digestHex(diffID)
-		if !ok {
-			continue
-		}
-		path := filepath.Join(dir, hex)
-		if err := errors.Join(writeFile(path, "", ids, ids), os.Truncate(path, size)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // build runs buildah.
@@ -447,56 +220,4 @@ func (d *dockerfileBuild) filter() func(line string) (string, bool) {
 		}
 		return line, true
 	}
-}
-
-// deliver loads what buildah exported into the engine, under the wanted name.
-func (d *dockerfileBuild) deliver(ctx context.Context) (daemon.Image, error) {
-	image, layers, err := d.load(ctx)
-	if err != nil && ctx.Err() == nil && len(d.known) > 0 {
-		// A layer that the engine should have had was gone after all.
-		if image, layers, err = d.exportAll(ctx); err != nil {
-			return image, err
-		}
-	}
-	if err != nil {
-		return image, err
-	}
-	if err := d.b.options.Engine.TagImage(ctx, image.ID, d.req.Image); err != nil {
-		return image, err
-	}
-	d.state.Image, d.state.Layers = image.ID, layers
-	if err := d.state.write(d.dir); err != nil {
-		return image, err
-	}
-	return d.b.options.Engine.Image(ctx, d.req.Image)
-}
-
-func (d *dockerfileBuild) load(ctx context.Context) (daemon.Image, []layer, error) {
-	root, err := os.OpenRoot(filepath.Join(d.work, "out"))
-	if err != nil {
-		return daemon.Image{}, nil, err
-	}
-	defer root.Close()
-	exported, err := readExport(root, d.known)
-	if err != nil {
-		return daemon.Image{}, nil, err
-	}
-	image, err := loadArchive(ctx, d.b.options.Engine, exported)
-	return image, exported.layers(), err
-}
-
-// exportAll exports the image once more, with all its layers.
-func (d *dockerfileBuild) exportAll(ctx context.Context) (daemon.Image, []layer, error) {
-	d.known = nil
-	if err := d.clearExport(); err != nil {
-		return daemon.Image{}, nil, err
-	}
-	exit, err := d.run(ctx, "dockerfile", d.spec(exportScript, nil, nil), d.out)
-	if err != nil {
-		return daemon.Image{}, nil, err
-	}
-	if exit != 0 {
-		return daemon.Image{}, nil, d.failed("can't export the image", exit)
-	}
-	return d.load(ctx)
 }
