@@ -75,6 +75,7 @@ func (h *http1) serve() (parked bool) {
 			break
 		}
 		h.rd.Release()
+		h.shrink()
 	}
 	h.freeOut()
 	if h.parking {
@@ -82,6 +83,28 @@ func (h *http1) serve() (parked bool) {
 	}
 	h.rd.Drop()
 	return false
+}
+
+// What a connection keeps of its memory between requests: fields of a head, and bytes
+// of what went to the target.
+const (
+	keptFields = 64
+	keptBytes  = 4 << 10
+)
+
+// shrink lets go of what an unusually large request or answer took, buffers that fields
+// point into included: a connection may be idle for long, and anybody may have as many
+// as they like.
+func (h *http1) shrink() {
+	h.req.Shrink(keptFields)
+	h.x.res.Shrink(keptFields)
+	h.x.idText = ""
+	if cap(h.x.out.b) > keptBytes {
+		h.x.out.b = nil
+	}
+	if cap(h.body.Body.Trailers) > keptFields {
+		h.body.Body.Trailers = nil
+	}
 }
 
 // one serves the request whose head was read.
@@ -188,6 +211,8 @@ func (h *http1) refuse(err error) {
 		if line := bytes.IndexByte(h.rd.Buffered(), '\n'); line < 0 || line > maxHead/2 {
 			status = 414
 		}
+	case errors.Is(err, message.ErrManyFields):
+		status = 431
 	case errors.Is(err, message.ErrVersion):
 		status = 505
 	case errors.Is(err, message.ErrEncoding):

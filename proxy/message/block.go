@@ -24,13 +24,15 @@ func NewBlockDecoder(limit int) *BlockDecoder {
 }
 
 func (d *BlockDecoder) emit(f hpack.HeaderField) {
-	if d.size += len(f.Name) + len(f.Value) + 32; d.size <= d.limit {
+	if d.size += len(f.Name) + len(f.Value) + 32; len(d.dst.Fields) == maxFields {
+		d.size = max(d.size, d.limit+1)
+	} else if d.size <= d.limit {
 		d.dst.Fields = append(d.dst.Fields, Field{f.Name, f.Value})
 	}
 }
 
 // Decode appends the fields of a block to those of dst. fits is false if there
-// were more than the limit; the rest is left out. Even a block that nobody wants
+// were more than the limit, or than a head may have; the rest is left out. Even a block that nobody wants
 // must be decoded, for the sake of the next ones. An error is a ConnError.
 func (d *BlockDecoder) Decode(dst *Head, block []byte) (fits bool, err error) {
 	d.dst, d.size = dst, 0

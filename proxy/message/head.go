@@ -13,6 +13,7 @@ var (
 	ErrVersion    = errors.New("unsupported HTTP version")
 	ErrEncoding   = errors.New("unsupported transfer encoding")
 	ErrExpect     = errors.New("unsupported expectation")
+	ErrManyFields = errors.New("too many header fields")
 	ErrBadAnswer  = errors.New("the target answered something that is not HTTP")
 )
 
@@ -38,6 +39,10 @@ type Head struct {
 	NConnection  int      // how many nominated are
 }
 
+// maxFields bounds the fields of a request's head: each takes more memory than the few
+// bytes that it can be sent with.
+const maxFields = 1000
+
 // maxNominated bounds what the Connection fields of one message may name: each
 // field of the message is compared with each of these names.
 const maxNominated = 32
@@ -47,6 +52,13 @@ func (h *Head) Reset() {
 	clear(fields)
 	clear(nominated)
 	*h = Head{Fields: fields[:0], nominated: nominated[:0], Length: -1}
+}
+
+// Shrink is Reset, and gives up the memory of h if that has grown past so many fields.
+func (h *Head) Shrink(fields int) {
+	if h.Reset(); cap(h.Fields) > fields {
+		h.Fields = nil
+	}
 }
 
 // Text views b as a string without a copy. b must not change while it is used.
@@ -238,6 +250,9 @@ func (h *Head) parseFields(s string, request bool) error {
 			if !h.sawConnection(f.Value) {
 				return ErrBadRequest
 			}
+		}
+		if request && len(h.Fields) == maxFields {
+			return ErrManyFields
 		}
 		h.Fields = append(h.Fields, f)
 	}
