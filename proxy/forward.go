@@ -131,6 +131,9 @@ func (x *exchange) attempt(t *target, within time.Duration) error {
 	body, whole := x.wholeBody()
 	repeatable := whole && x.req.Idempotent()
 	for fresh := false; ; fresh = true {
+		if x.cut.gone() {
+			return errDied // no reason to bother the target
+		}
 		began := time.Now()
 		c, reused, err := t.conn(fresh, began, within)
 		if err != nil {
@@ -138,6 +141,12 @@ func (x *exchange) attempt(t *target, within time.Duration) error {
 		}
 		if !reused {
 			x.connect = time.Since(began)
+			if x.cut.gone() {
+				// Nothing was sent on it: a client that comes and goes shall not cost the
+				// target a connection each time.
+				t.put(c, time.Now())
+				return errDied
+			}
 		}
 		err = x.roundTrip(c, body, whole, began)
 		if err == errDied && reused {
