@@ -129,6 +129,9 @@ func (x *exchange) attempt(t *target, within time.Duration) error {
 		return errDied // only a target of the same kind could have had the rest
 	}
 	body, whole := x.wholeBody()
+	if limit := x.service.spec.Options.MaxBody; limit > 0 && int64(len(body)) > limit {
+		return errTooBig // HTTP/2 need not say a length before
+	}
 	repeatable := whole && x.req.Idempotent()
 	for fresh := false; ; fresh = true {
 		if x.cut.gone() {

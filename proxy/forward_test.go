@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // both runs a test over HTTP/1.1 and over HTTP/2.
@@ -335,4 +337,26 @@ func TestMaxBodyRefusesBothFramings(t *testing.T) {
 			t.Errorf("at the limit: %d", got.StatusCode)
 		}
 	})
+}
+
+// A body of HTTP/2 need not say its length, and may all have come with the head.
+func TestMaxBodyRefusesAWholeBodyWithoutALength(t *testing.T) {
+	s := start(t)
+	service := shop(addr(app(t, says("ok"))))
+	service.Options.MaxBody = 100
+	s.deploy(service)
+	for size, want := range map[int]string{100: "status 200", 101: "status 413", 15 << 10: "status 413"} {
+		for range 5 {
+			c := s.dialH2()
+			var b bytes.Buffer
+			f := http2.NewFramer(&b, nil)
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: headers([][2]string{{":method!", "POST"}})})
+			f.WriteData(1, true, make([]byte, size))
+			c.Write(b.Bytes())
+			if got := c.outcome(1); got != want {
+				t.Fatalf("%d bytes: %s, not %s", size, got, want)
+			}
+			c.Close()
+		}
+	}
 }
