@@ -344,6 +344,10 @@ func (h *http2) settings(flags byte, b []byte) error {
 	}
 	// The last value holds; the streams are looked at once, however many there were.
 	if grown := initial - h.initial; grown != 0 {
+		// It does what a WINDOW_UPDATE for each stream would, and weighs as much.
+		if err := h.thrift.charge(int64(len(h.streams)) * windowUpdateSize); err != nil {
+			return err
+		}
 		h.initial = initial
 		for _, s := range h.streams {
 			if s.window += grown; s.window > 1<<31-1 {
@@ -354,6 +358,9 @@ func (h *http2) settings(flags byte, b []byte) error {
 	}
 	return h.controlLocked(message.AppendFrame(nil, 0, message.FrameSettings, message.FlagAck, 0))
 }
+
+// windowUpdateSize is that of a whole frame, in bytes.
+const windowUpdateSize = message.FrameHeaderSize + 4
 
 func (h *http2) windowUpdate(id uint32, n int64) error {
 	if id != 0 && h.unused(id) {

@@ -31,7 +31,12 @@ func (t *thrift) spend(f message.FrameHead, b []byte) error {
 	case f.Kind == message.FrameWindow && binary.BigEndian.Uint32(b) >= 1<<10:
 		return nil // it cannot be repeated without end: windows have a bound
 	}
-	if t.left -= message.FrameHeaderSize + int64(f.Length); t.left >= 0 {
+	return t.charge(message.FrameHeaderSize + int64(f.Length))
+}
+
+// charge takes n bytes off.
+func (t *thrift) charge(n int64) error {
+	if t.left -= n; t.left >= 0 {
 		return nil
 	}
 	now := time.Now()
