@@ -209,6 +209,22 @@ func (l *accessLog) write(batch []byte) error {
 	return err
 }
 
+// release writes what was gathered and closes the file, which is made anew for the next
+// line: that of a service that was removed may be deleted.
+func (l *accessLog) release() {
+	l.flush()
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	l.closeFile()
+}
+
+func (l *accessLog) closeFile() {
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+}
+
 // close writes what was gathered. Nothing is written after it.
 func (l *accessLog) close() {
 	l.mu.Lock()
@@ -220,8 +236,5 @@ func (l *accessLog) close() {
 	l.flush()
 	l.disk.Lock()
 	defer l.disk.Unlock()
-	if l.file != nil {
-		l.file.Close()
-		l.file = nil
-	}
+	l.closeFile()
 }

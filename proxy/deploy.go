@@ -162,9 +162,16 @@ func (p *Proxy) Drain(ctx context.Context, name string, budget time.Duration) er
 
 func (p *Proxy) drained(name string, t *target) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if e := p.services[name]; e != nil {
-		e.draining = slices.DeleteFunc(e.draining, func(other *target) bool { return other == t })
+	e := p.services[name]
+	if e == nil {
+		p.mu.Unlock()
+		return
+	}
+	e.draining = slices.DeleteFunc(e.draining, func(other *target) bool { return other == t })
+	over := e.current == nil && len(e.draining) == 0
+	p.mu.Unlock()
+	if over {
+		e.shared.release()
 	}
 }
 
@@ -203,6 +210,7 @@ func (p *Proxy) Remove(ctx context.Context, name string) error {
 		p.certs.Forget(old.hosts())
 	}
 	e.shared.gate.resume()
+	e.shared.release()
 	return nil
 }
 

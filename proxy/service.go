@@ -47,6 +47,13 @@ type shared struct {
 	stats   stats
 }
 
+// release lets go of the log of a service that was removed, until it has something to say.
+func (s *shared) release() {
+	if s.log != nil {
+		s.log.release()
+	}
+}
+
 func (s *service) share(with *shared) {
 	s.shared = with
 	s.trust = append(s.trust, with.trust...)
