@@ -97,14 +97,12 @@ func (x *exchange) choose(name string, tried []*target) *target {
 	var last *service
 	for {
 		s := x.p.table.find(name)
-		if s == nil || s == last {
-			// Taken out and not replaced: the proxy is closing.
+		if s == nil || s == last || s.shared != x.service.shared {
+			// Taken out and not replaced, for the proxy is closing; or the name is
+			// another service's now, whose rules were not applied.
 			return nil
 		}
-		last = s
-		if s != x.service && s.shared == x.service.shared {
-			x.service = s
-		}
+		last, x.service = s, s
 		t := s.pick(tried, x.req.Upgrade != "")
 		if t == nil || slices.Contains(tried, t) {
 			return nil

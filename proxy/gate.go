@@ -67,12 +67,13 @@ func (g *gate) wait(gone <-chan struct{}) bool {
 	}
 }
 
-// enterGate lets the request in, at once or after a pause. false: see gate.wait.
-func (x *exchange) enterGate() bool {
+// enterGate lets the request in, at once or after a pause, which waited tells. Not
+// entered: see gate.wait.
+func (x *exchange) enterGate() (waited, entered bool) {
 	g := &x.service.gate
 	if g.enter() {
 		x.inside = g
-		return true
+		return false, true
 	}
 	gone := make(chan struct{})
 	x.cut.set(closer(sync.OnceFunc(func() { close(gone) })))
@@ -82,10 +83,10 @@ func (x *exchange) enterGate() bool {
 	for g.wait(gone) {
 		if g.enter() {
 			x.inside = g
-			return true
+			return true, true
 		}
 	}
-	return false
+	return true, false
 }
 
 // pause closes the gate and waits until the requests inside have left.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,4 +62,52 @@ func leave1(c net.Conn, request string) (ask, end func()) {
 		}
 	}
 	return func() { io.WriteString(c, request) }, func() { c.Close() }
+}
+
+// A request is treated by the rules as they are when a pause ends, and not by those of
+// before it; nor does it reach another service's app that has its name by then.
+func TestRulesThatChangedDuringAPauseHold(t *testing.T) {
+	for name, change := range map[string]func(s *stand, a string){
+		"tightened": func(s *stand, a string) {
+			closed := shop(a)
+			closed.Options.AllowFrom = []string{"192.0.2.1"}
+			s.deploy(closed)
+		},
+		"moved": func(s *stand, a string) {
+			other := shop(a)
+			other.Hosts = []string{"other.localhost"}
+			s.deploy(other)
+			closed := service("closed", a, "shop.localhost")
+			closed.Options.AllowFrom = []string{"192.0.2.1"}
+			s.deploy(closed)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			a := addr(app(t, func(_ http.ResponseWriter, r *http.Request) {
+				if r.Method == "POST" {
+					asked.Add(1)
+				}
+			}))
+			s := start(t)
+			s.deploy(plainShop(a))
+			if err := s.Pause(t.Context(), "shop", time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			c := s.dialPlain()
+			io.WriteString(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 0\r\n\r\n")
+			time.Sleep(300 * time.Millisecond) // nothing tells that it waits
+			change(s, a)
+			if err := s.Resume(t.Context(), "shop"); err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if asked.Load() != 0 || res.StatusCode == 200 {
+				t.Errorf("got %s, and the app was asked %d times", res.Status, asked.Load())
+			}
+		})
+	}
 }

@@ -74,11 +74,17 @@ func (x *exchange) route() error {
 	if o.Undeployed {
 		return x.fail(404, "not-deployed")
 	}
-	if !x.enterGate() {
+	waited, entered := x.enterGate()
+	if !entered {
 		if x.cut.gone() {
 			return x.vanished()
 		}
 		return x.fail(503, "paused-too-long")
+	}
+	if waited && !s.sameRules(x.p.table.find(name)) {
+		x.leaveGate()
+		x.service = nil
+		return x.route()
 	}
 	defer x.leaveGate()
 	err := x.forward(name)

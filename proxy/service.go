@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -111,6 +112,11 @@ func newService(spec control.Service) (*service, error) {
 		s.auth.until = o.AuthUntil
 	}
 	return s, nil
+}
+
+// sameRules tells whether s would treat a request as other, which may be nil, does now.
+func (s *service) sameRules(other *service) bool {
+	return other == s || other != nil && other.shared == s.shared && reflect.DeepEqual(other.spec.Options, s.spec.Options)
 }
 
 func invalid(format string, args ...any) error {
