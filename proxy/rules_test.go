@@ -94,3 +94,21 @@ func TestRedirectsOfOtherTargets(t *testing.T) {
 		}
 	}
 }
+
+// Where plain HTTP is served, a redirect from host to host stays on its port.
+func TestRedirectsOfPlainHTTPKeepToItsPort(t *testing.T) {
+	s := start(t)
+	service := plainShop(addr(app(t, says("ok"))))
+	service.Options.Redirects = map[string]string{"www.localhost": "shop.localhost"}
+	s.deploy(service)
+	for url, want := range map[string]string{
+		"http://www.localhost/x?y":  "http://shop.localhost:" + port(s.HTTPAddr()) + "/x?y",
+		"https://www.localhost/x?y": "https://shop.localhost:" + port(s.HTTPSAddr()) + "/x?y",
+	} {
+		if got := s.get(url).Header.Get("Location"); got != want {
+			t.Errorf("%s leads to %s, not %s", url, got, want)
+		}
+	}
+}
+
+func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }

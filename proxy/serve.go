@@ -41,7 +41,7 @@ func (x *exchange) route() error {
 	x.service = s
 	o := &s.spec.Options
 	if !x.tls && x.p.httpsPort != 0 && !o.PlainHTTP {
-		return x.redirect("https://" + x.p.withPort(name))
+		return x.redirect(origin("https", name, x.p.httpsPort, 443))
 	}
 	if len(x.req.Target) > s.maxHeader {
 		return x.fail(414, "target-too-long")
@@ -54,7 +54,7 @@ func (x *exchange) route() error {
 	}
 	if len(o.Redirects) > 0 {
 		if to, ok := o.Redirects[name]; ok {
-			return x.redirect(x.scheme() + "://" + x.p.withPort(to))
+			return x.redirect(x.origin(to))
 		}
 	}
 	if s.auth != nil {
@@ -144,15 +144,23 @@ func (x *exchange) scheme() string {
 	return "http"
 }
 
-// withPort adds the HTTPS port to a name when it is not the usual one.
-func (p *Proxy) withPort(name string) string {
+// origin is where name is served, by HTTPS if that is how the request came.
+func (x *exchange) origin(name string) string {
+	if x.tls {
+		return origin("https", name, x.p.httpsPort, 443)
+	}
+	return origin("http", name, x.p.httpPort, 80)
+}
+
+// origin says the port if it is not the usual one, and known.
+func origin(scheme, name string, port, usual int) string {
 	if strings.IndexByte(name, ':') >= 0 {
 		name = "[" + name + "]"
 	}
-	if p.httpsPort == 443 || p.httpsPort == 0 {
-		return name
+	if port != usual && port != 0 {
+		name += ":" + strconv.Itoa(port)
 	}
-	return name + ":" + strconv.Itoa(p.httpsPort)
+	return scheme + "://" + name
 }
 
 // clientAddr is who the request is from: the peer, or, when the peer is a
