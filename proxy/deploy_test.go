@@ -64,11 +64,15 @@ func TestRequestsThatMakeNoSense(t *testing.T) {
 	s.deploy(shop(addr(app(t, says("")))))
 	var invalid *control.Invalid
 	for name, change := range map[string]func(*control.Service){
-		"no name":      func(s *control.Service) { s.Name = "" },
-		"path":         func(s *control.Service) { s.Name = "../x" },
-		"upper host":   func(s *control.Service) { s.Hosts = []string{"Shop.localhost"} },
-		"host port":    func(s *control.Service) { s.Hosts = []string{"shop:80"} },
-		"host twice":   func(s *control.Service) { s.Hosts = []string{"a.b", "a.b"} },
+		"no name":    func(s *control.Service) { s.Name = "" },
+		"path":       func(s *control.Service) { s.Name = "../x" },
+		"upper host": func(s *control.Service) { s.Hosts = []string{"Shop.localhost"} },
+		"host port":  func(s *control.Service) { s.Hosts = []string{"shop:80"} },
+		"host twice": func(s *control.Service) { s.Hosts = []string{"a.b", "a.b"} },
+		"host zone":  func(s *control.Service) { s.Hosts = []string{"fe80::1%/../../x"} },
+		"redirect to a zone": func(s *control.Service) {
+			s.Options.Redirects = map[string]string{"a.b": "fe80::1%\r\nSet-Cookie: a=b"}
+		},
 		"host taken":   func(s *control.Service) { s.Name = "other" },
 		"address":      func(s *control.Service) { s.Targets[0].Address = "nowhere" },
 		"target twice": func(s *control.Service) { s.Targets = append(s.Targets, s.Targets[0]) },

@@ -200,7 +200,7 @@ func (p *Proxy) closeListeners() {
 
 func addrOf(a net.Addr) netip.Addr {
 	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap()
+		return t.AddrPort().Addr().Unmap().WithZone("") // no range of addresses has one
 	}
 	return netip.IPv4Unspecified()
 }

@@ -60,7 +60,7 @@ func parseProxyV1(line string) (src, dst netip.AddrPort, err error) {
 	end := func(addr, port string) (netip.AddrPort, error) {
 		a, err := netip.ParseAddr(addr)
 		n, err2 := strconv.ParseUint(port, 10, 16)
-		if err != nil || err2 != nil || a.Is4() != (f[1] == "TCP4") {
+		if err != nil || err2 != nil || a.Zone() != "" || a.Is4() != (f[1] == "TCP4") {
 			return netip.AddrPort{}, errProxyHeader
 		}
 		return netip.AddrPortFrom(a, uint16(n)), nil

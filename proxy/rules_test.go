@@ -2,11 +2,17 @@ package proxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"towline/proxy"
 )
 
 // raw sends text on a plain connection and returns the first final answer.
@@ -112,3 +118,20 @@ func TestRedirectsOfPlainHTTPKeepToItsPort(t *testing.T) {
 }
 
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
+
+// Whom a trusted proxy names ends up in quotes in the log.
+func TestForwardedAddressesHaveNoZone(t *testing.T) {
+	s := start(t, func(o *proxy.Options) { o.TrustForwarded = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	s.deploy(shop(addr(app(t, says("ok")))))
+	r := request(t, "GET", shopURL, nil)
+	r.Header.Set("X-Forwarded-For", `fe80::1%" status=666 x="`)
+	s.do(r)
+	var line []byte
+	until(t, "the log line", func() bool {
+		line, _ = os.ReadFile(filepath.Join(s.options.AccessLog, "shop.log"))
+		return len(line) > 0
+	})
+	if !bytes.Contains(line, []byte(`fwd="fe80::1" `)) {
+		t.Errorf("%s", line)
+	}
+}

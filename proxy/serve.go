@@ -186,7 +186,7 @@ func (x *exchange) clientAddr() netip.Addr {
 			if err != nil {
 				return addr
 			}
-			if addr = a.Unmap(); !within(x.service.trust, addr) {
+			if addr = a.Unmap().WithZone(""); !within(x.service.trust, addr) {
 				return addr
 			}
 		}

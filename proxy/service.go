@@ -145,7 +145,7 @@ func checkHosts(spec control.Service) error {
 		if pattern {
 			rest = strings.TrimPrefix(h, "*.")
 		}
-		if _, err := netip.ParseAddr(h); err == nil {
+		if a, err := netip.ParseAddr(h); err == nil && a.Zone() == "" { // a zone may hold any character
 			return nil
 		}
 		if rest == "" || len(h) > 253 || strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" ||
