@@ -68,6 +68,7 @@ var forms = []struct{ name, text, want string }{
 	// Hop by hop, and what the proxy says itself.
 	{"connection names a field", "GET / HTTP/1.1\r\nHost: H\r\nConnection: X-A\r\nX-A: b\r\nX-B: c\r\n\r\n", `GET / H "" X-B=c`},
 	{"connection names a field, twice", "GET / HTTP/1.1\r\nHost: H\r\nConnection: x-a\r\nConnection: ,x-b,\r\nX-A: b\r\nX-B: c\r\n\r\n", `GET / H ""`},
+	{"connection names cookies", "GET / HTTP/1.1\r\nHost: H\r\nConnection: cookie, authorization\r\nCookie: a=b\r\nAuthorization: Bearer x\r\nX-B: c\r\n\r\n", `GET / H "" X-B=c`},
 	{"connection names length", "POST / HTTP/1.1\r\nHost: H\r\nConnection: Content-Length\r\nContent-Length: 5\r\n\r\n12345", `POST / H "12345" CL=5`},
 	{"connection names host", "GET / HTTP/1.1\r\nHost: H\r\nConnection: Host\r\n\r\n", `GET / H ""`},
 	{"connection names very much", "GET / HTTP/1.1\r\nHost: H\r\nConnection: " + strings.Repeat("a,", 33) + "\r\n\r\n", "400"},

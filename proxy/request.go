@@ -27,6 +27,9 @@ func (x *exchange) appendRequest(b []byte, t *target, whole bool, body []byte) [
 				continue
 			}
 		case message.KindCookie:
+			if r.NConnection > 0 && r.HopByHop(f.Name) {
+				continue
+			}
 			// h2 may split a cookie; HTTP/1.1 wants one line.
 			if x.protocol == "h2" {
 				if !cookies {
@@ -36,7 +39,7 @@ func (x *exchange) appendRequest(b []byte, t *target, whole bool, body []byte) [
 				continue
 			}
 		case message.KindAuthorization:
-			if x.service.auth != nil {
+			if x.service.auth != nil || r.NConnection > 0 && r.HopByHop(f.Name) {
 				continue
 			}
 		case message.KindTrailer:
