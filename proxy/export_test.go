@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"context"
 	"net"
+	"net/http"
 	"time"
 
 	"towline/proxy/control"
@@ -76,4 +78,14 @@ func Awaiting(c net.Conn, expired func()) net.Conn {
 	s.gathers, s.dry = func() bool { return false }, func() {}
 	s.bulk, s.expired = func() bool { return true }, expired
 	return s
+}
+
+// H2CRequest is what is handed to net/http for a request whose head lies in data.
+func H2CRequest(data []byte) (*http.Request, error) {
+	var h message.Head
+	if err := h.ParseRequest(data); err != nil {
+		return nil, err
+	}
+	x := &exchange{req: &h, service: &service{}}
+	return x.h2Request(context.Background(), newTarget(control.Target{ID: "web.1"}, control.Health{}), &replay{}), nil
 }

@@ -215,10 +215,12 @@ func (x *exchange) h2Ask(ctx context.Context, cancel context.CancelCauseFunc, t 
 }
 
 func (x *exchange) h2Request(ctx context.Context, t *target, body *replay) *http.Request {
-	host := or(x.req.Host, t.spec.Address)
+	// The transport may still look at them when the exchange has ended and the client's
+	// buffer, in which they lie, is another's.
+	method, host := strings.Clone(x.req.Method), strings.Clone(or(x.req.Host, t.spec.Address))
 	// Opaque keeps the target as the client wrote it.
 	u := &url.URL{Scheme: "http", Host: t.spec.Address, Opaque: "//" + host + x.req.Target}
-	r := (&http.Request{Method: x.req.Method, URL: u, Host: host, Header: http.Header{}}).WithContext(ctx)
+	r := (&http.Request{Method: method, URL: u, Host: host, Header: http.Header{}}).WithContext(ctx)
 	// The same fields as for HTTP/1.1, read back from what would be written.
 	text := string(x.appendRequest(x.out.b[:0], t, false, nil))
 	for line := range strings.SplitSeq(text[strings.Index(text, "\r\n")+2:], "\r\n") {
