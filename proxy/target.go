@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// dialTimeout bounds a connection attempt to a target; dialPatience one while there
+	// dialTimeout bounds a connection attempt to a target: while the queue of one that is busy
+	// is full, the kernel drops what comes, and asks again after 1, 3, 7 and 15 s. dialPatience bounds one while there
 	// are others. A container that has just gone is waited for by the kernel for 3 s.
-	dialTimeout  = 5 * time.Second
+	dialTimeout  = 20 * time.Second
 	dialPatience = 500 * time.Millisecond
 	// idleLimit is how long a connection to a target is kept unused. Servers
 	// commonly close theirs after 5 s and more; ours must go first.
