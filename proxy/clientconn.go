@@ -20,7 +20,19 @@ type clientConn struct {
 	secure bool
 	http1  *http1 // nil: not yet, or HTTP/2
 	old    bool   // it has sent a request, or was given up
-	wake   func() // ends its wait for a next request; guarded by clientConns.mu
+	begun  time.Time
+
+	wake    func()       // ends its wait for a next request; guarded by clientConns.mu
+	resting func() int64 // since when it waits for one; likewise
+}
+
+// restsSince is since when the client is waited for, in Unix nanoseconds; 0: it is not.
+// Guarded by clientConns.mu.
+func (c *clientConn) restsSince() int64 {
+	if c.resting == nil {
+		return c.begun.UnixNano() // it shakes hands
+	}
+	return c.resting()
 }
 
 // open does what comes before the first request.
@@ -97,6 +109,7 @@ func (c *clientConn) serve() {
 		c.http1 = newHTTP1(c.p, c.raw, stream, c.peer, c.port, c.secure)
 		c.http1.settle = c.settle
 		c.p.conns.onWake(c, c.http1.wake)
+		c.p.conns.onRest(c, c.http1.waits.Load)
 	}
 	if parked = c.http1.serve(); parked {
 		go c.serve()
@@ -113,6 +126,7 @@ func (c *clientConn) serveHTTP2() {
 		s.bulk, s.expired = h.bulk, h.waited
 	}
 	c.p.conns.onWake(c, h.wake)
+	c.p.conns.onRest(c, h.restsSince)
 	if c.p.stopping.Load() {
 		h.wake() // the stop may have woken all before this one
 	}

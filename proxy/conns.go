@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,17 +12,31 @@ import (
 // held for moments: every new connection needs it, and Proxy.mu is held while a
 // service's state goes to the disk.
 type clientConns struct {
+	most int             // how many there may be; 0: any number
+	full func(ended int) // called, at most once a second, when that many were there
+
 	mu     sync.Mutex
 	open   map[*clientConn]struct{}
+	swept  time.Time // when idle ones were last ended
+	turned int64     // connections that were not taken
 	closed bool
 }
 
-// add is false once the proxy is closed.
+// add is false once the proxy is closed, and while there are too many connections that are
+// at work. Of those that wait for a request, the oldest make room.
 func (s *clientConns) add(c *clientConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
+	}
+	if s.most > 0 && len(s.open) >= s.most {
+		s.makeRoomLocked(time.Now())
+		// Those that were ended just now are still counted.
+		if len(s.open) >= s.most+max(1, s.most/8) {
+			s.turned++
+			return false
+		}
 	}
 	if s.open == nil {
 		s.open = map[*clientConn]struct{}{}
@@ -70,6 +86,48 @@ func (s *clientConns) wake() {
 			c.wake()
 		}
 	}
+}
+
+// onRest sets what tells since when the connection waits for a request, in Unix
+// nanoseconds; 0: it does not.
+func (s *clientConns) onRest(c *clientConn, f func() int64) {
+	s.mu.Lock()
+	c.resting = f
+	s.mu.Unlock()
+}
+
+// makeRoomLocked ends an eighth of the connections, those that have waited for a request
+// for longest, if so many wait.
+func (s *clientConns) makeRoomLocked(now time.Time) {
+	if now.Sub(s.swept) < time.Second {
+		return
+	}
+	s.swept = now
+	type waiting struct {
+		c     *clientConn
+		since int64
+	}
+	var list []waiting
+	for c := range s.open {
+		if since := c.restsSince(); since != 0 {
+			list = append(list, waiting{c, since})
+		}
+	}
+	slices.SortFunc(list, func(a, b waiting) int { return cmp.Compare(a.since, b.since) })
+	list = list[:min(len(list), max(1, s.most/8))]
+	for _, w := range list {
+		w.c.raw.Conn.Close()
+	}
+	if s.full != nil {
+		go s.full(len(list))
+	}
+}
+
+// turnedAway is how many connections were not taken, for there were too many.
+func (s *clientConns) turnedAway() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.turned
 }
 
 // close cuts all off, and those to come.

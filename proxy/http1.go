@@ -24,10 +24,11 @@ type http1 struct {
 	x    exchange
 	body http1Body
 
-	settle  func()      // called at the first request
-	served  bool        // it has been
-	parking bool        // the connection is parked, or was and waits on
-	idle    atomic.Bool // waiting for a next request, so that a shutdown may close it
+	settle  func()       // called at the first request
+	served  bool         // it has been
+	parking bool         // the connection is parked, or was and waits on
+	idle    atomic.Bool  // waiting for a next request, so that a shutdown may close it
+	waits   atomic.Int64 // since when for any, Unix time in nanoseconds; 0: it does not wait
 	read    deadline
 	first   [1]byte // a wait for the next request needs no buffer
 
@@ -136,7 +137,11 @@ func (h *http1) begun() {
 // next waits for a request and reads its head. A malformed one is answered here.
 func (h *http1) next() bool {
 	if h.rd.R == h.rd.W {
-		h.read.arm(h.c.SetReadDeadline, time.Now(), h.keepAlive())
+		now := time.Now()
+		h.read.arm(h.c.SetReadDeadline, now, h.keepAlive())
+		if !h.parking {
+			h.waits.Store(now.UnixNano())
+		}
 		// The first request of a connection is awaited even when stopping: the
 		// client cannot know, and may not be able to repeat it.
 		h.idle.Store(h.served)
@@ -149,6 +154,7 @@ func (h *http1) next() bool {
 			return h.stayIdle(err)
 		}
 		h.parking = false
+		h.waits.Store(0)
 		h.rd.Release()
 		h.rd.Acquire()
 		h.rd.Buf[0], h.rd.W = h.first[0], 1

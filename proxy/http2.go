@@ -69,7 +69,8 @@ type http2 struct {
 	waiting atomic.Pointer[h2Stream] // what unheard was when a wait for more of it began
 	skipped [2]uint32                // the last range of streams that it left out
 	thrift  thrift
-	greeted bool // its SETTINGS came
+	greeted bool         // its SETTINGS came
+	heard   atomic.Int64 // when it last sent something whole, Unix time in nanoseconds
 
 	mu       sync.Mutex
 	streams  map[uint32]*h2Stream // those that are not closed
@@ -271,6 +272,7 @@ func (h *http2) await(n int, begun bool) error {
 func (h *http2) arm(begun bool) error {
 	now := time.Now()
 	if !begun {
+		h.heard.Store(now.UnixNano())
 		h.read.arm(h.c.SetReadDeadline, now, h.p.options.KeepAlive)
 	} else if h.since.IsZero() {
 		h.since, h.read = now, deadline{}
@@ -281,6 +283,17 @@ func (h *http2) arm(begun bool) error {
 		return errGoodBye
 	}
 	return nil
+}
+
+// restsSince is since when nothing is asked on the connection, in Unix nanoseconds; 0: a
+// stream is open.
+func (h *http2) restsSince() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.streams) > 0 {
+		return 0
+	}
+	return max(1, h.heard.Load())
 }
 
 // missed tells what it means that a read failed; nil: nothing, read on.

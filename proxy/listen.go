@@ -16,6 +16,9 @@ import (
 // listen opens every listener and starts to accept.
 func (p *Proxy) listen() error {
 	o := &p.options
+	p.conns.most, p.conns.full = o.Connections, func(ended int) {
+		o.Log.Warn("there are as many client connections as there may be", "most", o.Connections, "idle ones that were ended", ended)
+	}
 	secure, err := open(o.HTTPSListener, o.HTTPS)
 	if err != nil {
 		return err
@@ -179,7 +182,7 @@ func (p *Proxy) accept(l net.Listener, secure bool) {
 		pause = 5 * time.Millisecond
 		boundUnsent(raw)
 		p.fresh.add()
-		c := &clientConn{p: p, raw: &wire{Conn: raw}, peer: addrOf(raw.RemoteAddr()), port: uint16(portOf(l.Addr())), secure: secure}
+		c := &clientConn{p: p, raw: &wire{Conn: raw}, peer: addrOf(raw.RemoteAddr()), port: uint16(portOf(l.Addr())), secure: secure, begun: time.Now()}
 		go c.open()
 	}
 }

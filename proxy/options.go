@@ -42,6 +42,11 @@ type Options struct {
 	// KeepAlive is how long an idle client connection is kept. 0: 75 s.
 	KeepAlive time.Duration
 
+	// Connections is how many clients may be connected at a time. At the bound those make
+	// room that have waited for a request for longest; beyond it, by an eighth, connections are closed at
+	// once. 0: any number.
+	Connections int
+
 	// UploadGrace is how long a client may send an upload at any
 	// pace; after that 240 bytes a second are asked of it. 0: 10 s.
 	UploadGrace time.Duration

@@ -83,6 +83,8 @@ func (p *Proxy) writeMetrics(w io.Writer) {
 	}
 	head("towline_connections", "gauge", "Client connections open.")
 	fmt.Fprintf(w, "towline_connections %d\n", p.conns.count())
+	head("towline_turned_away_connections_total", "counter", "Client connections closed at once, for there were too many.")
+	fmt.Fprintf(w, "towline_turned_away_connections_total %d\n", p.conns.turnedAway())
 	head("towline_refused_requests_total", "counter", "Requests refused as malformed.")
 	fmt.Fprintf(w, "towline_refused_requests_total %d\n", p.refused.Load())
 	head("towline_proxy_panics_total", "counter", "Connections closed because of a fault of the proxy.")

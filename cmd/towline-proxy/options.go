@@ -15,7 +15,7 @@ import (
 func proxyOptions(f config.File, log *slog.Logger) (proxy.Options, error) {
 	o := proxy.Options{
 		HTTP: f.Proxy.HTTP, HTTPS: f.Proxy.HTTPS, Control: f.Proxy.Control, Metrics: f.Proxy.Metrics,
-		State: f.Proxy.State, AccessLog: f.Proxy.AccessLog,
+		State: f.Proxy.State, AccessLog: f.Proxy.AccessLog, Connections: f.Proxy.Connections,
 		TLS: proxy.TLS{
 			ACME: f.TLS.ACME, Email: f.TLS.Email,
 			EABKeyID: f.TLS.EABKeyID, EABKey: f.TLS.EABKey, CARoots: f.TLS.CARoots,
@@ -32,6 +32,12 @@ func proxyOptions(f config.File, log *slog.Logger) (proxy.Options, error) {
 	}
 	if o.HTTP == "" && o.HTTPS == "" {
 		return o, fmt.Errorf("proxy.http and proxy.https are both empty: there is nothing to serve")
+	}
+	if o.Connections < 0 {
+		return o, fmt.Errorf("proxy.connections: %d: use 1 or more, or 0 for as many as the machine has memory for", o.Connections)
+	}
+	if o.Connections == 0 {
+		o.Connections = fitting()
 	}
 	var err error
 	if o.ProxyProtocol, err = ranges("proxy.proxy_protocol", f.Proxy.ProxyProtocol); err != nil {
@@ -56,4 +62,16 @@ func ranges(key string, list []string) (out []netip.Prefix, err error) {
 		out = append(out, p.Masked())
 	}
 	return out, nil
+}
+
+// connectionMemory is what an idle connection takes, in bytes, kernel's and proxy's.
+const connectionMemory = 32 << 10
+
+// fitting is how many of them a quarter of the machine's memory holds.
+func fitting() int {
+	total, err := config.MachineMemory()
+	if err != nil {
+		total = 2 << 30
+	}
+	return int(total / 4 / connectionMemory)
 }

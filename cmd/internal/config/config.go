@@ -126,6 +126,9 @@ type Proxy struct {
 	State     string `toml:"state"`      // directory: routes, certificates
 	AccessLog string `toml:"access_log"` // directory, one file for each app; empty: none
 	Metrics   string `toml:"metrics"`    // address of the Prometheus endpoint; empty: none
+	// Connections is how many clients may be connected at a time; the oldest idle ones make
+	// room. 0: as many as a quarter of the machine's memory holds.
+	Connections int `toml:"connections"`
 	// Drain is how long WebSockets and requests may go on in the process that an upgrade
 	// has replaced.
 	Drain Duration `toml:"drain"`
