@@ -221,8 +221,12 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 	return err
 }
 
-// reusable tells whether the next request may use c after the answer h.
+// reusable tells whether the next request may use c after the answer h. A 204 has no body
+// (RFC 9110 15.3.5); whoever gives it a length may send one after all.
 func (c *upstream) reusable(h *message.Head) bool {
+	if h.Status == 204 && (h.Chunked || h.Length > 0) {
+		return false
+	}
 	return c.body.Done && c.body.Framing != message.ByClose && !h.Close && (h.Minor == 1 || h.KeepAlive) && c.rd.R == c.rd.W
 }
 

@@ -220,6 +220,31 @@ func TestLateBytesOfAnAppReachNobody(t *testing.T) {
 	}
 }
 
+// An app that promises a body where there is none is asked nothing more on that connection.
+func TestBodyOf204(t *testing.T) {
+	for _, field := range []string{"Content-Length: 4", "Transfer-Encoding: chunked"} {
+		s := start(t)
+		ended := make(chan error, 1)
+		s.deploy(shop(rawApp(t, func(c net.Conn, r *bufio.Reader) {
+			req, err := http.ReadRequest(r)
+			if err != nil || req.URL.Path != "/none" {
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				return
+			}
+			io.WriteString(c, "HTTP/1.1 204 No Content\r\n"+field+"\r\n\r\n")
+			c.SetReadDeadline(time.Now().Add(2 * time.Second)) // less than an unused one is kept for
+			_, err = r.ReadByte()
+			ended <- err
+		})))
+		if got := s.get(shopURL + "none"); got.StatusCode != 204 || got.body != "" {
+			t.Errorf("%s: %+v", field, got)
+		}
+		if err := <-ended; err != io.EOF {
+			t.Errorf("%s: the connection is kept: %v", field, err)
+		}
+	}
+}
+
 // unsent is how many bytes the other side's kernel has not acknowledged.
 func unsent(t *testing.T, c net.Conn) (n int) {
 	raw, err := c.(*net.TCPConn).SyscallConn()
