@@ -109,7 +109,7 @@ func TestDiskFull(t *testing.T) {
 		done := make(chan stack.Result)
 		go func() { done <- s.SSH(t.Context(), stack.Admin, nil, "backups:capture redis-room") }()
 		eventually(t, func() string {
-			if trees, _ := filepath.Glob(filepath.Join(s.Dir, "state", "work", "backup", "*", "*")); len(trees) == 0 {
+			if trees, _ := filepath.Glob(filepath.Join(s.Dir, "state", "work", "backup-*", "*")); len(trees) == 0 {
 				return "no copy begins"
 			}
 			return ""

@@ -318,9 +318,7 @@ func (w *world) leftovers(s state) (found []string) {
 	work, err := filepath.Glob(filepath.Join(w.dir, "state/work/*"))
 	w.must(err)
 	for _, d := range work {
-		if inner, _ := os.ReadDir(d); filepath.Base(d) != "backup" || len(inner) > 0 {
-			found = append(found, "the working directory "+filepath.Base(d)+" is left")
-		}
+		found = append(found, "the working directory "+filepath.Base(d)+" is left")
 	}
 	w.git.mu.Lock()
 	defer w.git.mu.Unlock()
