@@ -15,7 +15,7 @@ func TestConnectionNamesAreBounded(t *testing.T) {
 		"Connection: " + strings.Repeat("a,", 33) + "\r\n":                    false,
 		strings.Repeat("Connection: a\r\n", 32):                               true,
 		strings.Repeat("Connection: a\r\n", 33):                               false,
-		strings.Repeat("Connection: close, keep-alive, ,,\r\n", 900):         true,
+		strings.Repeat("Connection: close, keep-alive, ,,\r\n", 900):          true,
 		"Connection: " + strings.Repeat(",", 60000) + "\r\nConnection: a\r\n": true,
 	} {
 		var h message.Head
