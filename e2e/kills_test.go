@@ -24,11 +24,11 @@ import (
 // TestRandomKills kills towlined, towline-proxy or Podman's service, as kill -9 does, at a
 // random moment of a change, TOWLINE_KILLS times. Each time the change ends, the journal
 // becomes empty, the outcome is the old or the new, and the new where that was said; what
-// Redis acknowledged is there, and nothing in Podman belongs to nothing. TOWLINE_SEED repeats
+// Redis acknowledged is there, and nothing in Podman belongs to nothing. TOWLINE_SEED chooses
 // the changes, the victims and the moments, as parts of what a change takes.
 func TestRandomKills(t *testing.T) {
 	n := setting(t, "TOWLINE_KILLS", 4)
-	seed := setting(t, "TOWLINE_SEED", int(time.Now().UnixNano()%1e9))
+	seed := setting(t, "TOWLINE_SEED", 1)
 	t.Logf("TOWLINE_SEED=%d TOWLINE_KILLS=%d", seed, n)
 	k := newKills(t, uint64(seed))
 	for i := range n {
