@@ -100,7 +100,7 @@ func (h *Host) write(ctx context.Context, a *archive, tmp string, r *Result, out
 	if err := addTree(ctx, a, "proxy", h.Proxy, []string{"routes"}); err != nil {
 		return err
 	}
-	for _, name := range sortedKeys(h.Files) {
+	for _, name := range daemon.SortedKeys(h.Files) {
 		if err := a.addPath("etc/"+name, h.Files[name]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -111,25 +111,8 @@ func (h *Host) write(ctx context.Context, a *archive, tmp string, r *Result, out
 	return h.writeImages(ctx, a, then, r, out)
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func view[T any](ctx context.Context, s daemon.Store, f func(daemon.Tx) (T, error)) (v T, err error) {
-	err = s.View(ctx, func(tx daemon.Tx) (err error) {
-		v, err = f(tx)
-		return err
-	})
-	return v, err
-}
-
 func (h *Host) writeRepositories(ctx context.Context, a *archive, tmp string, out io.Writer) error {
-	apps, err := view(ctx, h.Store, daemon.Tx.Apps)
+	apps, err := daemon.Read(ctx, h.Store, daemon.Tx.Apps)
 	if err != nil {
 		return err
 	}
@@ -191,7 +174,7 @@ func addTree(ctx context.Context, a *archive, name, dir string, without []string
 
 // writeBackups writes the newest proven backup of each add-on.
 func (h *Host) writeBackups(ctx context.Context, a *archive, then daemon.Store, r *Result, out io.Writer) error {
-	addons, err := view(ctx, then, daemon.Tx.Addons)
+	addons, err := daemon.Read(ctx, then, daemon.Tx.Addons)
 	if err != nil {
 		return err
 	}
@@ -219,7 +202,7 @@ func (h *Host) writeBackups(ctx context.Context, a *archive, then daemon.Store, 
 // writeNewest goes back to an older backup where a newer one is deleted meanwhile.
 func (h *Host) writeNewest(ctx context.Context, a *archive, then daemon.Store, addon string) (AddonData, error) {
 	data := AddonData{Addon: addon}
-	list, err := view(ctx, then, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(addon) })
+	list, err := daemon.Read(ctx, then, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(addon) })
 	if err != nil {
 		return data, err
 	}
@@ -275,7 +258,7 @@ func (h *Host) writeImages(ctx context.Context, a *archive, then daemon.Store, r
 	if err != nil {
 		return err
 	}
-	for _, app := range sortedKeys(refs) {
+	for _, app := range daemon.SortedKeys(refs) {
 		r.Apps = append(r.Apps, app)
 		ref := refs[app]
 		if ref == "" || slices.Contains(r.Images, ref) {
@@ -302,7 +285,7 @@ func (h *Host) writeImages(ctx context.Context, a *archive, then daemon.Store, r
 
 // currentImages are those of all apps' current releases; empty: nothing was deployed.
 func currentImages(ctx context.Context, s daemon.Store) (map[string]string, error) {
-	return view(ctx, s, func(tx daemon.Tx) (map[string]string, error) {
+	return daemon.Read(ctx, s, func(tx daemon.Tx) (map[string]string, error) {
 		refs := map[string]string{}
 		apps, err := tx.Apps()
 		for _, app := range apps {

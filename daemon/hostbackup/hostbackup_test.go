@@ -347,7 +347,7 @@ func TestRestore(t *testing.T) {
 	if _, err := other.Resume(t.Context(), m, nil); err != nil || len(other.refilled) != 0 {
 		t.Errorf("it was filled again: %v, %v", other.refilled, err)
 	}
-	apps, err := view(t.Context(), m.Store(), daemon.Tx.Apps)
+	apps, err := daemon.Read(t.Context(), m.Store(), daemon.Tx.Apps)
 	if err != nil || len(apps) != 2 || apps[1].Config["SECRET"] != "hunter2" {
 		t.Errorf("%+v, %v", apps, err)
 	}

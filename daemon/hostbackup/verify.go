@@ -91,7 +91,7 @@ func checkState(ctx context.Context, s daemon.Store, res Result, refs []string) 
 	if err != nil {
 		return err
 	}
-	if have := sortedKeys(images); !slices.Equal(have, res.Apps) {
+	if have := daemon.SortedKeys(images); !slices.Equal(have, res.Apps) {
 		return daemon.Errorf(daemon.Failed, "the state has the apps %v, and the backup says %v", have, res.Apps)
 	}
 	for _, ref := range res.Images {
