@@ -18,9 +18,9 @@ type clientConn struct {
 	peer   netip.Addr
 	port   uint16
 	secure bool
-	http1  *http1 // nil: not yet, or HTTP/2
-	old    bool   // it has sent a request, or was given up
-	begun  time.Time
+	http1  *http1    // nil: not yet, or HTTP/2
+	old    bool      // it has sent a request, or was given up
+	begun  time.Time // when it was accepted
 
 	wake    func()       // ends its wait for a next request; guarded by clientConns.mu
 	resting func() int64 // since when it waits for one; likewise
@@ -108,8 +108,7 @@ func (c *clientConn) serve() {
 		}
 		c.http1 = newHTTP1(c.p, c.raw, stream, c.peer, c.port, c.secure)
 		c.http1.settle = c.settle
-		c.p.conns.onWake(c, c.http1.wake)
-		c.p.conns.onRest(c, c.http1.waits.Load)
+		c.p.conns.onWait(c, c.http1.wake, c.http1.waits.Load)
 	}
 	if parked = c.http1.serve(); parked {
 		go c.serve()
@@ -125,8 +124,7 @@ func (c *clientConn) serveHTTP2() {
 		s.gathers, s.dry, h.gathers = h.gathered, h.dry, true
 		s.bulk, s.expired = h.bulk, h.waited
 	}
-	c.p.conns.onWake(c, h.wake)
-	c.p.conns.onRest(c, h.restsSince)
+	c.p.conns.onWait(c, h.wake, h.restsSince)
 	if c.p.stopping.Load() {
 		h.wake() // the stop may have woken all before this one
 	}

@@ -70,10 +70,11 @@ func (s *clientConns) wait(ctx context.Context) {
 	}
 }
 
-// onWake sets what ends the connection's wait for a next request.
-func (s *clientConns) onWake(c *clientConn, f func()) {
+// onWait sets what ends the connection's wait for a next request, and what tells since when
+// it waits, in Unix nanoseconds; 0: it does not.
+func (s *clientConns) onWait(c *clientConn, wake func(), resting func() int64) {
 	s.mu.Lock()
-	c.wake = f
+	c.wake, c.resting = wake, resting
 	s.mu.Unlock()
 }
 
@@ -86,14 +87,6 @@ func (s *clientConns) wake() {
 			c.wake()
 		}
 	}
-}
-
-// onRest sets what tells since when the connection waits for a request, in Unix
-// nanoseconds; 0: it does not.
-func (s *clientConns) onRest(c *clientConn, f func() int64) {
-	s.mu.Lock()
-	c.resting = f
-	s.mu.Unlock()
 }
 
 // makeRoomLocked ends an eighth of the connections, those that have waited for a request
