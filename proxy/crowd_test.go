@@ -50,6 +50,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 			t.Fatal(got)
 		}
 		idle = append(idle, c)
+		// The client has its answer before the proxy waits for more: the next is younger only then.
+		until(t, "the connection rests", func() bool { return s.Resting() == len(idle) })
 	}
 	h2 := s.dialH2() // one more
 	h2.get(1)
@@ -58,7 +60,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	idle[0].SetReadDeadline(time.Now().Add(time.Minute))
 	if !ended(idle[0]) {
-		t.Error("the oldest idle connection was not ended")
+		t.Fatal("the oldest idle connection was not ended")
 	}
 	ask(idle[1], "/")
 	if got := answer(idle[1]); got != "ok" {

@@ -89,3 +89,15 @@ func H2CRequest(data []byte) (*http.Request, error) {
 	x := &exchange{req: &h, service: &service{}}
 	return x.h2Request(context.Background(), newTarget(control.Target{ID: "web.1"}, control.Health{}), &replay{}), nil
 }
+
+// Resting is how many client connections wait for a request.
+func (p *Proxy) Resting() (n int) {
+	p.conns.mu.Lock()
+	defer p.conns.mu.Unlock()
+	for c := range p.conns.open {
+		if c.restsSince() != 0 {
+			n++
+		}
+	}
+	return n
+}
