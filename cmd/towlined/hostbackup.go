@@ -142,7 +142,10 @@ func secondMachine(ctx context.Context, file config.File, a account, root string
 		return removeVolumes(ctx, d.Engine)
 	}
 	// One that was killed has left its own.
-	return m, removeVolumes(ctx, d.Engine)
+	if err := removeVolumes(ctx, d.Engine); err != nil {
+		return nil, errors.Join(err, m.close(ctx, false))
+	}
+	return m, nil
 }
 
 func removeVolumes(ctx context.Context, engine daemon.Engine) error {
