@@ -143,6 +143,9 @@ type Tx interface {
 	App(name string) (App, error)
 	InsertApp(App) error
 	UpdateApp(App) error
+	// RenameApp gives an app another name, with everything that refers to it. Operations
+	// that refer to it are not looked at.
+	RenameApp(name, to string) error
 	DeleteApp(name string) error // with its releases, domains, access and attachments
 
 	Releases(app string) ([]Release, error) // newest first

@@ -8,7 +8,10 @@ import (
 
 // App is what a user pushes to.
 type App struct {
-	Name    string    `json:"name"`
+	Name string `json:"name"`
+	// Handle is what the app is called outside of the store, see package handles: given
+	// once, and never changed.
+	Handle  string    `json:"-"`
 	Created time.Time `json:"created"`
 	Owner   string    `json:"owner"`
 	// Config are the app's config vars as of its newest good release.

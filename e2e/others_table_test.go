@@ -24,7 +24,7 @@ var othersLines = []struct{ line, may string }{
 	{"certs:add www.vic.example -a crash", "operate"}, {"certs:remove www.vic.example -a crash", "operate"}, {"domains:redirect www.vic.example crash.localhost -a crash", "operate"},
 	{"domains:add www.theirs.example -a crash", "operate"}, {"domains:remove www.vic.example -a crash", "operate"},
 	{"releases:rollback v2 -a crash", "deploy"}, {"releases:retry v2 -a crash", "deploy"}, {"releases:rollback --with-data v2 -a crash --confirm crash", "manage"},
-	{"deploy:archive -a crash", "deploy"}, {"apps:destroy -a crash --confirm crash", "manage"}, {"apps:deploy-branch -a crash theirs", "manage"},
+	{"deploy:archive -a crash", "deploy"}, {"apps:destroy -a crash --confirm crash", "manage"}, {"apps:deploy-branch -a crash theirs", "manage"}, {"apps:rename -a crash theirs", "manage"},
 	{"access:add eve -a crash -p view,deploy,operate,manage", "manage"}, {"access:remove owner -a crash", "manage"},
 	{"addons:create redis -a crash --name theirs --as THEIRS", "operate"}, {"addons:destroy redis-crash --confirm redis-crash", "manage"},
 	{"addons:detach redis-crash -a crash", "operate"}, {"addons:attach redis-crash -a eve", ""}, {"addons:attach redis-crash -a eve --as STOLEN", ""},

@@ -54,12 +54,19 @@ func (as *Apps) Create(ctx context.Context, name, member string) (daemon.App, er
 	if _, err := daemon.Read(ctx, as.Store, room); err != nil {
 		return daemon.App{}, err
 	}
+	handle := as.Containers.Handles.Take(name)
+	made := false
+	defer func() {
+		if !made {
+			as.Containers.Handles.Drop(name)
+		}
+	}()
 	// The repository comes first: one without an app is invisible, and is taken
 	// over when the name is used again.
 	if err := as.Repositories.Create(ctx, name); err != nil {
 		return daemon.App{}, err
 	}
-	app := daemon.App{Name: name, Created: daemon.Now(), Owner: member, Formation: daemon.Formation{}, Config: map[string]string{}}
+	app := daemon.App{Name: name, Handle: handle, Created: daemon.Now(), Owner: member, Formation: daemon.Formation{}, Config: map[string]string{}}
 	err = as.Store.Update(ctx, func(tx daemon.Tx) error {
 		if err := as.roomForApp(tx, member); err != nil { // others were made meanwhile
 			return err
@@ -83,6 +90,7 @@ func (as *Apps) Create(ctx context.Context, name, member string) (daemon.App, er
 	if err != nil {
 		return app, err
 	}
+	made = true
 	if err := as.routes.syncRoute(ctx, name); err != nil {
 		// The app is there. Its address says so as soon as the proxy is back.
 		as.Log.Warn("route of a new app", "app", name, "err", err)
@@ -164,7 +172,7 @@ func (as *Apps) removeApp(ctx context.Context, op *journal.Operation) error {
 		return err
 	}
 	defer as.People.RightsChanged(ctx) // nobody's session goes on with a later app of this name
-	return op.Finish(ctx, func(tx daemon.Tx) error {
+	err = op.Finish(ctx, func(tx daemon.Tx) error {
 		if err := tx.DeleteApp(name); err != nil && !daemon.IsKind(err, daemon.NotFound) {
 			return err
 		}
@@ -173,6 +181,10 @@ func (as *Apps) removeApp(ctx context.Context, op *journal.Operation) error {
 		}
 		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member, App: name, Text: "destroyed the app"})
 	})
+	if err == nil {
+		as.Containers.Handles.Drop(name)
+	}
+	return err
 }
 
 // AppInfo is what apps:info shows.

@@ -41,7 +41,7 @@ func (ps *Processes) Spec(rel daemon.Release, p daemon.Process, process string, 
 	if rel.Commit != "" {
 		env["SOURCE_VERSION"] = rel.Commit
 	}
-	id := fmt.Sprintf("%s-%s.%s.v%d.%s", ps.Name, rel.App, name, rel.Version, operation)
+	id := ps.Containers.ProcessName(rel.App, name, rel.Version, operation)
 	return daemon.ContainerSpec{
 		Name:       id,
 		Image:      rel.Image,

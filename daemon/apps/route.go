@@ -103,7 +103,7 @@ func (rs *Routes) changeRoute(ctx context.Context, app string, edit func(daemon.
 		return err
 	}
 	defer unlock()
-	route, err := rs.rehearse(ctx, app, edit)
+	route, err := rs.rehearse(ctx, app, edit, app)
 	if err != nil {
 		return err
 	}
@@ -123,8 +123,9 @@ func (rs *Routes) changeRoute(ctx context.Context, app string, edit func(daemon.
 
 var errRehearsal = errors.New("only a rehearsal")
 
-// rehearse is the route that would come of an edit, of which nothing is kept.
-func (rs *Routes) rehearse(ctx context.Context, app string, edit func(daemon.Tx) error) (route daemon.Route, err error) {
+// rehearse is the route that would come of an edit, of which nothing is kept, and after which
+// the app may have another name.
+func (rs *Routes) rehearse(ctx context.Context, app string, edit func(daemon.Tx) error, after string) (route daemon.Route, err error) {
 	err = rs.Store.Update(ctx, func(tx daemon.Tx) error {
 		if _, err := daemon.FindApp(tx, app); err != nil {
 			return err
@@ -132,7 +133,7 @@ func (rs *Routes) rehearse(ctx context.Context, app string, edit func(daemon.Tx)
 		if err := edit(tx); err != nil {
 			return err
 		}
-		if route, err = rs.routeIn(tx, app); err != nil {
+		if route, err = rs.routeIn(tx, after); err != nil {
 			return err
 		}
 		return errRehearsal

@@ -29,6 +29,9 @@ func appCommands() []*Command {
 				}
 				return call.did(object{"app": call.App, "destroyed": true}, "%s is destroyed", call.App)
 			}},
+		{Name: "apps:rename", Args: "NEW", Summary: "give an app another name", Min: 1, Max: 1, On: on(theApp(daemon.Manage)), Run: runAppsRename,
+			Help: "The app's address and git remote change with its name; its processes go on, and domains of its own lead to it as before.\n" +
+				"TOWLINE_APP has the new name in the next release.\n\n  towline apps:rename store -a shop"},
 		{Name: "apps:open", Args: "[PATH]", Summary: "open an app in the browser of your machine", Max: 1, On: on(theApp(daemon.View)), Run: runAppsOpen,
 			Help: "Without the towline program, or where there is no browser, it prints the address."},
 		{Name: "apps:deploy-branch", Args: "[BRANCH]", Summary: "choose the branch whose pushes deploy", Max: 1, On: on(theApp(daemon.Manage)),
@@ -116,6 +119,20 @@ func runAppsCreate(ctx context.Context, call *Call) error {
 	return call.result(info, func(w io.Writer) {
 		fmt.Fprintf(w, "Created %s\n%s | %s\n", app.Name, info.WebURL, info.GitURL)
 		fmt.Fprintf(call.Stderr, "Next: git remote add towline %s && git push towline main\n", info.GitURL)
+	})
+}
+
+func runAppsRename(ctx context.Context, call *Call) error {
+	if err := call.Apps.Rename(ctx, call.App, call.Args[0], call.Member, call.Stderr); err != nil {
+		return err
+	}
+	info, err := call.Apps.Info(ctx, call.Args[0])
+	if err != nil {
+		return err
+	}
+	return call.result(info, func(w io.Writer) {
+		fmt.Fprintf(w, "Renamed %s to %s\n%s | %s\n", call.App, info.Name, info.WebURL, info.GitURL)
+		fmt.Fprintf(call.Stderr, "Next, in each checkout: git remote set-url towline %s\n", info.GitURL)
 	})
 }
 

@@ -63,6 +63,7 @@ var (
 		"apps:create blog", "addons:transfer redis-shop -a blog", "apps:deploy-branch -a shop trunk", "maintenance:on -a shop", "maintenance:off -a shop", "config:set -a shop KEY=1", "config:unset -a shop KEY",
 		"backups:on-release on -a shop", "backups:schedule redis-shop 0 3 * * *", "backups:unschedule redis-shop", "domains:add -a shop a.example.org",
 		"domains:redirect -a shop b.example.org a.example.org", "domains:remove -a shop b.example.org", "domains:remove -a shop a.example.org", "router:set -a shop body=1M allow=10.0.0.0/8", "router:unset -a shop body", "maintenance:page -a shop --default", "access:add alice -a shop", "access:remove alice -a shop", "backups:delete redis-shop.1 --confirm redis-shop.1",
+		"apps:rename -a blog journal",
 	}
 	// What starts containers, feeds standard input or is git's is tested in e2e.
 	elsewhereTested = regexp.MustCompile(`^(git:.*|host:backup|run.*|config:import|deploy:.*|apps:destroy|ps:restart|releases:rollback|releases:retry|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +

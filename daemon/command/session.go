@@ -14,7 +14,7 @@ import (
 func (call *Call) open(ctx context.Context, c *Command, end func(error)) (_ context.Context, closed func(), err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	asked := *call
-	closeSession := call.People.OpenSession(func(ctx context.Context) error {
+	ctx, closeSession := call.People.OpenSession(ctx, func(ctx context.Context) error {
 		again := asked // what the command works with stays as it is
 		return again.check(ctx, c)
 	}, func(cause error) {

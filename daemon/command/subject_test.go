@@ -37,6 +37,7 @@ var rights = []struct{ line, least string }{
 	{"apps:open -a shop", "view"},
 	{"apps:destroy -a shop --confirm shop", "manage"},
 	{"apps:deploy-branch -a shop trunk", "manage"},
+	{"apps:rename -a shop store", "manage"},
 	{"maintenance:on -a shop", "operate"},
 	{"maintenance:off -a shop", "operate"},
 	{"config -a shop", "operate"},

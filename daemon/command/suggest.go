@@ -8,7 +8,7 @@ import (
 
 // aliases are short for the commands that are typed most.
 var aliases = map[string]string{
-	"create": "apps:create", "info": "apps:info", "open": "apps:open", "destroy": "apps:destroy", "delete": "apps:destroy",
+	"create": "apps:create", "info": "apps:info", "open": "apps:open", "rename": "apps:rename", "destroy": "apps:destroy", "delete": "apps:destroy",
 	"scale": "ps:scale", "restart": "ps:restart", "rollback": "releases:rollback", "apps:delete": "apps:destroy",
 	"apps:list": "apps", "config:list": "config", "config:show": "config", "config:add": "config:set", "config:remove": "config:unset",
 	"domains:list": "domains", "addons:list": "addons", "releases:list": "releases", "ps:list": "ps", "members:list": "members", "access:list": "access",
@@ -41,15 +41,11 @@ var foreignWords = map[string]string{
 
 // otherWays are for words whose work is done here in another way.
 var otherWays = map[string]string{
-	"apps:rename":    renameWay,
-	"rename":         renameWay,
 	"buildpacks":     "a Dockerfile is used if there is one, else the buildpacks that fit the source",
 	"buildpacks:set": "a Dockerfile is used if there is one, else the buildpacks that fit the source",
 	"git:remote":     "it is the towline program's own: install it, or git remote add towline ssh://towline@HOST/APP",
 	"completion":     "it is the towline program's own: install it on your machine",
 }
-
-const renameWay = "an app keeps its name: towline apps:create NEW and push to it, then hand over what holds data by towline addons:transfer ADDON -a NEW"
 
 // mistyped tells whether the second word was to be the end of the command's name: the
 // command takes no argument, and others begin as it does.

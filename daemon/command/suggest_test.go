@@ -15,7 +15,7 @@ func TestSuggestions(t *testing.T) {
 		"config:sett A=1":    "did you mean config:set?",
 		"config sett A=1":    "did you mean config:set?",
 		"apps:creat shop":    "did you mean apps:create?",
-		"apps:nope":          "there are: apps, apps:create, apps:deploy-branch, apps:destroy, apps:info, apps:open",
+		"apps:nope":          "there are: apps, apps:create, apps:deploy-branch, apps:destroy, apps:info, apps:open, apps:rename",
 		"addons:psql":        "there are: addons, addons:attach",
 		"relases":            "did you mean releases?",
 		"pg:psql":            "pg:psql is towline addons:console ADDON here",
@@ -26,8 +26,6 @@ func TestSuggestions(t *testing.T) {
 		"domains:report":     "towline domains here",
 		"run:detached ls":    "towline run here",
 		"xyzzy":              "towline help lists them all",
-		"rename shop store":  "an app keeps its name: towline apps:create NEW",
-		"apps rename":        "towline addons:transfer ADDON -a NEW",
 		"git:remote -a shop": "the towline program's own",
 	} {
 		r := b.run(2, strings.Fields(line)...)

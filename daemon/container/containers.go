@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/handles"
 )
 
 // How long containers that are no longer wanted go on.
@@ -21,6 +22,7 @@ const (
 type Containers struct {
 	Name    string // of the installation: begins the name of everything it makes
 	Engine  daemon.Engine
+	Handles *handles.Handles
 	Crashes Crashes
 	ids     ids
 }

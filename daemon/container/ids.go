@@ -21,7 +21,7 @@ const (
 	idSlots   = 3600
 )
 
-// ids are the slots that apps have, by app.
+// ids are the slots that apps have, by handle.
 type ids struct {
 	mu    sync.Mutex
 	slots map[string]uint32 // nil until the containers that there are were looked at
@@ -29,6 +29,7 @@ type ids struct {
 
 // idsOf is where the host's ids of an app's processes begin.
 func (cs *Containers) idsOf(ctx context.Context, app string) (uint32, error) {
+	app = cs.Handles.Of(app) // what runs goes on under it when the app is renamed
 	cs.ids.mu.Lock()
 	defer cs.ids.mu.Unlock()
 	if cs.ids.slots == nil {
@@ -39,8 +40,8 @@ func (cs *Containers) idsOf(ctx context.Context, app string) (uint32, error) {
 		cs.ids.slots = map[string]uint32{}
 		for _, c := range list {
 			first, err := strconv.ParseUint(c.Labels[daemon.LabelIDs], 10, 32)
-			if err == nil && c.Labels[daemon.LabelApp] != "" && first >= firstIDs {
-				cs.ids.slots[c.Labels[daemon.LabelApp]] = (uint32(first) - firstIDs) / idsPerApp % idSlots
+			if app := c.Labels[daemon.LabelApp]; err == nil && app != "" && first >= firstIDs {
+				cs.ids.slots[cs.Handles.Of(app)] = (uint32(first) - firstIDs) / idsPerApp % idSlots
 			}
 		}
 	}
@@ -70,7 +71,7 @@ func (i *ids) slot(seed, app string) uint32 {
 }
 
 // ForgetIDs gives the ids of an app back that has no containers any more.
-func (cs *Containers) ForgetIDs(app string) { cs.ids.forget(app) }
+func (cs *Containers) ForgetIDs(app string) { cs.ids.forget(cs.Handles.Of(app)) }
 
 // forget gives the slot of an app back that has no containers any more.
 func (i *ids) forget(app string) {

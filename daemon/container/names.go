@@ -1,15 +1,22 @@
 package container
 
 import (
+	"fmt"
 	"strings"
 )
 
 // NetworkName is that of an app's own network.
-func (cs *Containers) NetworkName(app string) string { return cs.Name + "-" + app }
+func (cs *Containers) NetworkName(app string) string { return cs.Name + "-" + cs.Handles.Of(app) }
+
+// ProcessName is that of the container of a process of a release, like web.1. operation tells
+// apart two generations of it.
+func (cs *Containers) ProcessName(app, process string, version int, operation string) string {
+	return fmt.Sprintf("%s-%s.%s.v%d.%s", cs.Name, cs.Handles.Of(app), process, version, operation)
+}
 
 // ImageName is what a release's image is called in the engine.
 func (cs *Containers) ImageName(app, tag string) string {
-	return "localhost/" + cs.Name + "/" + app + ":" + tag
+	return "localhost/" + cs.Name + "/" + cs.Handles.Of(app) + ":" + tag
 }
 
 // ShortName is a process as users know it: "web.1".

@@ -118,7 +118,7 @@ func (h *Host) writeRepositories(ctx context.Context, a *archive, tmp string, ou
 	}
 	work.Stage(out, "Repositories of %d apps", len(apps))
 	for _, app := range apps {
-		if err := h.writeRepository(ctx, a, tmp, app.Name); err != nil {
+		if err := h.writeRepository(ctx, a, tmp, app.Handle); err != nil {
 			return err
 		}
 	}

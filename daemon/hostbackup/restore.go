@@ -248,7 +248,7 @@ func (h *Host) Resume(ctx context.Context, m Machine, out io.Writer) (Pending, e
 		return p, err
 	}
 	bundles := filepath.Join(h.State, "restored-repositories")
-	if err := h.resumeRepositories(ctx, m, bundles, p.Apps, out); err != nil {
+	if err := h.resumeRepositories(ctx, m, bundles, out); err != nil {
 		return p, err
 	}
 	if p.Failed == nil {
@@ -281,15 +281,12 @@ func (h *Host) savePending(path string, p Pending) error {
 	return writeWhole(path, text)
 }
 
-func (h *Host) resumeRepositories(ctx context.Context, m Machine, bundles string, apps []string, out io.Writer) error {
+func (h *Host) resumeRepositories(ctx context.Context, m Machine, bundles string, out io.Writer) error {
 	if _, err := os.Stat(bundles); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	work.Stage(out, "Repositories of %d apps", len(apps))
-	for _, app := range apps {
-		if err := restoreRepository(ctx, m, bundles, app); err != nil {
-			return err
-		}
+	if err := restoreRepositories(ctx, m, bundles, out); err != nil {
+		return err
 	}
 	return os.RemoveAll(bundles)
 }

@@ -49,7 +49,7 @@ func (h *Host) Verify(ctx context.Context, r io.Reader, u Unlock, out io.Writer)
 	if err := checkState(ctx, m.Store(), res, refs); err != nil {
 		return res, err
 	}
-	if err := restoreRepositories(ctx, m, dir, res.Apps, out); err != nil {
+	if err := restoreRepositories(ctx, m, filepath.Join(dir, bundlesDir), out); err != nil {
 		return res, err
 	}
 	for _, a := range res.Addons {
@@ -112,11 +112,15 @@ func checkState(ctx context.Context, s daemon.Store, res Result, refs []string) 
 	})
 }
 
-// restoreRepositories makes each app's repository from its bundle below dir.
-func restoreRepositories(ctx context.Context, to Repositories, dir string, apps []string, out io.Writer) error {
+// restoreRepositories makes each app's repository from its bundle.
+func restoreRepositories(ctx context.Context, m Machine, bundles string, out io.Writer) error {
+	apps, err := daemon.Read(ctx, m.Store(), daemon.Tx.Apps)
+	if err != nil {
+		return err
+	}
 	work.Stage(out, "Repositories of %d apps", len(apps))
 	for _, app := range apps {
-		if err := restoreRepository(ctx, to, filepath.Join(dir, bundlesDir), app); err != nil {
+		if err := restoreRepository(ctx, m, bundles, app.Handle); err != nil {
 			return err
 		}
 	}

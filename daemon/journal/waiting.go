@@ -92,7 +92,8 @@ func AppsOf(op daemon.Operation) []string {
 	return []string{data.App}
 }
 
-func (j *Journal) LockAll(ctx context.Context, apps []string, addon string, out io.Writer) (unlock func(), err error) {
+// LockApps takes the locks of several apps, in the order given.
+func (j *Journal) LockApps(ctx context.Context, apps []string, out io.Writer) (unlock func(), err error) {
 	var unlocks []func()
 	unlock = func() {
 		for _, u := range slices.Backward(unlocks) {
@@ -107,13 +108,21 @@ func (j *Journal) LockAll(ctx context.Context, apps []string, addon string, out 
 		}
 		unlocks = append(unlocks, u)
 	}
-	u, err := j.LockAddon(ctx, addon, out)
+	return unlock, nil
+}
+
+// LockAll takes the locks of apps, then that of an add-on.
+func (j *Journal) LockAll(ctx context.Context, apps []string, addon string, out io.Writer) (unlock func(), err error) {
+	unlockApps, err := j.LockApps(ctx, apps, out)
 	if err != nil {
-		unlock()
 		return nil, err
 	}
-	unlocks = append(unlocks, u)
-	return unlock, nil
+	unlockAddon, err := j.LockAddon(ctx, addon, out)
+	if err != nil {
+		unlockApps()
+		return nil, err
+	}
+	return func() { unlockAddon(); unlockApps() }, nil
 }
 
 // LockInput has the uploads for an app or add-on come one by one: each takes room.

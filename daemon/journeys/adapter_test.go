@@ -79,6 +79,10 @@ func (d towline) destroyApp(ctx context.Context, app string) error {
 	return d.Apps.Destroy(ctx, app, "", io.Discard)
 }
 
+func (d towline) renameApp(ctx context.Context, app, to string) error {
+	return d.Apps.Rename(ctx, app, to, "", io.Discard)
+}
+
 func (d towline) createAddon(ctx context.Context, app, name, prefix string) error {
 	_, err := d.Addons.Provision(ctx, addons.ProvisionRequest{App: app, Service: "store", Name: name, Prefix: prefix}, io.Discard)
 	return err

@@ -142,6 +142,36 @@ var journeys = []journey{
 		run:  func(ctx context.Context, _ *world, l *life) error { return l.destroyApp(ctx, "other") },
 		is:   func(_ *world, s state) string { _, ok := s.app("other"); return either(ok, true, false) },
 	}, {
+		name:    "rename an app",
+		prepare: func(w *world, l *life) { w.must(l.addDomain(w.t.Context(), "shop", "shop.example.org")) },
+		run:     func(ctx context.Context, _ *world, l *life) error { return l.renameApp(ctx, "shop", "store") },
+		is:      func(_ *world, s state) string { _, ok := s.app("store"); return either(ok, false, true) },
+	}, {
+		name:    "create an app of a name that was given up",
+		prepare: func(w *world, l *life) { w.must(l.renameApp(w.t.Context(), "shop", "store")) },
+		run:     func(ctx context.Context, _ *world, l *life) error { return l.createApp(ctx, "shop") },
+		is:      func(_ *world, s state) string { _, ok := s.app("shop"); return either(ok, false, true) },
+	}, {
+		name: "deploy to an app that was renamed",
+		prepare: func(w *world, l *life) {
+			ctx := w.t.Context()
+			w.must(l.renameApp(ctx, "shop", "store"))
+			w.must(l.createApp(ctx, "shop"))
+			w.must(l.deploy(ctx, "shop", source("one")))
+		},
+		run: func(ctx context.Context, _ *world, l *life) error { return l.deploy(ctx, "store", source("two")) },
+		is:  func(w *world, s state) string { return either(w.versionOf(s, "store"), "one", "two") },
+	}, {
+		name: "destroy an app of a name that was given up",
+		prepare: func(w *world, l *life) {
+			ctx := w.t.Context()
+			w.must(l.renameApp(ctx, "shop", "store"))
+			w.must(l.createApp(ctx, "shop"))
+			w.must(l.deploy(ctx, "shop", source("one")))
+		},
+		run: func(ctx context.Context, _ *world, l *life) error { return l.destroyApp(ctx, "shop") },
+		is:  func(_ *world, s state) string { _, ok := s.app("shop"); return either(ok, true, false) },
+	}, {
 		name: "add a domain",
 		run: func(ctx context.Context, _ *world, l *life) error {
 			return l.addDomain(ctx, "shop", "shop.example.org")

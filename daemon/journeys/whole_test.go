@@ -65,6 +65,11 @@ func (s state) app(name string) (daemon.App, bool) {
 	return s.apps[i], true
 }
 
+// has tells whether an app has the handle.
+func (s state) has(handle string) bool {
+	return slices.ContainsFunc(s.apps, func(a daemon.App) bool { return a.Handle == handle })
+}
+
 func (s state) addon(name string) (daemon.Addon, bool) {
 	i := slices.IndexFunc(s.addons, func(a daemon.Addon) bool { return a.Name == name })
 	if i < 0 {
@@ -94,7 +99,7 @@ func (w *world) faultsFound(l *life) (found []string) {
 	w.must(err)
 	wanted := map[string]bool{} // containers, networks, volumes, images
 	for _, a := range s.apps {
-		wanted["towline-"+a.Name] = true
+		wanted["towline-"+a.Handle] = true
 		found = append(found, w.appFaults(s, a, containers, wanted)...)
 	}
 	for _, a := range s.addons {
@@ -131,7 +136,7 @@ func (w *world) faultsFound(l *life) (found []string) {
 	routes, err := w.router.Routes(w.t.Context())
 	w.must(err)
 	for _, r := range routes {
-		if _, ok := s.app(r.App); !ok {
+		if !s.has(r.App) {
 			add("the route of %s belongs to nothing", r.App)
 		}
 	}
@@ -165,7 +170,7 @@ func (w *world) appFaults(s state, a daemon.App, containers []daemon.Container, 
 			var have []daemon.Container
 			for _, c := range containers {
 				l := c.Labels
-				if l["towline.app"] == a.Name && l["towline.kind"] == "process" && l["towline.process"] == process && l["towline.index"] == strconv.Itoa(i) {
+				if l["towline.app"] == a.Handle && l["towline.kind"] == "process" && l["towline.process"] == process && l["towline.index"] == strconv.Itoa(i) {
 					have = append(have, c)
 				}
 			}
@@ -187,13 +192,13 @@ func (w *world) appFaults(s state, a daemon.App, containers []daemon.Container, 
 			if process == "web" {
 				full, err := w.engine.Container(w.t.Context(), c.Name)
 				w.must(err)
-				targets[c.Name] = full.Addresses["towline-"+a.Name] + ":5000"
+				targets[c.Name] = full.Addresses["towline-"+a.Handle] + ":5000"
 			}
 		}
 	}
 	routes, err := w.router.Routes(w.t.Context())
 	w.must(err)
-	i := slices.IndexFunc(routes, func(r daemon.Route) bool { return r.App == a.Name })
+	i := slices.IndexFunc(routes, func(r daemon.Route) bool { return r.App == a.Handle })
 	if i < 0 {
 		add("it has no route")
 		return found
@@ -248,8 +253,8 @@ func (w *world) addonFaults(s state, a daemon.Addon, wanted map[string]bool) (fo
 		if at.Addon != a.Name {
 			continue
 		}
-		networks = append(networks, "towline-"+at.App)
 		app, _ := s.app(at.App)
+		networks = append(networks, "towline-"+app.Handle)
 		for _, v := range at.Vars {
 			if !strings.Contains(app.Config[v], password) {
 				add("the config var %s of %s is %q, and the password is another", v, at.App, app.Config[v])
@@ -258,7 +263,7 @@ func (w *world) addonFaults(s state, a daemon.Addon, wanted map[string]bool) (fo
 	}
 	for _, app := range s.apps { // and no other app has its config vars
 		for k, v := range app.Config {
-			if strings.Contains(v, "@"+a.Name+":") && !slices.Contains(networks, "towline-"+app.Name) {
+			if strings.Contains(v, "@"+a.Name+":") && !slices.Contains(networks, "towline-"+app.Handle) {
 				add("%s has %s=%s, and is not attached", app.Name, k, v)
 			}
 		}
@@ -323,7 +328,7 @@ func (w *world) leftovers(s state) (found []string) {
 	w.git.mu.Lock()
 	defer w.git.mu.Unlock()
 	for name := range w.git.made {
-		if _, ok := s.app(name); !ok {
+		if !s.has(name) {
 			found = append(found, "the repository of "+name+" belongs to nothing")
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"towline/daemon/backups"
 	"towline/daemon/conform"
 	"towline/daemon/container"
+	"towline/daemon/handles"
 	"towline/daemon/journal"
 	"towline/daemon/people"
 	"towline/daemon/supervise"
@@ -87,9 +88,12 @@ func (m *Machine) Started() <-chan struct{} { return m.started }
 
 // New wires the rooms. Call Reconcile before the first use and Close after the last.
 func New(o Options) *Machine {
+	hs := handles.New()
+	o.Engine, o.Builder, o.Router = hs.Engine(o.Engine), hs.Builder(o.Builder), hs.Router(o.Router)
+	o.Repositories, o.Logs = hs.Repositories(o.Repositories), hs.Logs(o.Logs)
 	m := &Machine{
 		Options: o, Life: work.NewLife(o.Log), Locks: &work.Locks{}, Ballast: work.Ballast(filepath.Join(o.Dir, "ballast")),
-		Containers:      &container.Containers{Name: o.Name, Engine: o.Engine},
+		Containers:      &container.Containers{Name: o.Name, Engine: o.Engine, Handles: hs},
 		started:         make(chan struct{}),
 		recoverPatience: recoverPatience, startPatience: startPatience, slotPatience: slotPatience,
 	}

@@ -46,11 +46,15 @@ type session struct {
 	end func(cause error)
 }
 
-// OpenSession adds a call. may says whether its caller may do what they ask: it is asked, from
-// any goroutine, whenever members, keys, access or owners change, and once it fails, end is
-// called with its error. Open the session first and ask may afterwards, so that no change in
-// between is missed. Call closed when the call is over.
-func (ps *People) OpenSession(may func(context.Context) error, end func(cause error)) (closed func()) {
+// sessionKey is the key of the call that a context belongs to.
+type sessionKey struct{}
+
+// OpenSession adds a call, to which the context that it returns belongs. may says whether its
+// caller may do what they ask: it is asked, from any goroutine, whenever another call changes
+// members, keys, access or owners, and once it fails, end is called with its error. Open the
+// session first and ask may afterwards, so that no change in between is missed. Call closed
+// when the call is over.
+func (ps *People) OpenSession(ctx context.Context, may func(context.Context) error, end func(cause error)) (_ context.Context, closed func()) {
 	s := &session{may, end}
 	ps.sessions.mu.Lock()
 	defer ps.sessions.mu.Unlock()
@@ -58,20 +62,25 @@ func (ps *People) OpenSession(may func(context.Context) error, end func(cause er
 		ps.sessions.open = map[*session]struct{}{}
 	}
 	ps.sessions.open[s] = struct{}{}
-	return func() {
+	return context.WithValue(ctx, sessionKey{}, s), func() {
 		ps.sessions.mu.Lock()
 		defer ps.sessions.mu.Unlock()
 		delete(ps.sessions.open, s)
 	}
 }
 
-// RightsChanged ends the calls that are open and may not be any more, and calls those of OnChange. It returns once their ends have begun.
+// RightsChanged ends the calls that are open and may not be any more, but for the one whose
+// context this is, which ends by itself; and calls those of OnChange. It returns once their
+// ends have begun.
 func (ps *People) RightsChanged(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
+	own, _ := ctx.Value(sessionKey{}).(*session)
 	ps.sessions.mu.Lock()
 	open := make([]*session, 0, len(ps.sessions.open))
 	for s := range ps.sessions.open {
-		open = append(open, s)
+		if s != own {
+			open = append(open, s)
+		}
 	}
 	ps.sessions.mu.Unlock()
 	for _, s := range open {

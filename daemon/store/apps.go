@@ -1,19 +1,20 @@
 package store
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 
 	"towline/daemon"
 )
 
-const appColumns = "name, created, owner, sealed_config, formation, current, maintenance, deploy_branch, release_backups"
+const appColumns = "name, handle, created, owner, sealed_config, formation, current, maintenance, deploy_branch, release_backups"
 
 func appConfig(name string) []byte { return place("apps.config", name) }
 
 func readApp(t *tx, scan scanner) (a daemon.App, err error) {
 	var config []byte
-	if err := scan(&a.Name, at(&a.Created), &a.Owner, &config, doc(&a.Formation), &a.Current, &a.Maintenance, &a.DeployBranch, &a.ReleaseBackups); err != nil {
+	if err := scan(&a.Name, &a.Handle, at(&a.Created), &a.Owner, &config, doc(&a.Formation), &a.Current, &a.Maintenance, &a.DeployBranch, &a.ReleaseBackups); err != nil {
 		return a, err
 	}
 	a.Formation, a.Kept = partFormation(a.Formation)
@@ -69,14 +70,50 @@ func (t *tx) App(name string) (daemon.App, error) {
 
 func (t *tx) InsertApp(a daemon.App) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "app %q exists already", a.Name).WithHint("choose another name"),
-		"INSERT INTO apps ("+appColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		a.Name, at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups)
+		"INSERT INTO apps ("+appColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.Name, cmp.Or(a.Handle, a.Name), at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups)
 }
 
 func (t *tx) UpdateApp(a daemon.App) error {
 	return t.change(noApp(a.Name),
 		"UPDATE apps SET created = ?, owner = ?, sealed_config = ?, formation = ?, current = ?, maintenance = ?, deploy_branch = ?, release_backups = ? WHERE name = ?",
 		at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups, a.Name)
+}
+
+// RenameApp seals the config vars anew, which are bound to their place.
+func (t *tx) RenameApp(name, to string) error {
+	app, err := t.App(name)
+	if err != nil {
+		return err
+	}
+	releases, err := t.Releases(name)
+	if err != nil {
+		return err
+	}
+	// References are checked as the transaction ends, and for it alone.
+	if _, err := t.conn.ExecContext(t.ctx, "PRAGMA defer_foreign_keys = 1"); err != nil {
+		return failed(err)
+	}
+	_, err = t.conn.ExecContext(t.ctx, "UPDATE apps SET name = ?, sealed_config = ? WHERE name = ?", to, t.seal.sealMap(app.Config, appConfig(to)), name)
+	if duplicate(err) {
+		return daemon.Errorf(daemon.Exists, "app %q exists already", to).WithHint("choose another name")
+	}
+	if err != nil {
+		return failed(err)
+	}
+	for _, table := range []string{"releases", "domains", "rules", "attachments", "access", "addons", "backups", "activities"} {
+		if _, err := t.conn.ExecContext(t.ctx, "UPDATE "+table+" SET app = ? WHERE app = ?", to, name); err != nil {
+			return failed(err)
+		}
+	}
+	for _, r := range releases {
+		r.App = to
+		_, err := t.conn.ExecContext(t.ctx, "UPDATE releases SET sealed_config = ? WHERE app = ? AND version = ?", t.sealedConfig(r), to, r.Version)
+		if err != nil {
+			return failed(err)
+		}
+	}
+	return nil
 }
 
 func (t *tx) DeleteApp(name string) error {

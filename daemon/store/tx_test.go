@@ -14,11 +14,12 @@ func TestApps(t *testing.T) {
 	update(t, s, func(tx daemon.Tx) error { return all(tx.InsertApp(shop), tx.InsertApp(blog)) })
 	equal(t, "apps", view(t, s, daemon.Tx.Apps), []daemon.App{blog, shop})
 
+	handle := shop.Handle // stays
 	shop = filled[daemon.App](3)
-	shop.Name = "shop"
+	shop.Name, shop.Handle = "shop", handle
 	update(t, s, func(tx daemon.Tx) error { return tx.UpdateApp(shop) })
 	equal(t, "app", view(t, s, func(tx daemon.Tx) (daemon.App, error) { return tx.App("shop") }), shop)
-	empty := daemon.App{Name: "empty"}
+	empty := daemon.App{Name: "empty", Handle: "empty"}
 	update(t, s, func(tx daemon.Tx) error { return tx.InsertApp(empty) })
 	equal(t, "empty app", view(t, s, func(tx daemon.Tx) (daemon.App, error) { return tx.App("empty") }), empty)
 
@@ -363,4 +364,76 @@ func TestDeleteAppTakesItsOwn(t *testing.T) {
 	if again.Version != 1 {
 		t.Errorf("version %d", again.Version)
 	}
+}
+
+// TestRenameApp: everything that is an app's is another name's, and opens.
+func TestRenameApp(t *testing.T) {
+	s := open(t, t.TempDir())
+	shop := filled[daemon.App](1)
+	shop.Name, shop.Handle = "shop", "shop"
+	var releases []daemon.Release
+	for i := range daemon.KeptConfigs + 3 {
+		r := filled[daemon.Release](i + 2)
+		r.App, r.ConfigDropped = "shop", false
+		releases = append(releases, r)
+	}
+	update(t, s, func(tx daemon.Tx) error {
+		steps := []error{tx.InsertMember(daemon.Member{Name: "alice"}), tx.InsertApp(shop), tx.InsertApp(daemon.App{Name: "blog"})}
+		for i := range releases {
+			steps = append(steps, tx.InsertRelease(&releases[i]))
+		}
+		return all(append(steps, tx.InsertAddon(daemon.Addon{Name: "graph", App: "shop"}), tx.InsertBackup(daemon.Backup{ID: "graph.1", Addon: "graph", App: "shop"}),
+			tx.InsertDomain(daemon.Domain{App: "shop", Host: "www.example.com"}), tx.InsertAttachment(daemon.AddonAttachment{Addon: "graph", App: "shop"}),
+			tx.PutRules("shop", daemon.Rules{AllowFrom: []string{"10.0.0.0/8"}}), tx.PutAccess(daemon.Access{App: "shop", Member: "alice"}),
+			tx.RecordActivity(daemon.Activity{Time: time.Unix(1, 0), App: "shop", Text: "created the app"}))...)
+	})
+	about := func(app string) (all []any) {
+		_ = view(t, s, func(tx daemon.Tx) (int, error) {
+			for _, read := range []func() (any, error){
+				func() (any, error) { a, err := tx.App(app); a.Name = ""; return a, err },
+				func() (any, error) {
+					releases, err := tx.Releases(app)
+					for i := range releases {
+						releases[i].App = ""
+					}
+					return releases, err
+				},
+				func() (any, error) { d, err := tx.Domains(app); return len(d), err },
+				func() (any, error) { r, err := tx.Rules(app); return r, err },
+				func() (any, error) { a, err := tx.Access(app); return len(a), err },
+				func() (any, error) { a, err := tx.Activities(app, 0); return len(a), err },
+				func() (any, error) { a, err := tx.Addon("graph"); return a.App == app, err },
+				func() (any, error) { b, err := tx.Backup("graph.1"); return b.App == app, err },
+				func() (any, error) { a, err := tx.Attachments(); return len(a) == 1 && a[0].App == app, err },
+			} {
+				v, err := read()
+				if err != nil {
+					return 0, err
+				}
+				all = append(all, v)
+			}
+			return 0, nil
+		})
+		return all
+	}
+	before := about("shop")
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.RenameApp("nope", "store"), daemon.ErrNotFound, `app "nope"`)
+		isError(t, tx.RenameApp("shop", "blog"), daemon.ErrExists, `app "blog"`)
+		return nil
+	})
+	equal(t, "after what was refused", about("shop"), before)
+	update(t, s, func(tx daemon.Tx) error { return tx.RenameApp("shop", "store") })
+	equal(t, "after the rename", about("store"), before)
+
+	// A new app of the old name has nothing of it.
+	update(t, s, func(tx daemon.Tx) error { return tx.InsertApp(daemon.App{Name: "shop", Handle: "shop-2"}) })
+	_ = view(t, s, func(tx daemon.Tx) (int, error) {
+		releases, err := tx.Releases("shop")
+		activities, err2 := tx.Activities("shop", 0)
+		if len(releases)+len(activities) > 0 {
+			t.Errorf("the new app has %d releases and %d activities", len(releases), len(activities))
+		}
+		return 0, all(err, err2)
+	})
 }

@@ -1,0 +1,174 @@
+package apps
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"towline/daemon"
+	"towline/daemon/journal"
+	"towline/daemon/work"
+)
+
+// renamePatience is how long a rename waits for what is ending of the app, the old processes
+// of a deploy, say.
+const renamePatience = 45 * time.Second
+
+// Rename gives an app another name: with it, another address and git remote. Its processes go
+// on, and its own domains lead to it all the while. In the state it is one transaction, and
+// nothing else outside of the proxy knows the name: see package handles.
+func (as *Apps) Rename(ctx context.Context, name, to, member string, out io.Writer) error {
+	if err := daemon.CheckAppName(to); err != nil {
+		return err
+	}
+	if name == to {
+		return daemon.Errorf(daemon.Invalid, "%s has that name already", name)
+	}
+	unlock, err := as.lockForRename(ctx, name, to, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	ctx, cancel := as.Life.Detach(ctx)
+	defer cancel()
+	edit := func(tx daemon.Tx) error { return as.rename(tx, name, to, member) }
+	route, err := as.routes.rehearse(ctx, name, edit, to)
+	if err != nil {
+		return err
+	}
+	route.App = name // what the proxy calls it stays
+	served := as.routes.serveRoute(ctx, route)
+	if served == nil || daemon.IsAway(served) {
+		err = as.Store.Update(ctx, edit)
+	}
+	if err := errors.Join(err, served); err != nil && !daemon.IsAway(err) {
+		as.Life.Go(func(ctx context.Context) { as.routes.syncRouteLater(ctx, name) }) // to what is stored
+		return err
+	}
+	as.Containers.Handles.Rename(name, to)
+	as.People.RightsChanged(ctx) // nobody's session goes on with a later app of this name
+	as.Life.Go(func(ctx context.Context) {
+		as.routes.syncRouteLater(ctx, to)
+		// What died meanwhile did so under the old name.
+		if err := as.processes.Converge(ctx, to, func() (Found, error) { return as.processes.Find(ctx) }); err != nil {
+			as.processes.convergeLater(ctx, to)
+		}
+	})
+	if served != nil {
+		work.Warn(out, "the proxy does not answer; it follows as soon as it is back")
+	}
+	return nil
+}
+
+// rename does all of it in the state.
+func (as *Apps) rename(tx daemon.Tx, name, to, member string) error {
+	if _, err := daemon.FindApp(tx, name); err != nil {
+		return err
+	}
+	if _, err := tx.App(to); err == nil {
+		return daemon.Errorf(daemon.Exists, "the name %s is taken", to).WithHint("choose another")
+	} else if !daemon.IsKind(err, daemon.NotFound) {
+		return err
+	}
+	all, err := tx.Apps()
+	if err != nil {
+		return err
+	}
+	address := "." + as.Domain
+	for _, a := range all {
+		domains, err := tx.Domains(a.Name)
+		if err != nil {
+			return err
+		}
+		for _, d := range domains {
+			if below(d.Host, name+address) { // it is for the app of that name, and later that is another
+				return daemon.Errorf(daemon.Conflict, "%s lies within the address of %s, which it would give up", d.Host, name).
+					WithHint("towline domains:remove %s -a %s", d.Host, a.Name)
+			}
+			if a.Name == name && d.Redirect == name+address {
+				d.Redirect = to + address
+				if err := tx.UpdateDomain(d); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := tx.RenameApp(name, to); err != nil {
+		return err
+	}
+	return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, App: to, Text: "renamed the app from " + name})
+}
+
+// lockForRename takes the locks of both names, once nothing is under way with the app: an
+// operation refers to it by its name.
+func (as *Apps) lockForRename(ctx context.Context, name, to string, out io.Writer) (unlock func(), err error) {
+	told := false
+	for since := time.Now(); ; {
+		names := []string{name, to}
+		slices.Sort(names) // as whoever renames the other way
+		unlock, err := as.Journal.LockApps(ctx, names, out)
+		if err != nil {
+			return nil, err
+		}
+		op, busy, err := as.underWay(ctx, name)
+		if err == nil && !busy {
+			return unlock, nil
+		}
+		unlock()
+		if err != nil {
+			return nil, err
+		}
+		kind := as.Journal.Kind(op.Kind)
+		if kind.Shared || time.Since(since) > renamePatience {
+			return nil, daemon.Errorf(daemon.Conflict, "%s of %s is under way, begun by %s %s", kind.Text, op.Subject, daemon.Who(op.Member), journal.Begun(op.Started)).
+				WithHint("rename the app once it has ended")
+		}
+		if !told {
+			work.Stage(out, "Waiting for the end of %s of %s", kind.Text, op.Subject)
+			told = true
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// underWay is an operation on the app, or on an add-on that is its or attached to it.
+func (as *Apps) underWay(ctx context.Context, app string) (found daemon.Operation, ok bool, err error) {
+	err = as.Store.View(ctx, func(tx daemon.Tx) error {
+		ops, err := tx.Operations()
+		if err != nil {
+			return err
+		}
+		attached, err := tx.Attachments()
+		if err != nil {
+			return err
+		}
+		addons, err := tx.Addons()
+		if err != nil {
+			return err
+		}
+		of := []string{app}
+		for _, at := range attached {
+			if at.App == app {
+				of = append(of, at.Addon)
+			}
+		}
+		for _, a := range addons {
+			if a.App == app {
+				of = append(of, a.Name)
+			}
+		}
+		for _, op := range ops {
+			if slices.Contains(of, op.Subject) || slices.Contains(journal.AppsOf(op), app) {
+				found, ok = op, true
+			}
+		}
+		return nil
+	})
+	return found, ok, err
+}
