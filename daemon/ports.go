@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// This file, and engine.go, hold every interface that the core needs from outside. Adapters
+// This file, engine.go and store.go hold every interface that the core needs from outside. Adapters
 // in the folders below implement them; only cmd wires the two together.
 
 // Builder turns source into an image. The adapter is daemon/build.
@@ -126,87 +126,6 @@ type Keys interface {
 	// Parse checks one public key line and returns it in canonical form, with
 	// its SHA256 fingerprint.
 	Parse(line string) (key, fingerprint string, err error)
-}
-
-// Store keeps the state. The adapter is daemon/store. Update runs f in one
-// transaction: on error nothing of it is kept, and on success it is on disk.
-type Store interface {
-	View(ctx context.Context, f func(Tx) error) error
-	Update(ctx context.Context, f func(Tx) error) error
-	Close() error
-}
-
-// Tx reads and writes state. Absent is ErrNotFound; a name taken is ErrExists.
-// Config vars and credentials are sealed before they reach the disk.
-type Tx interface {
-	Apps() ([]App, error)
-	App(name string) (App, error)
-	InsertApp(App) error
-	UpdateApp(App) error
-	// RenameApp gives an app another name, with everything that refers to it. Operations
-	// that refer to it are not looked at.
-	RenameApp(name, to string) error
-	DeleteApp(name string) error // with its releases, domains, access and attachments
-
-	Releases(app string) ([]Release, error) // newest first
-	Release(app string, version int) (Release, error)
-	// InsertRelease gives the release the app's next version, and drops the config vars of
-	// all but the newest KeptConfigs releases and the current one.
-	InsertRelease(*Release) error
-	UpdateRelease(Release) error
-
-	Domains(app string) ([]Domain, error)
-	InsertDomain(Domain) error
-	UpdateDomain(Domain) error
-	DeleteDomain(app, host string) error
-
-	Rules(app string) (Rules, error) // none set: the zero value
-	PutRules(app string, r Rules) error
-
-	Addons() ([]Addon, error)
-	Addon(name string) (Addon, error)
-	InsertAddon(Addon) error
-	UpdateAddon(Addon) error
-	DeleteAddon(name string) error // with its attachments
-
-	Attachments() ([]AddonAttachment, error)
-	InsertAttachment(AddonAttachment) error
-	DeleteAttachment(addon, app string) error
-
-	Backups(addon string) ([]Backup, error) // newest first; addon "" for all
-	Backup(id string) (Backup, error)
-	InsertBackup(Backup) error
-	UpdateBackup(Backup) error
-	DeleteBackup(id string) error
-
-	Schedules() ([]Schedule, error)
-	PutSchedule(Schedule) error // one for each add-on
-	DeleteSchedule(addon string) error
-
-	Openings() ([]Opening, error)
-	PutOpening(Opening) error // one for each add-on
-	DeleteOpening(addon string) error
-
-	Members() ([]Member, error)
-	Member(name string) (Member, error)
-	InsertMember(Member) error
-	UpdateMember(Member) error
-	DeleteMember(name string) error // with keys and access
-	Keys() ([]MemberKey, error)
-	Key(fingerprint string) (MemberKey, error)
-	InsertKey(MemberKey) error
-	DeleteKey(fingerprint string) error
-	Access(app string) ([]Access, error)
-	PutAccess(Access) error
-	DeleteAccess(app, member string) error
-
-	Operations() ([]Operation, error) // oldest first
-	InsertOperation(*Operation) error // sets ID
-	UpdateOperation(Operation) error
-	DeleteOperation(id int64) error
-
-	RecordActivity(Activity) error
-	Activities(app string, limit int) ([]Activity, error) // newest first; app "" for all
 }
 
 // Vault keeps the bytes of backups. The adapter is daemon/vault.

@@ -5,8 +5,125 @@ import (
 	"time"
 )
 
+// Store keeps the state. The adapter is daemon/store. Update runs f in one
+// transaction: on error nothing of it is kept, and on success it is on disk.
+type Store interface {
+	View(ctx context.Context, f func(Tx) error) error
+	Update(ctx context.Context, f func(Tx) error) error
+	Close() error
+}
+
+// Tx reads and writes state. Absent is ErrNotFound; a name taken is ErrExists.
+// Config vars and credentials are sealed before they reach the disk. Who needs one noun of it
+// takes that.
+type Tx interface {
+	AppTx
+	ReleaseTx
+	RouteTx
+	AddonTx
+	BackupTx
+	MemberTx
+	OperationTx
+	ActivityTx
+}
+
+// AppTx has the apps.
+type AppTx interface {
+	Apps() ([]App, error)
+	App(name string) (App, error)
+	InsertApp(App) error
+	UpdateApp(App) error
+	// RenameApp gives an app another name, with everything that refers to it. Operations
+	// that refer to it are not looked at.
+	RenameApp(name, to string) error
+	DeleteApp(name string) error // with its releases, domains, access and attachments
+}
+
+// ReleaseTx has the releases of apps.
+type ReleaseTx interface {
+	Releases(app string) ([]Release, error) // newest first
+	Release(app string, version int) (Release, error)
+	// InsertRelease gives the release the app's next version, and drops the config vars of
+	// all but the newest KeptConfigs releases and the current one.
+	InsertRelease(*Release) error
+	UpdateRelease(Release) error
+}
+
+// RouteTx has what apps' routes are made of.
+type RouteTx interface {
+	Domains(app string) ([]Domain, error)
+	InsertDomain(Domain) error
+	UpdateDomain(Domain) error
+	DeleteDomain(app, host string) error
+
+	Rules(app string) (Rules, error) // none set: the zero value
+	PutRules(app string, r Rules) error
+}
+
+// AddonTx has the add-ons, and what leads to them.
+type AddonTx interface {
+	Addons() ([]Addon, error)
+	Addon(name string) (Addon, error)
+	InsertAddon(Addon) error
+	UpdateAddon(Addon) error
+	DeleteAddon(name string) error // with its attachments
+
+	Attachments() ([]AddonAttachment, error)
+	InsertAttachment(AddonAttachment) error
+	DeleteAttachment(addon, app string) error
+
+	Openings() ([]Opening, error)
+	PutOpening(Opening) error // one for each add-on
+	DeleteOpening(addon string) error
+}
+
+// BackupTx has the backups, and when they are taken.
+type BackupTx interface {
+	Backups(addon string) ([]Backup, error) // newest first; addon "" for all
+	Backup(id string) (Backup, error)
+	InsertBackup(Backup) error
+	UpdateBackup(Backup) error
+	DeleteBackup(id string) error
+
+	Schedules() ([]Schedule, error)
+	PutSchedule(Schedule) error // one for each add-on
+	DeleteSchedule(addon string) error
+}
+
+// MemberTx has the members, and what they may do.
+type MemberTx interface {
+	Members() ([]Member, error)
+	Member(name string) (Member, error)
+	InsertMember(Member) error
+	UpdateMember(Member) error
+	DeleteMember(name string) error // with keys and access
+
+	Keys() ([]MemberKey, error)
+	Key(fingerprint string) (MemberKey, error)
+	InsertKey(MemberKey) error
+	DeleteKey(fingerprint string) error
+
+	Access(app string) ([]Access, error)
+	PutAccess(Access) error
+	DeleteAccess(app, member string) error
+}
+
+// OperationTx has what is under way.
+type OperationTx interface {
+	Operations() ([]Operation, error) // oldest first
+	InsertOperation(*Operation) error // sets ID
+	UpdateOperation(Operation) error
+	DeleteOperation(id int64) error
+}
+
+// ActivityTx has who did what.
+type ActivityTx interface {
+	RecordActivity(Activity) error
+	Activities(app string, limit int) ([]Activity, error) // newest first; app "" for all
+}
+
 // FindApp looks an app up, and says more than that it is absent.
-func FindApp(tx Tx, name string) (App, error) {
+func FindApp(tx AppTx, name string) (App, error) {
 	app, err := tx.App(name)
 	if IsKind(err, NotFound) {
 		return app, Errorf(NotFound, "there is no app %q", Clip(name)).WithHint("towline apps lists them; towline apps:create NAME makes one")

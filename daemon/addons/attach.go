@@ -119,7 +119,7 @@ func recordAttachment(tx daemon.Tx, at daemon.AddonAttachment, vars []plugins.Va
 	return errors.Join(tx.InsertAttachment(at), setVars(tx, at.App, vars))
 }
 
-func setVars(tx daemon.Tx, name string, vars []plugins.Var) error {
+func setVars(tx daemon.AppTx, name string, vars []plugins.Var) error {
 	app, err := tx.App(name)
 	if err != nil {
 		return err

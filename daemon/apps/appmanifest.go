@@ -170,7 +170,7 @@ func (rl *Releases) firstDeploy(ctx context.Context, app daemon.App, m appManife
 
 // setFormation is how many processes of each type an app's first deploy starts. A
 // nil formation leaves the app's own.
-func setFormation(tx daemon.Tx, app string, f daemon.Formation) error {
+func setFormation(tx daemon.AppTx, app string, f daemon.Formation) error {
 	if f == nil {
 		return nil
 	}

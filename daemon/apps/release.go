@@ -233,7 +233,7 @@ func nextRelease(tx daemon.Tx, app, member string) (daemon.Release, error) {
 	return rel, nil
 }
 
-func makeCurrent(tx daemon.Tx, rel daemon.Release) error {
+func makeCurrent(tx daemon.AppTx, rel daemon.Release) error {
 	app, err := tx.App(rel.App)
 	if err != nil {
 		return err

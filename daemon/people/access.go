@@ -59,7 +59,7 @@ func (ps *People) AllowedMember(ctx context.Context, member, other string) error
 	return daemon.Errorf(daemon.Forbidden, "only administrators may do this for others").WithHint("ask one: towline members")
 }
 
-func IsAdministrator(tx daemon.Tx, member string) (bool, error) {
+func IsAdministrator(tx daemon.MemberTx, member string) (bool, error) {
 	if member == "" {
 		return true, nil
 	}

@@ -21,13 +21,13 @@ func (ps *People) MemberKeys(ctx context.Context, member string) ([]daemon.Membe
 	})
 }
 
-func keysOf(tx daemon.Tx, member string) ([]daemon.MemberKey, error) {
+func keysOf(tx daemon.MemberTx, member string) ([]daemon.MemberKey, error) {
 	keys, err := tx.Keys()
 	return slices.DeleteFunc(keys, func(k daemon.MemberKey) bool { return k.Member != member }), err
 }
 
 // findMember looks a member up, and says more than that they are absent.
-func findMember(tx daemon.Tx, name string) (daemon.Member, error) {
+func findMember(tx daemon.MemberTx, name string) (daemon.Member, error) {
 	m, err := tx.Member(name)
 	if daemon.IsKind(err, daemon.NotFound) {
 		err = daemon.Errorf(daemon.NotFound, "there is no member %q", daemon.Clip(name)).WithHint("towline members lists them; towline members:add NAME < key.pub makes one")

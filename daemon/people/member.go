@@ -98,7 +98,7 @@ func (ps *People) CanRemoveMember(ctx context.Context, name string) error {
 	return ps.Store.View(ctx, func(tx daemon.Tx) error { return canRemoveMember(tx, name) })
 }
 
-func canRemoveMember(tx daemon.Tx, name string) error {
+func canRemoveMember(tx daemon.MemberTx, name string) error {
 	m, err := findMember(tx, name)
 	if err != nil || !m.Admin {
 		return err
