@@ -204,11 +204,11 @@ func (k *kills) round(i int) {
 		usual = 3 * time.Second
 	}
 	moment := time.Duration(k.rng.Float64() * 1.1 * float64(usual))
+	client, ctx := k.redis(), t.Context() // before a capture pauses the container, when Podman does not list it
 	begun := time.Now()
 	done := make(chan stack.Result, 1)
 	go func() { done <- c.do() }()
 	stop, wrote := make(chan struct{}), make(chan int, 1)
-	client, ctx := k.redis(), t.Context()
 	from := k.written
 	go func() {
 		n := from
