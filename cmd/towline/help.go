@@ -134,7 +134,7 @@ const hostRestoreHelp = `usage: towline host:restore [--identity FILE | --passph
 
 Bring this machine up from what host:backup wrote, under the same names, and say how old
 the data is. It is typed as root on the machine, whose daemon is stopped. FILE may be -,
-the standard input. With --replace the machine may have apps: they are set aside.
+the standard input, or offsite, the newest at the server under [offsite] in towline.toml. With --replace the machine may have apps: they are set aside.
 
   systemctl stop towlined.socket towlined
   towline host:restore --identity towline.key towline.age

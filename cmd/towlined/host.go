@@ -35,7 +35,7 @@ func newHost(ctx context.Context, file config.File, path string, a account, d *m
 	h := &host{file: file, engine: engine, daemon: d}
 	if d != nil {
 		h.catalog = d.Catalog
-		h.backups = hostBackups(file, path, a, engine, d.Store)
+		h.backups = hostBackups(file, path, a, engine, d)
 	}
 	return h, nil
 }

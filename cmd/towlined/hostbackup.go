@@ -34,14 +34,23 @@ func checkBackup(file config.File, path string) error {
 	if b := file.Backup; err == nil && b.Schedule != "" && len(b.Recipients) == 0 && b.PassphraseFile == "" {
 		err = errors.New("backup.schedule is set, and neither backup.recipients nor backup.passphrase_file: say whom to encrypt to")
 	}
+	if b := file.Backup; err == nil && b.Schedule != "" && b.To == hostbackup.ToOffsite && file.Offsite.Repository == "" {
+		err = errors.New("backup.to is offsite, and there is no offsite.repository")
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
 
-// hostBackups are the backups of this machine. db is nil where none is open: for a restore.
-func hostBackups(file config.File, path string, a account, engine *podman.Engine, db daemon.Store) *hostbackup.Host {
+// hostBackups are the backups of this machine. d is nil where none runs: for a restore.
+func hostBackups(file config.File, path string, a account, engine *podman.Engine, d *machine.Machine) *hostbackup.Host {
+	var db daemon.Store
+	var copies hostbackup.Offsite
+	if d != nil {
+		db = d.Store
+		copies, _ = d.Offsite.(hostbackup.Offsite)
+	}
 	state := func(name string) string { return filepath.Join(file.State, name) }
 	files := map[string]string{"towline.toml": path}
 	if file.Offsite.Repository != "" {
@@ -54,6 +63,7 @@ func hostBackups(file config.File, path string, a account, engine *podman.Engine
 		Store: db, AsOf: backups.AsOf, Plugins: addons.PluginDir(file.State),
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Images:       engine,
+		Offsite:      copies,
 		Snapshot: func(ctx context.Context, to string) (daemon.Store, error) {
 			return snapshot(ctx, db, state("key"), to)
 		},

@@ -37,7 +37,7 @@ func parseRestore(args []string) (r restoreFlags, err error) {
 		return r, err
 	}
 	if f.NArg() != 1 {
-		return r, errors.New("usage: towlined restore [--identity FILE | --passphrase-file FILE] [--replace] FILE; - is standard input")
+		return r, errors.New("usage: towlined restore [--identity FILE | --passphrase-file FILE] [--replace] FILE; - is standard input, offsite the newest at the offsite server")
 	}
 	r.file = f.Arg(0)
 	if *passphrase != "" {
@@ -71,13 +71,11 @@ func restore(ctx context.Context, file config.File, path string, r restoreFlags,
 	if err := checkEmpty(ctx, file, r.replace); err != nil {
 		return err
 	}
-	in := os.Stdin
-	if r.file != "-" {
-		if in, err = os.Open(r.file); err != nil {
-			return err
-		}
-		defer in.Close()
+	in, err := openBackup(ctx, file, r.file)
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	h := hostBackups(file, path, account, engine, nil)
 	began := time.Now()
 	if _, err := h.Stage(ctx, in, r.unlock, out); err != nil {
@@ -107,6 +105,28 @@ func restore(ctx context.Context, file config.File, path string, r restoreFlags,
 		return fmt.Errorf("the data of %d add-ons could not be restored", len(p.Failed))
 	}
 	return nil
+}
+
+// openBackup opens what is to be restored: a file, the standard input or the newest backup at
+// the offsite server.
+func openBackup(ctx context.Context, file config.File, name string) (io.ReadCloser, error) {
+	switch name {
+	case "-":
+		return os.Stdin, nil
+	case hostbackup.ToOffsite:
+	default:
+		return os.Open(name)
+	}
+	copies, err := openOffsite(file, filepath.Join(file.State, "backups"))
+	if err != nil {
+		return nil, err
+	}
+	if copies == nil {
+		return nil, errors.New("there is no offsite.repository in towline.toml; a file of that name is ./offsite")
+	}
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(copies.FetchMachine(ctx, w)) }()
+	return r, nil
 }
 
 // checkEmpty refuses a machine that has something to lose, unless that was said.
@@ -213,7 +233,7 @@ func tell(out io.Writer, p hostbackup.Pending, began time.Time) {
 // what a verification that was killed has left.
 func finishRestore(file config.File, path string, a account) error {
 	h := hostBackups(file, path, a, nil, nil)
-	if err := h.RemoveTries(); err != nil {
+	if err := errors.Join(h.RemoveTries(), h.RemoveUnsent()); err != nil {
 		return err
 	}
 	if err := h.Finish(os.Stderr); err != nil {

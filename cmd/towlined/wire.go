@@ -109,15 +109,19 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	})
 	proxy := control.NewClient(file.Proxy.Control)
 	closers = append(closers, proxy.Close)
-	d = machine.New(machine.Options{
+	o := machine.Options{
 		Name: file.Name, Dir: file.State, Domain: file.Domain, Port: httpsPort(file.Proxy.HTTPS), Remote: remote(file),
 		Limits: limits, Bounds: apps.Bounds{Processes: file.Limits.Processes, Apps: file.Limits.Apps, OneOffs: file.Limits.OneOffs},
 		Store: db, Engine: engine, Builder: builder, Router: router.New(proxy),
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Unpacker:     git.NewUnpacker(git.Limits{}),
 		Keys:         git.NewKeys(state("ssh/authorized_keys"), append([]string{"exec"}, shellCommand(file)...)...),
-		Logs:         appLogs, Vault: backups, Offsite: copies, Catalog: catalog, Log: log, Fault: fault,
-	})
+		Logs:         appLogs, Vault: backups, Catalog: catalog, Log: log, Fault: fault,
+	}
+	if copies != nil {
+		o.Offsite = copies
+	}
+	d = machine.New(o)
 	closers = append(closers, func() error { d.Close(); return nil })
 	go keepOn(ctx, func(ctx context.Context) {
 		// Asked when all has been started, for it takes Podman a while; the first deploy needs the answer.
@@ -162,7 +166,7 @@ func limits(file config.File) (process daemon.Limits, builds buildLimits, err er
 }
 
 // openOffsite returns nil if backups have no offsite copies.
-func openOffsite(file config.File, dir string) (daemon.Offsite, error) {
+func openOffsite(file config.File, dir string) (*offsite.Offsite, error) {
 	o := file.Offsite
 	if o.Repository == "" {
 		return nil, nil

@@ -53,7 +53,7 @@ func hostCommands() []*Command {
 		{Name: "host:backup", Args: "[FILE]", Summary: "back up the whole machine as one encrypted stream", Max: 1, Stream: true, On: on(theHost()), Run: runHostBackup,
 			Help: hostBackupHelp,
 			Flags: func(f *pflag.FlagSet) {
-				f.String("to", "", "write to this file of the machine, in place of the standard output")
+				f.String("to", "", "write to this file of the machine, or send to offsite, in place of the standard output")
 				_ = f.SetAnnotation("to", valueKind, []string{"FILE"}) // it is there
 				f.StringArray("recipient", nil, "encrypt to this public key of age's (age1...); may be given several times")
 				f.Bool("passphrase", false, "encrypt by the passphrase in the first line of the standard input, or decrypt by it")

@@ -19,7 +19,8 @@ const hostBackupHelp = "State, secrets with their key, repositories, certificate
 	"what [backup] in towline.toml says, or by a passphrase.\n\n" +
 	"  ssh towline@HOST host:backup --recipient age1... > towline.age\n" +
 	"  ssh towline@HOST host:backup --verify < towline.age\n" +
-	"  towline host:backup --to /mnt/nas/towline.age       on the machine, as root\n\n" +
+	"  towline host:backup --to /mnt/nas/towline.age       on the machine, as root\n" +
+	"  ssh towline@HOST host:backup --to offsite           to the server under [offsite] in towline.toml\n\n" +
 	"With --verify nothing is backed up: the stream is restored into a second root and checked, add-ons' data in\n" +
 	"throwaway containers. On an empty machine: towline host:restore towline.age. See docs/disaster.md."
 
@@ -43,9 +44,12 @@ func runHostBackup(ctx context.Context, call *Call) error {
 	}
 	req := hostbackup.Request{Recipients: recipients, Passphrase: passphrase, Out: call.Stdout, Progress: call.Stderr}
 	var res hostbackup.Result
-	if to == "" {
+	switch to {
+	case "":
 		res, err = h.Stream(ctx, req)
-	} else {
+	case hostbackup.ToOffsite:
+		res, err = h.Send(ctx, req, h.Plan.Keep)
+	default:
 		if err := call.hostPath("--to", to); err != nil {
 			return err
 		}

@@ -21,7 +21,11 @@ func (h *Host) Stream(ctx context.Context, req Request) (Result, error) {
 // File writes a backup to a file that is there whole, and on disk, or not at all. One of
 // that name is never replaced.
 func (h *Host) File(ctx context.Context, path string, req Request) (res Result, err error) {
-	defer func() { err = h.taken(res, path, err) }()
+	res, err = h.file(ctx, path, req)
+	return res, h.taken(res, path, err)
+}
+
+func (h *Host) file(ctx context.Context, path string, req Request) (res Result, err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return res, daemon.Errorf(daemon.Exists, "%s is there already", path).WithHint("give another name: a backup never replaces a file")
 	}

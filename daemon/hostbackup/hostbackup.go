@@ -46,7 +46,15 @@ type Images interface {
 	LoadImages(ctx context.Context, archive io.Reader) (names []string, err error)
 }
 
-// Options are what a Host is made of.
+// Offsite keeps backups of the machine on another one. The adapter is daemon/offsite.
+type Offsite interface {
+	// SendMachine copies the file, and lets all go but the newest keep; 0: none goes.
+	SendMachine(ctx context.Context, path string, keep int) error
+	// Place is where they go, for people.
+	Place() string
+}
+
+// Options are what a Host is made of. Offsite may be nil: there is no other machine.
 type Options struct {
 	Name, Domain, Version string
 	State                 string            // the daemon's directory
@@ -62,6 +70,7 @@ type Options struct {
 	AsOf         func(daemon.Backup) time.Time // the moment that its data is of
 	Repositories Repositories
 	Images       Images
+	Offsite      Offsite
 	// Second makes a machine of its own below root, to restore into.
 	Second func(ctx context.Context, root string) (Machine, error)
 }
@@ -80,6 +89,7 @@ type Machine interface {
 type Host struct {
 	Options
 	recording sync.Mutex
+	sending   sync.Mutex // held by the one backup on its way to the offsite server
 }
 
 // New returns the backups of a machine.

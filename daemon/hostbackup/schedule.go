@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,8 +19,8 @@ import (
 // Plan says when the machine backs itself up, and where to. The zero value is never.
 type Plan struct {
 	Cron, Zone string // as crontab(5) has it; empty: never
-	To         string // a directory: of another disk, or of a share
-	Keep       int    // how many of its files stay
+	To         string // a directory, of another disk or of a share; or ToOffsite
+	Keep       int    // how many of its backups stay
 }
 
 // scheduleRest is the longest time between two looks at the clock, which may jump.
@@ -36,8 +37,8 @@ func (p Plan) Check() error {
 	if _, err := cron.Parse(p.Cron, p.Zone, time.Now()); err != nil {
 		return fmt.Errorf("backup.schedule %q: %w", p.Cron, err)
 	}
-	if !filepath.IsAbs(p.To) {
-		return fmt.Errorf("backup.to is %q: name the directory that scheduled backups go to, by its full path", p.To)
+	if !filepath.IsAbs(p.To) && p.To != ToOffsite {
+		return fmt.Errorf("backup.to is %q: name the directory that scheduled backups go to, by its full path, or %q", p.To, ToOffsite)
 	}
 	if p.Keep < 1 {
 		return fmt.Errorf("backup.keep is %d: at least 1", p.Keep)
@@ -89,23 +90,35 @@ func (h *Host) tick(ctx context.Context, times cron.Times, now time.Time) error 
 
 // planned takes a backup, tries it, and deletes older ones once it is good.
 func (h *Host) planned(ctx context.Context, now time.Time) error {
+	if h.Plan.To == ToOffsite {
+		_, err := h.Send(ctx, Request{}, h.Plan.Keep)
+		return err
+	}
 	path := filepath.Join(h.Plan.To, h.prefix()+now.UTC().Format("20060102T150405Z")+fileEnd)
 	if _, err := h.File(ctx, path, Request{}); err != nil {
 		return err
 	}
+	if err := h.tryFile(ctx, path, Unlock{}, nil); err != nil {
+		return err
+	}
+	return h.prune()
+}
+
+// tryFile restores a backup that was just taken to try it. That it failed is remembered.
+func (h *Host) tryFile(ctx context.Context, path string, u Unlock, out io.Writer) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, err := h.Try(ctx, f, Unlock{}, nil); err != nil {
+	if _, err := h.Try(ctx, f, u, out); err != nil {
 		if ctx.Err() != nil {
 			return err // stopped: that says nothing of the backup
 		}
 		err = fmt.Errorf("%s could not be restored: %w", path, err)
 		return errors.Join(err, h.record(func(r *Record) { r.Error = err.Error() }))
 	}
-	return h.prune()
+	return nil
 }
 
 const fileEnd = ".towline.age"

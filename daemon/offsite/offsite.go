@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,25 +163,41 @@ func (s *Offsite) prepare(ctx context.Context) error {
 // find lists the snapshots of a backup, oldest first. There may be two: an upload can
 // outlive the daemon that began it.
 func (s *Offsite) find(ctx context.Context, id string) (snapshots []string, err error) {
-	out, err := s.restic(ctx, "snapshots", "--json", "--no-lock", "--tag", id)
+	list, err := s.list(ctx, id)
+	for _, snapshot := range list {
+		snapshots = append(snapshots, snapshot.ID)
+	}
+	return snapshots, err
+}
+
+// snapshot is one of restic's.
+type snapshot struct {
+	ID    string   `json:"id"`
+	Paths []string `json:"paths"`
+}
+
+// list are the snapshots with a tag, oldest first.
+func (s *Offsite) list(ctx context.Context, tag string) (list []snapshot, err error) {
+	out, err := s.restic(ctx, "snapshots", "--json", "--no-lock", "--tag", tag)
 	if err != nil {
 		return nil, err
-	}
-	var list []struct {
-		ID string `json:"id"`
 	}
 	if err := json.Unmarshal(out, &list); err != nil {
 		return nil, fmt.Errorf("restic snapshots: %w", err)
 	}
-	for _, snapshot := range list {
-		snapshots = append(snapshots, snapshot.ID)
-	}
-	return snapshots, nil
+	return list, nil
 }
 
 // restic runs it by its words, never by a shell. Secrets are in files and in its
 // environment, which only root can see.
 func (s *Offsite) restic(ctx context.Context, args ...string) ([]byte, error) {
+	var stdout bytes.Buffer
+	err := s.stream(ctx, &stdout, args...)
+	return stdout.Bytes(), err
+}
+
+// stream is restic with its output to w.
+func (s *Offsite) stream(ctx context.Context, w io.Writer, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "restic", append(append([]string{}, s.o.Flags...), args...)...)
@@ -194,11 +211,11 @@ func (s *Offsite) restic(ctx context.Context, args ...string) ([]byte, error) {
 	// Ended politely, it removes its lock.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = w, &stderr
 	if err := cmd.Run(); err != nil {
 		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		return nil, fmt.Errorf("restic %s: %w: %s", args[0], err, strings.Join(lines[max(0, len(lines)-3):], "; "))
+		return fmt.Errorf("restic %s: %w: %s", args[0], err, strings.Join(lines[max(0, len(lines)-3):], "; "))
 	}
-	return stdout.Bytes(), nil
+	return nil
 }

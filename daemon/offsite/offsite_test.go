@@ -93,6 +93,51 @@ func suite(t *testing.T, o Options) {
 	}
 }
 
+// TestMachine: backups of the machine come and go by themselves, and restic alone finds the
+// newest.
+func TestMachine(t *testing.T) {
+	needRestic(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	repository := filepath.Join(t.TempDir(), "repository")
+	s := open(t, Options{Repository: repository, Dir: newVault(t)})
+	var got strings.Builder
+	if err := s.FetchMachine(ctx, &got); err == nil {
+		t.Error("what was never sent is fetched")
+	}
+	if err := s.Upload(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.FetchMachine(ctx, &got); err == nil || !strings.Contains(err.Error(), "no backup of a machine") {
+		t.Errorf("what was never sent: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "machine.towline.age")
+	for _, text := range []string{"first", "second", "third"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SendMachine(ctx, path, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.FetchMachine(ctx, &got); err != nil || got.String() != "third" {
+		t.Errorf("fetched %q, %v", &got, err)
+	}
+	if list, err := s.list(ctx, machineTag); err != nil || len(list) != 2 {
+		t.Errorf("%v are kept, %v", list, err)
+	}
+	if found, err := s.find(ctx, id); err != nil || len(found) != 1 {
+		t.Errorf("the add-on's backup: %v, %v", found, err)
+	}
+	cmd := exec.CommandContext(ctx, "restic", "-r", repository, "-p", s.o.PasswordFile, "--no-cache", "dump", "--tag", "machine", "latest", path)
+	if out, err := cmd.Output(); err != nil || string(out) != "third" {
+		t.Errorf("by restic alone: %q, %v", out, err)
+	}
+}
+
 func TestS3(t *testing.T) {
 	needRestic(t)
 	server := httptest.NewServer(gofakes3.New(s3mem.New()).Server())

@@ -63,8 +63,8 @@ type Backup struct {
 	PassphraseFile string   `toml:"passphrase_file"` // in place of recipients
 	Schedule       string   `toml:"schedule"`        // as crontab(5) has it, e.g. "30 4 * * *"; empty: never
 	Zone           string   `toml:"zone"`            // of the schedule, e.g. Europe/Berlin; empty: UTC
-	To             string   `toml:"to"`              // directory for scheduled ones, best of another disk or a share
-	Keep           int      `toml:"keep"`            // how many scheduled ones stay
+	To             string   `toml:"to"`              // directory for scheduled ones, best of another disk or a share; or "offsite"
+	Keep           int      `toml:"keep"`            // how many stay there
 }
 
 // Offsite says where encrypted second copies of backups go. See docs/backups.md.
