@@ -38,7 +38,9 @@ func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec)
 	if err != nil {
 		return err
 	}
+	e.halfMade.begin(spec.Name)
 	_, err = containers.CreateWithSpec(c, e.generate(spec, f), nil)
+	e.halfMade.note(spec.Name, wrap(err, ""))
 	if err == nil {
 		e.fresh.Store(spec.Name, bridgesOf(spec))
 		err = ctx.Err()
@@ -141,11 +143,12 @@ func (e *Engine) stateOf(ctx context.Context, name string) string {
 
 // RemoveContainer implements daemon.Containers. Volumes that the image declared
 // and nobody named go with it.
-func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
+func (e *Engine) RemoveContainer(ctx context.Context, name string) (err error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { e.halfMade.note(name, err) }()
 	e.fresh.Delete(name)
 	options := new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0)
 	for since := time.Now(); ; {
@@ -266,12 +269,13 @@ func live(state *define.InspectContainerState) bool {
 }
 
 // ContainerList implements daemon.Containers. OOMKilled is known to Container
-// alone.
+// alone. What Podman has left half made is removed before.
 func (e *Engine) ContainerList(ctx context.Context, labels map[string]string) ([]daemon.Container, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return nil, err
 	}
+	e.removeHalfMade(ctx)
 	list, err := containers.List(c, new(containers.ListOptions).WithAll(true).WithFilters(e.filters(labels)))
 	if err != nil {
 		return nil, wrap(err, "list containers")

@@ -48,6 +48,8 @@ type Engine struct {
 	restraining sync.Mutex // held while the answer rules are gathered and written
 	restrained  *bool      // they name some address; nil: not written yet, who knows
 
+	halfMade halfMade
+
 	fresh sync.Map // container name -> []string, bridges: made here and not started yet
 }
 
@@ -61,7 +63,7 @@ func New(ctx context.Context, options Options) (*Engine, error) {
 		return nil, daemon.Errorf(daemon.Invalid, "podman address %q is not a unix socket", options.Address).
 			WithHint("use unix:///run/podman/podman.sock")
 	}
-	e := &Engine{options: options, socket: address.Path}
+	e := &Engine{options: options, socket: address.Path, halfMade: halfMade{young: makingLimit}}
 	// The service may be socket-activated later than the daemon: callers find out.
 	_, _ = e.call(ctx)
 	return e, nil

@@ -19,11 +19,13 @@ func (s *Stack) Objects() (Objects, error) { return objects(s.Name) }
 
 func objects(name string) (o Objects, err error) {
 	label := "label=towline=" + name
+	var stored []string // what Podman has left half made has no labels
 	lists := []struct {
 		to   *[]string
 		args []string
 	}{
 		{&o.Containers, []string{"ps", "-a", "--filter", label, "--format", "{{.Names}}"}},
+		{&stored, []string{"ps", "-a", "--external", "--format", "{{.Names}} {{.Status}}"}},
 		{&o.Networks, []string{"network", "ls", "--filter", label, "--format", "{{.Name}}"}},
 		{&o.Volumes, []string{"volume", "ls", "--filter", label, "--format", "{{.Name}}"}},
 		{&o.Images, []string{"images", "--format", "{{.Repository}}:{{.Tag}}"}},
@@ -36,6 +38,12 @@ func objects(name string) (o Objects, err error) {
 		*l.to = strings.Fields(out)
 		slices.Sort(*l.to)
 	}
+	for i, word := range stored {
+		if word == "Storage" && strings.HasPrefix(stored[i-1], name+"-") {
+			o.Containers = append(o.Containers, stored[i-1])
+		}
+	}
+	slices.Sort(o.Containers)
 	o.Images = slices.DeleteFunc(o.Images, func(ref string) bool { return !strings.HasPrefix(ref, "localhost/"+name+"/") })
 	return o, nil
 }
