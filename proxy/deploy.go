@@ -71,11 +71,22 @@ func (s *service) adopt(old *service) (fresh []*target) {
 		}
 		if t == nil {
 			t = newTarget(spec, s.spec.Health)
+			t.host = s.visited()
 			fresh = append(fresh, t)
 		}
 		s.take(t)
 	}
 	return fresh
+}
+
+// visited is a host that visitors name; empty: there are only wildcards.
+func (s *service) visited() string {
+	for _, host := range s.spec.Hosts {
+		if !strings.HasPrefix(host, "*") {
+			return host
+		}
+	}
+	return ""
 }
 
 // ready polls all targets at once. The first that fails ends the wait.

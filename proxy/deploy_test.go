@@ -43,6 +43,40 @@ func TestDeployThatIsNotReadyChangesNothing(t *testing.T) {
 	}
 }
 
+// TestProbesAreAsVisitors: an app that answers no other name than its own becomes ready.
+func TestProbesAreAsVisitors(t *testing.T) {
+	s := start(t)
+	a := app(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "shop.localhost" || r.Header.Get("X-Forwarded-Proto") != "https" {
+			w.WriteHeader(400)
+		}
+	})
+	service := shop(addr(a))
+	service.Health = control.Health{Path: "/up", Deadline: 2 * time.Second}
+	s.deploy(service)
+}
+
+// TestProbesGiveUp: an app that knows the path of the probe for none of its own is not asked
+// for a minute, four times a second.
+func TestProbesGiveUp(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	var probes atomic.Int32
+	a := app(t, func(w http.ResponseWriter, r *http.Request) {
+		probes.Add(1)
+		w.WriteHeader(404)
+	})
+	service := shop(addr(a))
+	service.Health = control.Health{Path: "/up", Deadline: time.Hour}
+	var notReady *control.NotReady
+	if err := s.Deploy(aMinute(t), service); !errors.As(err, &notReady) || notReady.Reason != "GET /up answered 404" {
+		t.Errorf("got %v", err)
+	}
+	if n := probes.Load(); n < 3 || n > 40 {
+		t.Errorf("it was asked %d times", n)
+	}
+}
+
 func TestDeployWaitsUntilTheTargetIsReady(t *testing.T) {
 	s := start(t)
 	var probes atomic.Int32

@@ -15,17 +15,23 @@ import (
 	"towline/proxy/control"
 )
 
-// Polling starts at once and slows down from the first interval to the last.
+// Polling starts at once and slows down from the first interval to the last; further where the
+// target answers, and writes a line to its log each time.
 const (
-	firstInterval   = 20 * time.Millisecond
-	lastInterval    = 250 * time.Millisecond
-	probeTimeout    = 5 * time.Second
-	defaultDeadline = 60 * time.Second
+	firstInterval    = 20 * time.Millisecond
+	lastInterval     = 250 * time.Millisecond
+	answeredInterval = 2 * time.Second
+	probeTimeout     = 5 * time.Second
+	defaultDeadline  = 60 * time.Second
 )
+
+// verdictAfter is for how long a target may give an answer that says that the request is
+// wrong, and will be: 404, say. Others come of a target that is still starting.
+const verdictAfter = 10 * time.Second
 
 // poll probes the target until it is ready: nil. When deadline (0: none) has
 // passed it is a *control.NotReady with what the last probe saw; when ctx
-// ends, likewise.
+// ends, likewise; and, with a deadline, before it, as soon as waiting is in vain.
 func (t *target) poll(ctx context.Context, deadline time.Duration) error {
 	if deadline > 0 {
 		var cancel context.CancelFunc
@@ -36,13 +42,22 @@ func (t *target) poll(ctx context.Context, deadline time.Duration) error {
 	defer client.CloseIdleConnections()
 	interval := or(t.health.Interval, firstInterval)
 	last := "it was not probed in time"
+	var refused time.Time // since when it has said that the request is wrong
 	for {
-		reason := t.probe(ctx, client)
+		reason, status := t.probe(ctx, client)
 		if reason == "" {
 			return nil
 		}
 		if ctx.Err() == nil {
 			last = reason
+		}
+		switch {
+		case !final(status):
+			refused = time.Time{}
+		case refused.IsZero():
+			refused = time.Now()
+		case deadline > 0 && time.Since(refused) > verdictAfter:
+			return &control.NotReady{Target: t.spec.ID, Reason: last}
 		}
 		timer := time.NewTimer(interval)
 		select {
@@ -52,9 +67,22 @@ func (t *target) poll(ctx context.Context, deadline time.Duration) error {
 		case <-timer.C:
 		}
 		if t.health.Interval == 0 {
-			interval = min(interval*5/4, lastInterval)
+			most := lastInterval
+			if status != 0 {
+				most = answeredInterval
+			}
+			interval = min(interval*5/4, most)
 		}
 	}
+}
+
+// final tells whether a status says that the request itself is wrong.
+func final(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status < 500
 }
 
 // prober keeps no connections: a probe is to tell whether a new one is served.
@@ -75,43 +103,45 @@ func (t *target) prober() *http.Client {
 	}
 }
 
-// probe returns why the target is not ready, or "".
-func (t *target) probe(ctx context.Context, client *http.Client) string {
+// probe returns why the target is not ready, or ""; and the status of its answer, 0 for none.
+// The request is as a visitor's would be: apps refuse names that they do not know.
+func (t *target) probe(ctx context.Context, client *http.Client) (reason string, status int) {
 	timeout := or(t.health.Timeout, probeTimeout)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if t.spec.WebSocket {
 		c, err := t.dial(ctx)
 		if err != nil {
-			return "nothing accepts connections at " + t.spec.Address
+			return "nothing accepts connections at " + t.spec.Address, 0
 		}
 		c.Close()
-		return ""
+		return "", 0
 	}
 	if t.spec.H2C && t.health.Path == "" {
-		return t.probeGRPC(ctx, client, timeout)
+		return t.probeGRPC(ctx, client, timeout), 0
 	}
 	path := or(t.health.Path, "/")
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.spec.Address+path, nil)
 	if err != nil {
-		return err.Error()
+		return err.Error(), 0
 	}
+	r.Host = t.host
 	r.Header.Set("User-Agent", "towline-health")
 	r.Header.Set("X-Forwarded-Proto", "https")
 	res, err := client.Do(r)
 	if err != nil {
-		return t.explain(err, "GET "+path, timeout)
+		return t.explain(err, "GET "+path, timeout), 0
 	}
 	// Only the head matters; a body that does not arrive is no reason to wait.
 	_, _ = io.CopyN(io.Discard, res.Body, 1<<10)
 	res.Body.Close()
 	if t.health.Path == "" {
-		return ""
+		return "", res.StatusCode
 	}
 	if len(t.health.Status) == 0 && res.StatusCode >= 200 && res.StatusCode < 400 || slices.Contains(t.health.Status, res.StatusCode) {
-		return ""
+		return "", res.StatusCode
 	}
-	return fmt.Sprintf("GET %s answered %d", path, res.StatusCode)
+	return fmt.Sprintf("GET %s answered %d", path, res.StatusCode), res.StatusCode
 }
 
 // h2Greeting is in net/http's error about a server that begins with HTTP/2's SETTINGS.

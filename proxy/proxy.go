@@ -150,9 +150,7 @@ func (p *Proxy) restore() {
 		}
 		e := p.entry(spec.Name)
 		s.share(e.shared)
-		for _, t := range spec.Targets {
-			s.take(newTarget(t, spec.Health))
-		}
+		s.adopt(nil)
 		e.current = s
 		p.table.replace(nil, s)
 		p.certs.Manage(s.hosts())

@@ -34,6 +34,7 @@ const (
 type target struct {
 	spec    control.Target
 	health  control.Health
+	host    string      // of a visitor, for probes; empty: its address
 	running inflight    // requests and tunnels
 	out     atomic.Bool // no longer in the table: take nothing new
 	ejected atomic.Bool
