@@ -194,7 +194,6 @@ func badPushes(t *testing.T, s *stack.Stack, good *checkout, check func(name str
 		files map[string]string
 		says  string
 	}{
-		{"no web", map[string]string{"Procfile": "worker: testapp worker\n"}, "no web process"},
 		{"no colon", map[string]string{"Procfile": "web testapp\n"}, "no colon"},
 		{"empty Procfile", map[string]string{"Procfile": "# nothing\n"}, "no process"},
 		{"no command", map[string]string{"Procfile": "web:\n"}, "has no command"},

@@ -179,14 +179,24 @@ func (rl *Releases) buildRelease(ctx context.Context, build, src string, req Dep
 		work.Warn(out, "the Dockerfile's ENTRYPOINT is a line for a shell, which takes no command: the Procfile's are started without it\n"+
 			"write it as a list to have them handed to it: ENTRYPOINT [\"...\"]")
 	}
-	if strings.TrimSpace(rel.Processes["web"].Command) == "" {
-		_ = rl.Engine.UntagImage(ctx, ref)
-		return daemon.Release{}, nil, daemon.Errorf(daemon.Invalid, "nothing says how to start the web process").
-			WithHint("add a Procfile with a line like \"web: bundle exec puma -p $PORT\"")
+	web, serves := rel.Processes["web"]
+	if serves && strings.TrimSpace(web.Command) == "" {
+		delete(rel.Processes, "web")
+		serves = false
 	}
-	web := rel.Processes["web"]
-	web.Protocol = said.protocol
-	rel.Processes["web"] = web
+	types := typeList(rel.Processes)
+	switch {
+	case types == "":
+		_ = rl.Engine.UntagImage(ctx, ref)
+		return daemon.Release{}, nil, daemon.Errorf(daemon.Invalid, "nothing says what to run").
+			WithHint("add a Procfile with a line like \"web: bundle exec puma -p $PORT\"")
+	case serves:
+		web.Protocol = said.protocol
+		rel.Processes["web"] = web
+	default:
+		work.Say(out, " !     There is no web process: the app's address will not serve. What there is: %s\n"+
+			" !     A process type runs once it is scaled: towline ps:scale TYPE=1 -a %s", types, req.App)
+	}
 	return rel, formation, nil
 }
 

@@ -43,10 +43,6 @@ func ParseProcfile(text string) (map[string]string, error) {
 		return nil, daemon.Errorf(daemon.Invalid, "the Procfile defines no process").
 			WithHint("add a line like \"web: bundle exec puma -p $PORT\"")
 	}
-	if types["web"] == "" {
-		return nil, daemon.Errorf(daemon.Invalid, "the Procfile has no web process").
-			WithHint("add a line like \"web: bundle exec puma -p $PORT\"")
-	}
 	return types, nil
 }
 
@@ -103,18 +99,20 @@ func isShellForm(entrypoint []string) bool {
 	return len(entrypoint) == 3 && entrypoint[1] == "-c"
 }
 
-// processes joins what the Procfile says with what the build itself defines.
+// processes joins what the Procfile says with what the build itself defines: that is all if
+// there is no Procfile, and else its web process, for a Procfile without one, as on Heroku. A
+// Dockerfile's command that the Procfile has under another name is not meant for visitors.
 func processes(procfile map[string]string, built daemon.BuildResult) map[string]daemon.Process {
 	out := map[string]daemon.Process{}
-	if procfile == nil {
-		for name, command := range built.Processes {
-			p := daemon.Process{Command: command}
-			if built.Launcher != nil {
-				p.Entrypoint, p.Args = built.Launcher, []string{command}
-			}
-			out[name] = p
+	for name, command := range built.Processes {
+		if procfile != nil && (name != "web" || has(procfile, command)) {
+			continue
 		}
-		return out
+		p := daemon.Process{Command: command}
+		if built.Launcher != nil {
+			p.Entrypoint, p.Args = built.Launcher, []string{command}
+		}
+		out[name] = p
 	}
 	for name, command := range procfile {
 		if built.Launcher != nil {
@@ -126,4 +124,14 @@ func processes(procfile map[string]string, built daemon.BuildResult) map[string]
 		}
 	}
 	return out
+}
+
+// has tells whether a process of the Procfile has that command.
+func has(procfile map[string]string, command string) bool {
+	for _, c := range procfile {
+		if strings.Join(strings.Fields(c), " ") == strings.Join(strings.Fields(command), " ") {
+			return true
+		}
+	}
+	return false
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ func TestParseProcfile(t *testing.T) {
 		"no space after the colon":           {text: "web:a", want: map[string]string{"web": "a"}},
 		"colons in the command":              {text: "web: a -b :8080", want: map[string]string{"web": "a -b :8080"}},
 		"no colon":                           {text: "web: a\nworker rake work", err: "line 2 has no colon"},
-		"no web":                             {text: "worker: a", err: "no web process"},
+		"no web":                             {text: "worker: a", want: map[string]string{"worker": "a"}},
 		"empty":                              {text: "\n# nothing\n", err: "defines no process"},
 		"no command":                         {text: "web:", err: "web has no command"},
 		"odd type":                           {text: "we b: a", err: "not a process type"},
@@ -54,6 +55,29 @@ func TestParseProcfile(t *testing.T) {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)
 			}
 		})
+	}
+}
+
+// TestWebBesideAProcfile: the build's own web process stays beside a Procfile that has none.
+func TestWebBesideAProcfile(t *testing.T) {
+	built := daemon.BuildResult{Processes: map[string]string{"web": "python bot.py", "console": "python"}}
+	for name, c := range map[string]struct {
+		procfile map[string]string
+		want     []string
+	}{
+		"no Procfile":        {nil, []string{"console", "web"}},
+		"only a release":     {map[string]string{"release": "migrate"}, []string{"release", "web"}},
+		"a worker":           {map[string]string{"worker": "work"}, []string{"web", "worker"}},
+		"its own web":        {map[string]string{"web": "serve"}, []string{"web"}},
+		"the same, a worker": {map[string]string{"worker": "python  bot.py"}, []string{"worker"}},
+	} {
+		got := processes(c.procfile, built)
+		if !slices.Equal(daemon.SortedKeys(got), c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+		if c.procfile["web"] != "" && got["web"].Command != "serve" {
+			t.Errorf("%s: web is %v", name, got["web"])
+		}
 	}
 }
 

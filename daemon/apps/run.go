@@ -148,10 +148,11 @@ func (ps *Processes) removeRun(ctx context.Context, op *journal.Operation, conta
 // command is.
 func (ps *Processes) runSpec(rel daemon.Release, entrypoint []string, command string, id int64) daemon.ContainerSpec {
 	p := daemon.Process{Command: command}
-	if web := rel.Processes["web"]; rel.Kind == "buildpack" && len(web.Entrypoint) > 0 {
-		p.Entrypoint, p.Args = web.Entrypoint, []string{command}
-	} else {
-		p.Entrypoint, p.Args = startedBy(entrypoint, command)
+	p.Entrypoint, p.Args = startedBy(entrypoint, command)
+	for _, process := range rel.Processes {
+		if rel.Kind == "buildpack" && len(process.Entrypoint) > 0 { // the launcher, the same for all
+			p.Entrypoint, p.Args = process.Entrypoint, []string{command}
+		}
 	}
 	spec := ps.Spec(rel, p, "run", int(id), "run")
 	spec.Labels[daemon.LabelKind] = daemon.KindRun
