@@ -94,9 +94,10 @@ func (t *target) pool() *h2Pool {
 			}
 			return p.admit(c)
 		},
-		DisableCompression: true,
-		IdleConnTimeout:    h2TargetIdle,
-		Protocols:          new(http.Protocols),
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxAnswerHead,
+		IdleConnTimeout:        h2TargetIdle,
+		Protocols:              new(http.Protocols),
 		// No pings: gRPC servers end a connection that is pinged often.
 		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: h2TargetWindow},
 	}
@@ -178,8 +179,11 @@ func (x *exchange) h2Ask(ctx context.Context, cancel context.CancelCauseFunc, t 
 			}
 		},
 		Got1xxResponse: func(code int, fields textproto.MIMEHeader) error {
-			if code == 100 {
+			switch code {
+			case 100:
 				return nil // the proxy has seen to the client's Expect itself
+			case 101:
+				return message.ErrBadAnswer // HTTP/2 has none (RFC 9113, 8.6)
 			}
 			h := &message.Head{Status: code}
 			h.AddFields(http.Header(fields))
@@ -254,12 +258,17 @@ func (x *exchange) h2Error(ctx context.Context, err error) error {
 		return errClient
 	case errors.As(err, &op) && op.Op == "dial":
 		return errRefused
+	case errors.Is(err, message.ErrBadAnswer):
+		return message.ErrBadAnswer
 	}
 	return errDied
 }
 
 // h2Answer hands the answer on, each part as it comes.
 func (x *exchange) h2Answer(ctx context.Context, res *http.Response, watch *watch) error {
+	if res.StatusCode < 200 || res.StatusCode > 599 { // net/http takes any number
+		return message.ErrBadAnswer
+	}
 	h := &x.res
 	h.Reset()
 	h.Status, h.Minor = res.StatusCode, 1

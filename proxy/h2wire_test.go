@@ -157,13 +157,30 @@ func (c *h2Target) request() uint32 {
 
 // writeAnswer sends the head of an answer.
 func (c *h2Target) writeAnswer(id uint32, end bool, status string, fields [][2]string) {
+	c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: answerBlock(status, fields), EndStream: end, EndHeaders: true})
+}
+
+// writeLong is writeAnswer for a head that may need several frames. It ends the stream
+// unless the answer is an interim one.
+func (c *h2Target) writeLong(id uint32, status string, fields [][2]string) {
+	const most = 16 << 10
+	block := answerBlock(status, fields)
+	n := min(len(block), most)
+	c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block[:n], EndStream: status[0] != '1' || len(status) != 3, EndHeaders: n == len(block)})
+	for block = block[n:]; len(block) > 0; block = block[n:] {
+		n = min(len(block), most)
+		c.framer.WriteContinuation(id, n == len(block), block[:n])
+	}
+}
+
+func answerBlock(status string, fields [][2]string) []byte {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
 	e.WriteField(hpack.HeaderField{Name: ":status", Value: status})
 	for _, f := range fields {
 		e.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
-	c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: b.Bytes(), EndStream: end, EndHeaders: true})
+	return b.Bytes()
 }
 
 // echoBody answers with the sum of the request's body.
