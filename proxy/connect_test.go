@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"golang.org/x/sys/unix"
 
 	"towline/proxy"
@@ -177,5 +178,34 @@ func TestConnectionMadeWhileTheTargetCloses(t *testing.T) {
 	theirs.SetDeadline(time.Now().Add(time.Second))
 	if _, err := theirs.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("it is open: %v", err)
+	}
+}
+
+// A target that takes no connections is not waited for once the client is gone.
+func TestClientGoneWhileTheTargetIsConnectedTo(t *testing.T) {
+	s := start(t)
+	v := newVanishing(t)
+	s.deploy(patientShop(v.address))
+	v.vanish()
+	h2 := s.dialH2()
+	for name, visit := range map[string]struct{ come, leave func() }{
+		"HTTP/2": {func() { h2.get(1) }, func() { h2.framer.WriteRSTStream(1, http2.ErrCodeCancel) }},
+		"HTTP/1.1": func() (visit struct{ come, leave func() }) {
+			c := s.dialPlain()
+			visit.come = func() {
+				io.WriteString(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 9\r\n\r\nx")
+			}
+			visit.leave = func() { c.Close() }
+			return visit
+		}(),
+	} {
+		began := time.Now()
+		visit.come()
+		until(t, "the request waits", func() bool { return s.inFlight() == 1 })
+		visit.leave()
+		until(t, "the request is over", func() bool { return s.inFlight() == 0 })
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: the target was waited for for %s", name, took)
+		}
 	}
 }

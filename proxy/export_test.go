@@ -36,7 +36,7 @@ func UploadThatPanics(address string) (panics int64, err error) {
 	p := &Proxy{options: Options{}}
 	p.options.defaults()
 	t := newTarget(control.Target{ID: "web.1", Address: address}, control.Health{})
-	c, _, err := t.conn(true, time.Now(), dialTimeout)
+	c, err := t.connect(context.Background(), dialTimeout)
 	if err != nil {
 		return 0, err
 	}
@@ -100,4 +100,16 @@ func (p *Proxy) Resting() (n int) {
 		}
 	}
 	return n
+}
+
+// Crowd has connections, of which there may be so many, come one after the other; it
+// returns how many were taken.
+func Crowd(most int, list ...net.Conn) (taken int) {
+	conns := clientConns{most: most}
+	for _, c := range list {
+		if conns.add(&clientConn{raw: &wire{Conn: c}, begun: time.Now()}) {
+			taken++
+		}
+	}
+	return taken
 }

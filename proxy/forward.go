@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -136,11 +137,16 @@ func (x *exchange) attempt(t *target, within time.Duration) error {
 			return errDied // no reason to bother the target
 		}
 		began := time.Now()
-		c, reused, err := t.conn(fresh, began, within)
-		if err != nil {
-			return errRefused
+		var c *upstream
+		if !fresh {
+			c = t.kept(began)
 		}
+		reused := c != nil
+		var err error
 		if !reused {
+			if c, err = x.dial(t, within); err != nil {
+				return errRefused
+			}
 			x.connect = time.Since(began)
 			if x.cut.gone() {
 				// Nothing was sent on it: a client that comes and goes shall not cost the
@@ -161,6 +167,22 @@ func (x *exchange) attempt(t *target, within time.Duration) error {
 		}
 		return err
 	}
+}
+
+// dial connects to the target, for as long as the client is there: an eye is kept on it
+// once that takes longer than most take.
+func (x *exchange) dial(t *target, within time.Duration) (*upstream, error) {
+	ctx, cancel := context.WithCancel(t.serving)
+	defer cancel()
+	x.cut.set(closer(func() { cancel() }))
+	defer x.cut.set(nil)
+	c, err := t.connect(ctx, min(patience, within))
+	if err == nil || !isTimeout(err) || within <= patience {
+		return c, err
+	}
+	x.watchClient()
+	defer x.unwatch()
+	return t.connect(ctx, within-patience)
 }
 
 // wholeBody returns the body if it is at hand, or none.

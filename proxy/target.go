@@ -85,23 +85,26 @@ func newUpstream(t *target, raw net.Conn) *upstream {
 	return c
 }
 
-// conn returns an unused connection, or a new one, made within that time; fresh asks for a new one. A kept
-// connection that the target has closed, or on which it said something that nobody
-// asked for, is passed over: those bytes would become the answer to the next request
-// (RFC 9112 9.2).
-func (t *target) conn(fresh bool, now time.Time, within time.Duration) (c *upstream, reused bool, err error) {
+// kept returns an unused connection; nil: there is none. One that the target has closed,
+// or on which it said something that nobody asked for, is passed over: those bytes would
+// become the answer to the next request (RFC 9112 9.2).
+func (t *target) kept(now time.Time) *upstream {
 	t.mu.Lock()
-	for n := len(t.idle); n > 0 && !fresh; n = len(t.idle) {
+	defer t.mu.Unlock()
+	for n := len(t.idle); n > 0; n = len(t.idle) {
 		c := t.idle[n-1]
 		t.idle[n-1] = nil
 		t.idle = t.idle[:n-1]
 		if now.Sub(c.since) < idleLimit {
 			t.mu.Unlock()
-			if c.alive() {
-				return c, true, nil
+			alive := c.alive()
+			if !alive {
+				t.abandon(c)
 			}
-			t.abandon(c)
 			t.mu.Lock()
+			if alive {
+				return c
+			}
 			continue
 		}
 		// The rest is older still.
@@ -109,15 +112,18 @@ func (t *target) conn(fresh bool, now time.Time, within time.Duration) (c *upstr
 		delete(t.open, c)
 		c.Conn.Close()
 	}
-	t.mu.Unlock()
-	ctx, cancel := context.WithTimeout(t.serving, within)
+	return nil
+}
+
+// connect makes a new connection within that time.
+func (t *target) connect(ctx context.Context, within time.Duration) (*upstream, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	raw, err := t.dial(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	c, err = t.admit(raw)
-	return c, false, err
+	return t.admit(raw)
 }
 
 // admit notes a new connection, unless the target was closed while it was made: then
