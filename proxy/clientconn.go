@@ -22,8 +22,12 @@ type clientConn struct {
 	old    bool      // it has sent a request, or was given up
 	begun  time.Time // when it was accepted
 
-	wake    func()       // ends its wait for a next request; guarded by clientConns.mu
-	resting func() int64 // since when it waits for one; likewise
+	// Guarded by clientConns.mu:
+
+	wake    func()       // ends its wait for a next request
+	resting func() int64 // since when it waits for one
+	from    netip.Prefix // whom it is counted by
+	ending  bool         // it is to make room
 }
 
 // restsSince is since when the client is waited for, in Unix nanoseconds; 0: it is not.
@@ -66,11 +70,12 @@ func (c *clientConn) introduce() bool {
 		o.Log.Warn("connection without a valid PROXY header", "from", c.peer, "error", err)
 		return false
 	}
-	if src.IsValid() {
-		c.peer = src.Addr().Unmap()
-	}
 	if dst.IsValid() {
 		c.port = dst.Port()
+	}
+	if src.IsValid() {
+		c.peer = src.Addr().Unmap()
+		return c.p.conns.move(c, c.peer)
 	}
 	return true
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -17,38 +18,83 @@ type clientConns struct {
 
 	mu     sync.Mutex
 	open   map[*clientConn]struct{}
-	swept  time.Time // when idle ones were last ended
-	turned int64     // connections that were not taken
+	from   map[netip.Prefix]int // how many of these, by address
+	ending int                  // of these: told to end
+	swept  time.Time            // when idle ones were last ended
+	turned int64                // connections that were not taken
 	closed bool
 }
 
 // add is false once the proxy is closed, and while there are too many connections that are
-// at work. Of those that wait for a request, the oldest make room.
+// at work. Of those that wait for a request, the oldest make room. Beyond the bound, by an
+// eighth, there is room for addresses with less than their share: none can keep others out.
 func (s *clientConns) add(c *clientConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
-	if s.most > 0 && len(s.open) >= s.most {
-		s.makeRoomLocked(time.Now())
-		// Those that were ended just now are still counted.
-		if len(s.open) >= s.most+max(1, s.most/8) {
-			s.turned++
-			return false
-		}
+	from := guesser(c.peer)
+	if !s.roomLocked(from) {
+		s.turned++
+		return false
 	}
 	if s.open == nil {
-		s.open = map[*clientConn]struct{}{}
+		s.open, s.from = map[*clientConn]struct{}{}, map[netip.Prefix]int{}
 	}
 	s.open[c] = struct{}{}
+	s.countLocked(c, from)
 	return true
+}
+
+// move counts c by the address that it turned out to be of; false: that has no room.
+func (s *clientConns) move(c *clientConn, peer netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := guesser(peer)
+	s.discountLocked(c)
+	room := s.most == 0 || len(s.open)-s.ending <= s.most || s.from[from] < s.share()
+	s.countLocked(c, from)
+	if !room {
+		s.turned++
+	}
+	return room
+}
+
+// share is how many connections one address may have before it gives way to others.
+func (s *clientConns) share() int { return max(1, s.most/8) }
+
+func (s *clientConns) roomLocked(from netip.Prefix) bool {
+	if s.most == 0 || len(s.open)-s.ending < s.most {
+		return true
+	}
+	s.makeRoomLocked(time.Now())
+	beyond := len(s.open) - s.ending - s.most
+	return beyond < 0 || beyond < s.share() && s.from[from] < s.share()
+}
+
+func (s *clientConns) countLocked(c *clientConn, from netip.Prefix) {
+	c.from = from
+	s.from[from]++
+}
+
+func (s *clientConns) discountLocked(c *clientConn) {
+	if s.from[c.from]--; s.from[c.from] == 0 {
+		delete(s.from, c.from)
+	}
 }
 
 func (s *clientConns) remove(c *clientConn) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, open := s.open[c]; !open {
+		return
+	}
 	delete(s.open, c)
-	s.mu.Unlock()
+	s.discountLocked(c)
+	if c.ending {
+		s.ending--
+	}
 }
 
 func (s *clientConns) count() int {
@@ -89,30 +135,61 @@ func (s *clientConns) wake() {
 	}
 }
 
-// makeRoomLocked ends an eighth of the connections, those that have waited for a request
-// for longest, if so many wait.
+// waiting is a connection that waits for a request since then, and is of an address that
+// has more of them than its share.
+type waiting struct {
+	c     *clientConn
+	since int64
+	heavy bool
+}
+
+// makeRoomLocked ends an eighth of the connections, if so many wait for a request: first
+// those of addresses that have more than their share, and of these the oldest.
 func (s *clientConns) makeRoomLocked(now time.Time) {
 	if now.Sub(s.swept) < time.Second {
 		return
 	}
 	s.swept = now
-	type waiting struct {
-		c     *clientConn
-		since int64
-	}
 	var list []waiting
 	for c := range s.open {
-		if since := c.restsSince(); since != 0 {
-			list = append(list, waiting{c, since})
+		if since := c.restsSince(); since != 0 && !c.ending {
+			list = append(list, waiting{c, since, s.from[c.from] > s.share()})
 		}
 	}
-	slices.SortFunc(list, func(a, b waiting) int { return cmp.Compare(a.since, b.since) })
-	list = list[:min(len(list), max(1, s.most/8))]
+	slices.SortFunc(list, func(a, b waiting) int {
+		switch {
+		case a.heavy == b.heavy:
+			return cmp.Compare(a.since, b.since)
+		case a.heavy:
+			return -1
+		}
+		return 1
+	})
+	list = list[:min(len(list), s.share())]
 	for _, w := range list {
-		w.c.raw.Conn.Close()
+		w.c.ending = true
 	}
+	s.ending += len(list)
+	// Not here: a close waits until whoever reads has let go, and all wait for the lock.
+	go s.end(list)
 	if s.full != nil {
 		go s.full(len(list))
+	}
+}
+
+// end closes connections that were told to end, unless they are at work by now.
+func (s *clientConns) end(list []waiting) {
+	for _, w := range list {
+		s.mu.Lock()
+		waits := w.c.restsSince() == w.since
+		if _, open := s.open[w.c]; open && !waits {
+			w.c.ending = false
+			s.ending--
+		}
+		s.mu.Unlock()
+		if waits {
+			w.c.raw.Conn.Close()
+		}
 	}
 }
 

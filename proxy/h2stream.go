@@ -124,7 +124,7 @@ func (s *h2Stream) cutLocked() {
 		return
 	}
 	s.reset = true
-	delete(s.h.streams, s.id)
+	s.closeLocked()
 	s.x.cut.close()
 	s.moved.Broadcast()
 }
@@ -153,13 +153,20 @@ func (s *h2Stream) failLocked(code uint32) error {
 // both the stream is closed, and no longer counts (RFC 9113, 5.1.2).
 func (s *h2Stream) endRemoteLocked() {
 	if s.remoteEnd = true; s.localEnd {
-		delete(s.h.streams, s.id)
+		s.closeLocked()
 	}
 }
 
 func (s *h2Stream) endLocalLocked() {
 	if s.localEnd = true; s.remoteEnd {
-		delete(s.h.streams, s.id)
+		s.closeLocked()
+	}
+}
+
+func (s *h2Stream) closeLocked() {
+	delete(s.h.streams, s.id)
+	if len(s.h.streams) == 0 {
+		s.h.rests = time.Now()
 	}
 }
 

@@ -28,7 +28,7 @@ type http1 struct {
 	served  bool         // it has been
 	parking bool         // the connection is parked, or was and waits on
 	idle    atomic.Bool  // waiting for a next request, so that a shutdown may close it
-	waits   atomic.Int64 // since when for any, Unix time in nanoseconds; 0: it does not wait
+	waits   atomic.Int64 // since when for any, or for the rest of its head, Unix time in nanoseconds; 0: it does not wait
 	read    deadline
 	first   [1]byte // a wait for the next request needs no buffer
 
@@ -154,7 +154,6 @@ func (h *http1) next() bool {
 			return h.stayIdle(err)
 		}
 		h.parking = false
-		h.waits.Store(0)
 		h.rd.Release()
 		h.rd.Acquire()
 		h.rd.Buf[0], h.rd.W = h.first[0], 1
@@ -195,10 +194,13 @@ func (h *http1) stayIdle(err error) bool {
 
 func (h *http1) restOfHead() error {
 	if h.rd.W-h.rd.R == 1 || message.HeadEnd(h.rd.Buffered(), 0) < 0 {
+		now := time.Now()
 		h.read = deadline{}
-		_ = h.c.SetReadDeadline(time.Now().Add(h.p.options.HeaderTimeout))
+		_ = h.c.SetReadDeadline(now.Add(h.p.options.HeaderTimeout))
+		h.waits.Store(now.UnixNano())
 	}
 	data, err := h.rd.Head(maxHead)
+	h.waits.Store(0)
 	if err != nil {
 		return err
 	}

@@ -69,11 +69,11 @@ type http2 struct {
 	waiting atomic.Pointer[h2Stream] // what unheard was when a wait for more of it began
 	skipped [2]uint32                // the last range of streams that it left out
 	thrift  thrift
-	greeted bool         // its SETTINGS came
-	heard   atomic.Int64 // when it last sent something whole, Unix time in nanoseconds
+	greeted bool // its SETTINGS came
 
 	mu       sync.Mutex
 	streams  map[uint32]*h2Stream // those that are not closed
+	rests    time.Time            // since when there is none
 	retired  []uint32             // those that we reset, oldest first
 	handling int                  // handlers
 	heads    int                  // bytes of request heads that they hold
@@ -101,7 +101,7 @@ var (
 )
 
 func newHTTP2(p *Proxy, raw net.Conn, c *tls.Conn, peer netip.Addr, port uint16) *http2 {
-	h := &http2{p: p, raw: raw, c: c, peer: peer, port: port, streams: map[uint32]*h2Stream{},
+	h := &http2{p: p, raw: raw, c: c, peer: peer, port: port, streams: map[uint32]*h2Stream{}, rests: time.Now(),
 		granted: 65535, initial: 65535, recv: h2ConnWindow}
 	h.rd.Src = c
 	h.quiet.L = &h.mu
@@ -272,7 +272,6 @@ func (h *http2) await(n int, begun bool) error {
 func (h *http2) arm(begun bool) error {
 	now := time.Now()
 	if !begun {
-		h.heard.Store(now.UnixNano())
 		h.read.arm(h.c.SetReadDeadline, now, h.p.options.KeepAlive)
 	} else if h.since.IsZero() {
 		h.since, h.read = now, deadline{}
@@ -286,14 +285,14 @@ func (h *http2) arm(begun bool) error {
 }
 
 // restsSince is since when nothing is asked on the connection, in Unix nanoseconds; 0: a
-// stream is open.
+// stream is open, or the end of an answer is still being written.
 func (h *http2) restsSince() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.streams) > 0 {
+	if len(h.streams) > 0 || h.writing || len(h.out) > 0 {
 		return 0
 	}
-	return max(1, h.heard.Load())
+	return h.rests.UnixNano()
 }
 
 // missed tells what it means that a read failed; nil: nothing, read on.
