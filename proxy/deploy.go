@@ -17,7 +17,8 @@ func (p *Proxy) Deploy(ctx context.Context, spec control.Service) error {
 	if err != nil {
 		return err
 	}
-	e := p.entry(spec.Name)
+	e := p.use(spec.Name)
+	defer p.letGo(spec.Name, e)
 	if err := e.begin(ctx); err != nil {
 		return err
 	}
@@ -172,38 +173,27 @@ func (p *Proxy) Drain(ctx context.Context, name string, budget time.Duration) er
 }
 
 func (p *Proxy) drained(name string, t *target) {
+	e := p.use(name)
 	p.mu.Lock()
-	e := p.services[name]
-	if e == nil {
-		p.mu.Unlock()
-		return
-	}
 	e.draining = slices.DeleteFunc(e.draining, func(other *target) bool { return other == t })
-	over := e.current == nil && len(e.draining) == 0
 	p.mu.Unlock()
-	if over {
-		e.shared.release()
-	}
+	p.letGo(name, e)
 }
 
 // Remove implements control.Proxy.
 func (p *Proxy) Remove(ctx context.Context, name string) error {
-	p.mu.Lock()
-	e := p.services[name]
-	p.mu.Unlock()
-	if e == nil {
-		if checkName(name) != nil {
-			return nil
-		}
-		// A file that could not be read is removed all the same.
-		return p.state.remove(name)
+	if checkName(name) != nil {
+		return nil
 	}
+	e := p.use(name)
+	defer p.letGo(name, e)
 	if err := e.begin(ctx); err != nil {
 		return err
 	}
 	defer e.end()
 	p.mu.Lock()
 	old := e.current
+	// A file that could not be read is removed all the same.
 	if err := p.state.remove(name); err != nil {
 		p.mu.Unlock()
 		return err

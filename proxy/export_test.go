@@ -113,3 +113,13 @@ func Crowd(most int, list ...net.Conn) (taken int) {
 	}
 	return taken
 }
+
+// Names are those of which something is kept.
+func (p *Proxy) Names() (list []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name := range p.services {
+		list = append(list, name)
+	}
+	return list
+}

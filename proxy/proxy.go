@@ -65,6 +65,7 @@ type Proxy struct {
 // entry is all that is known by a service's name.
 type entry struct {
 	turn     chan struct{} // holds one token: one deploy or removal at a time
+	uses     int           // calls that have it or wait for their turn
 	current  *service      // nil: removed
 	draining []*target
 	shared   *shared
@@ -148,10 +149,11 @@ func (p *Proxy) restore() {
 			p.options.Log.Error("a stored route makes no sense and is NOT served; its file is kept", "service", spec.Name, "error", err)
 			continue
 		}
-		e := p.entry(spec.Name)
+		e := p.use(spec.Name)
 		s.share(e.shared)
 		s.adopt(nil)
 		e.current = s
+		p.letGo(spec.Name, e)
 		p.table.replace(nil, s)
 		p.certs.Manage(s.hosts())
 	}
@@ -164,8 +166,8 @@ func (p *Proxy) onStop(f func()) {
 	p.mu.Unlock()
 }
 
-// entry returns the record of a name, making one.
-func (p *Proxy) entry(name string) *entry {
+// use returns the record of a name, making one; letGo must follow.
+func (p *Proxy) use(name string) *entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.services[name]
@@ -176,7 +178,23 @@ func (p *Proxy) entry(name string) *entry {
 		}
 		p.services[name] = e
 	}
+	e.uses++
 	return e
+}
+
+// letGo ends a use. Of a name that is not served and has nothing left to drain nothing is
+// kept: there may be as many as anybody likes, one after the other.
+func (p *Proxy) letGo(name string, e *entry) {
+	p.mu.Lock()
+	e.uses--
+	over := p.services[name] == e && e.uses == 0 && e.current == nil && len(e.draining) == 0
+	if over {
+		delete(p.services, name)
+	}
+	p.mu.Unlock()
+	if over {
+		e.shared.close()
+	}
 }
 
 // list returns the services that are served, by name.
@@ -353,9 +371,7 @@ func (p *Proxy) closeTargets() {
 		for _, t := range e.draining {
 			t.close()
 		}
-		if e.shared.log != nil {
-			e.shared.log.close()
-		}
+		e.shared.close()
 	}
 }
 

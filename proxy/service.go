@@ -55,6 +55,13 @@ func (s *shared) release() {
 	}
 }
 
+// close ends the log.
+func (s *shared) close() {
+	if s.log != nil {
+		s.log.close()
+	}
+}
+
 func (s *service) share(with *shared) {
 	s.shared = with
 	s.trust = append(s.trust, with.trust...)
