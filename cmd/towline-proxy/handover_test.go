@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -111,5 +114,69 @@ func TestHandOverKeepsTheWatchdog(t *testing.T) {
 	}
 	if got := os.Getenv("WATCHDOG_PID"); got == "1" || got == "" {
 		t.Errorf("WATCHDOG_PID is %q: the watchdog would end the new process", got)
+	}
+}
+
+// echo is an app that repeats what is sent on a WebSocket.
+func echo(t *testing.T) string {
+	a := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			return
+		}
+		c, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.Copy(c, rw)
+	}))
+	t.Cleanup(a.Close)
+	return strings.TrimPrefix(a.URL, "http://")
+}
+
+// TestWebSocketsOutliveTwoHandOvers: the process that has them goes on, also when the one
+// that took over has ended because it was replaced in its turn.
+func TestWebSocketsOutliveTwoHandOvers(t *testing.T) {
+	s := newStand(t)
+	first := s.run().Process.Pid
+	t.Cleanup(s.stopAll)
+	s.deploy(echo(t))
+	config := s.client.Transport.(*http.Transport).TLSClientConfig.Clone()
+	config.ServerName = "shop.localhost"
+	c, err := tls.Dial("tcp", s.https.Addr().String(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	r := bufio.NewReader(c)
+	if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != 101 {
+		t.Fatal(res, err)
+	}
+	others := func() []int {
+		return slices.DeleteFunc(programs(t, s.dir), func(pid int) bool { return pid == first })
+	}
+	for range 2 {
+		before := others()
+		client := control.NewClient(s.dir + "/control.sock")
+		if err := client.HandOver(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		client.Close()
+		for deadline := time.Now().Add(time.Minute); len(others()) != 1 || slices.Equal(others(), before); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("these run: %v, before: %v", others(), before)
+			}
+		}
+		time.Sleep(100 * time.Millisecond) // the first learns of it
+		if _, err := io.WriteString(c, "still here\n"); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := r.ReadString('\n'); err != nil || line != "still here\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"towline/proxy"
+	"towline/proxy/control"
 )
 
 // Names of the inherited listeners, as FileDescriptorName= of the socket units.
@@ -209,8 +211,20 @@ func handOver(p *proxy.Proxy, log *slog.Logger) error {
 	go func() {
 		// It is this one's child as long as this one lives: if it ends, nobody else is told.
 		err := cmd.Wait()
+		if err == nil && answers(p.ControlAddr()) {
+			return // it has handed over in its turn; WebSockets may go on here
+		}
 		log.Error("the process that took over has ended", "error", err)
 		os.Exit(1)
 	}()
 	return nil
+}
+
+// answers tells whether a proxy serves at the control socket.
+func answers(socket string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	client := control.NewClient(socket)
+	_, err := client.Services(ctx)
+	return errors.Join(err, client.Close()) == nil
 }
