@@ -106,6 +106,37 @@ func TestClientGoneWhileTheAppThinks(t *testing.T) {
 	})
 }
 
+// Nor an app that speaks HTTP/2.
+func TestClientGoneWhileAnH2CAppThinks(t *testing.T) {
+	s := start(t)
+	entered, gone := make(chan bool), make(chan bool)
+	sv := grpcShop(h2cServer(t, forVisitors(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		entered <- true
+		<-r.Context().Done()
+		gone <- true
+	})))
+	sv.Options.PlainHTTP, sv.Options.ResponseTimeout, sv.Options.IdleTimeout = true, time.Hour, time.Hour
+	s.deploy(sv)
+	for _, request := range []string{"GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n", "POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100000)} {
+		for _, dial := range []func() net.Conn{s.dialPlain, s.dialTLS} {
+			c := dial()
+			io.WriteString(c, request)
+			<-entered
+			c.Close()
+			select {
+			case <-gone:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%.4s: the app still thinks", request)
+			}
+		}
+	}
+	until(t, "the log says so", func() bool {
+		text, _ := os.ReadFile(filepath.Join(s.options.AccessLog, "shop.log"))
+		return strings.Count(string(text), "at=error error=client-gone ") == 4 && strings.Count(string(text), " status=499 ") == 4
+	})
+}
+
 // A client that sends no more may wait for its answers, and gets all that it asked for.
 func TestHalfClosedClientsAreServed(t *testing.T) {
 	s := start(t)

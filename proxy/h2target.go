@@ -112,6 +112,7 @@ func (x *exchange) attemptH2(t *target) error {
 	defer cancel(nil)
 	x.cut.set(closer(func() { cancel(errClient) }))
 	defer x.cut.set(nil)
+	defer x.unwatch()
 	body := x.replay
 	if body == nil {
 		body = x.newReplay()
@@ -200,11 +201,21 @@ func (x *exchange) h2Ask(ctx context.Context, cancel context.CancelCauseFunc, t 
 		defer x.p.guard("request to a target", nil)
 		out.res, out.err = t.pool().RoundTrip(r)
 	}()
+	eye := time.NewTimer(patience)
+	defer eye.Stop()
 	for {
 		select {
 		case h := <-hints:
 			if x.req.Minor == 1 && x.client.inform(h) != nil {
 				cancel(errClient)
+			}
+			continue
+		case <-eye.C:
+			// While the body comes, whoever reads it sees the client's end.
+			if body.src == nil || body.ended.Load() {
+				x.watchClient()
+			} else {
+				eye.Reset(patience)
 			}
 			continue
 		case <-done:
@@ -254,8 +265,7 @@ func (x *exchange) h2Error(ctx context.Context, err error) error {
 	case cause == errTimeout:
 		return errTimeout
 	case cause == errClient:
-		x.fault = "client-gone"
-		return errClient
+		return x.vanished()
 	case errors.As(err, &op) && op.Op == "dial":
 		return errRefused
 	case errors.Is(err, message.ErrBadAnswer):
