@@ -39,6 +39,8 @@ func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec)
 		return err
 	}
 	e.halfMade.begin(spec.Name)
+	e.index.add(spec.Name, spec.Labels)
+	defer func() { e.index.add(spec.Name, spec.Labels) }() // made or not: who looks for it finds out
 	_, err = containers.CreateWithSpec(c, e.generate(spec, f), nil)
 	e.halfMade.note(spec.Name, wrap(err, ""))
 	if err == nil {
@@ -148,7 +150,13 @@ func (e *Engine) RemoveContainer(ctx context.Context, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { e.halfMade.note(name, err) }()
+	seen := e.index.now()
+	defer func() {
+		e.halfMade.note(name, err)
+		if err == nil {
+			e.index.remove(name, seen)
+		}
+	}()
 	e.fresh.Delete(name)
 	options := new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0)
 	for since := time.Now(); ; {
@@ -266,39 +274,6 @@ func live(state *define.InspectContainerState) bool {
 		return true
 	}
 	return false
-}
-
-// ContainerList implements daemon.Containers. OOMKilled is known to Container
-// alone. What Podman has left half made is removed before.
-func (e *Engine) ContainerList(ctx context.Context, labels map[string]string) ([]daemon.Container, error) {
-	c, err := e.call(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e.removeHalfMade(ctx)
-	list, err := containers.List(c, new(containers.ListOptions).WithAll(true).WithFilters(e.filters(labels)))
-	if err != nil {
-		return nil, wrap(err, "list containers")
-	}
-	found := make([]daemon.Container, 0, len(list))
-	for _, item := range list {
-		if len(item.Names) == 0 {
-			continue
-		}
-		found = append(found, daemon.Container{
-			Name:     item.Names[0],
-			ID:       item.ID,
-			Image:    item.ImageID,
-			Labels:   item.Labels,
-			Running:  live(&define.InspectContainerState{Status: item.State}),
-			Paused:   item.State == define.ContainerStatePaused.String(),
-			ExitCode: int(item.ExitCode),
-			Created:  item.Created,
-			Started:  unixTime(item.StartedAt),
-			Finished: unixTime(item.ExitedAt),
-		})
-	}
-	return found, nil
 }
 
 // unixTime keeps "never" zero.

@@ -49,6 +49,7 @@ type Engine struct {
 	restrained  *bool      // they name some address; nil: not written yet, who knows
 
 	halfMade halfMade
+	index    index
 
 	fresh sync.Map // container name -> []string, bridges: made here and not started yet
 }
