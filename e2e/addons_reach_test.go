@@ -123,6 +123,7 @@ func neo4jBrowser(t *testing.T, s *stack.Stack, addon string, config map[string]
 // TestOpenPageOutlivesTheDaemon: a page is served while the daemon is dead, found again
 // when it is back, and closed at its time.
 func TestOpenPageOutlivesTheDaemon(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes a minute: no page is open for less")
 	}

@@ -52,6 +52,7 @@ func addressOf(t *testing.T, s *stack.Stack, addon string) string {
 // TestAddonDrivers logs in by what the config vars say, as the services' own drivers
 // do, and shows that another app can't even reach them.
 func TestAddonDrivers(t *testing.T) {
+	t.Parallel()
 	s := sharedStack(t)
 	admin(t, s, "apps:create graphs")
 	admin(t, s, "addons:create redis -a graphs")
@@ -197,6 +198,7 @@ func isolation(t *testing.T, s *stack.Stack) {
 // TestRotateUnderLoad: no client fails to log in with what its app's config vars said
 // when it started, and no request of the app fails.
 func TestRotateUnderLoad(t *testing.T) {
+	t.Parallel()
 	s := sharedStack(t)
 	newApp(t, s, "turning").deploy(usual("one"))
 	admin(t, s, "addons:create redis -a turning")

@@ -157,6 +157,7 @@ var badLines = []badLine{
 // TestBadInput: what is wrong is refused with a reason and an exit code, and changes
 // nothing.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	s := ownStack(t, stack.Options{})
 	good := newApp(t, s, "good")
 	good.deploy(usual("one"))

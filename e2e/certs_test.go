@@ -30,6 +30,7 @@ import (
 // (pebble), which refuses one name of many and loses a nonce now and then; what it
 // signed serves on over a restart of the proxy while it is gone.
 func TestCertificates(t *testing.T) {
+	t.Parallel()
 	s := ownStack(t, stack.Options{})
 	server := newPebble(t, s, "refused.example")
 	useACME(t, s, server)
@@ -109,10 +110,12 @@ type pebble struct {
 	client *http.Client // of the apps: trusts what it signs, and nothing else
 }
 
+// pebbleEnv is what pebble reads of its process's environment: it does not take its time, and
+// refuses some requests, as CAs do.
+var pebbleEnv = map[string]string{"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "30"}
+
 func newPebble(t *testing.T, s *stack.Stack, refused string) *pebble {
 	t.Helper()
-	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	t.Setenv("PEBBLE_WFE_NONCEREJECT", "30")
 	quiet, store := log.New(io.Discard, "", 0), db.NewMemoryStore()
 	if err := store.AddBlockedDomain(refused); err != nil {
 		t.Fatal(err)

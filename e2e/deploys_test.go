@@ -10,6 +10,7 @@ import (
 // TestHundredDeploys: no request fails while an app is deployed a hundred times (30 in
 // `make test`) by real pushes, under constant load from clients that keep no connection open.
 func TestHundredDeploys(t *testing.T) {
+	t.Parallel()
 	deploys := 100
 	if testing.Short() {
 		deploys = 30

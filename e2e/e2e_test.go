@@ -39,6 +39,9 @@ func run(m *testing.M) int {
 		fmt.Println(err)
 		return 1
 	}
+	for name, value := range pebbleEnv {
+		os.Setenv(name, value)
+	}
 	defer closeShared()
 	defer context.AfterFunc(ctx, func() { closeShared(); os.Exit(130) })()
 	return m.Run()

@@ -16,6 +16,7 @@ import (
 // containers are gone. On an empty one everything comes back from the stream, under the
 // same names, with the same secrets, for the same people.
 func TestHostBackup(t *testing.T) {
+	t.Parallel()
 	lost, err := stack.Start(t.Context(), stack.Options{})
 	if err != nil {
 		t.Fatal(err)

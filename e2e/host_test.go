@@ -15,6 +15,7 @@ import (
 // TestDoctorWithoutTheDaemon: what is wrong with a machine is found out when it is most
 // needed: towlined is down, and then the proxy too.
 func TestDoctorWithoutTheDaemon(t *testing.T) {
+	t.Parallel()
 	s := ownStack(t, stack.Options{})
 	examine := func(want map[string]doctor.Status, code int) {
 		t.Helper()

@@ -27,6 +27,7 @@ import (
 // Redis acknowledged is there, and nothing in Podman belongs to nothing. TOWLINE_SEED chooses
 // the changes, the victims and the moments, as parts of what a change takes.
 func TestRandomKills(t *testing.T) {
+	t.Parallel()
 	n := setting(t, "TOWLINE_KILLS", 4)
 	seed := setting(t, "TOWLINE_SEED", 1)
 	t.Logf("TOWLINE_SEED=%d TOWLINE_KILLS=%d", seed, n)

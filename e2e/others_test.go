@@ -37,6 +37,7 @@ type others struct {
 // releases, data, images, containers, files and members are what they were. In `make test` each
 // line has some of the members, and a few of the builds and pushes stand for all.
 func TestOthersStayUntouched(t *testing.T) {
+	t.Parallel()
 	o := newOthers(t)
 	settled(t, o.s)
 	before := fingerprint(t, o.s, o.backup)

@@ -34,6 +34,7 @@ import (
 //	until PATTERN CMD...      repeats the command until its output has the pattern
 //	let NAME CMD...           keeps what the command prints as $NAME
 func TestStories(t *testing.T) {
+	t.Parallel()
 	s := sharedStack(t)
 	root, err := stack.Root()
 	if err != nil {
