@@ -15,9 +15,13 @@ import (
 const deployRounds = 20
 
 // deploys measures, from the user's enter key until the first request that the new
-// release answers, a push and a config change.
+// release answers, a push and a config change; beside what neither can do without.
 func (b *bench) deploys() error {
 	var whole, build, pushes, configs sample
+	plain, err := b.newPlain()
+	if err != nil {
+		return err
+	}
 	for n := 1; n <= b.times(deployRounds); n++ {
 		want := fmt.Sprintf("push-%d", n)
 		if err := os.WriteFile(filepath.Join(b.dir, "VERSION"), []byte(want+"\n"), 0o644); err != nil {
@@ -42,12 +46,17 @@ func (b *bench) deploys() error {
 			return err
 		}
 		configs = append(configs, total)
+		if err := plain.once(); err != nil {
+			return err
+		}
 	}
-	heading("goal")
-	whole.row("git push until the new release serves", "")
-	build.row("  of that the build", "")
-	pushes.row("  of that Towline and the app's boot", "500 ms")
-	configs.row("config:set until the new config serves", "400 ms")
+	heading("goal | of the last two")
+	whole.row("git push until the new release serves", " |")
+	build.row("  of that the build", " |")
+	pushes.row("  of that Towline and the app's boot", "500 ms | "+plain.of(pushes.median()))
+	configs.row("config:set until the new config serves", "400 ms | "+plain.of(configs.median()))
+	plain.ssh.row("ssh HOST true", " |")
+	plain.run.row("podman run until it answers", " |")
 	return nil
 }
 

@@ -143,8 +143,9 @@ func (s sample) row(name, more string) {
 	fmt.Printf("| %-50s | %8s | %8s | %8s | %s |\n", name, ms(s.median()), ms(s.quantile(0.9)), ms(slices.Max(s)), more)
 }
 
+// heading is that of the rows. last names their last column, or several by " | ".
 func heading(last string) {
-	fmt.Printf("| %-50s | %8s | %8s | %8s | %s |\n|---|---|---|---|---|\n", "", "median", "p90", "most", last)
+	fmt.Printf("| %-50s | %8s | %8s | %8s | %s |\n|---|---|---|---|---|%s\n", "", "median", "p90", "most", last, strings.Repeat("---|", strings.Count(last, "|")))
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d.Microseconds())/1000) }
