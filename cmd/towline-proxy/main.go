@@ -179,7 +179,7 @@ func tuneGC() {
 
 // worthGivingBack is from how many bytes on memory that nobody uses goes back to the
 // machine: to collect garbage costs time.
-const worthGivingBack = 16 << 20
+const worthGivingBack = 4 << 20
 
 // giveBack is for a proxy that has nothing to do: what a burst of requests left behind
 // it holds for the next one no longer.
