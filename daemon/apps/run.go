@@ -18,9 +18,11 @@ import (
 // RunRequest is a one-off command in an app's current image and config.
 type RunRequest struct {
 	App, Member string
-	Command     []string // one word: a line for the image's shell; several: words, each kept whole
-	Env         map[string]string
-	Streams     daemon.Streams
+	// Command of one word is a process type, or else a line for the image's shell; of several,
+	// words, each kept whole.
+	Command []string
+	Env     map[string]string
+	Streams daemon.Streams
 }
 
 const opRun = "run"
@@ -59,6 +61,9 @@ func (ps *Processes) Run(ctx context.Context, req RunRequest) (int, error) {
 		return 0, err
 	}
 	spec := ps.runSpec(rel, image.Entrypoint, command, op.ID)
+	if p, ok := rel.Processes[command]; ok && len(req.Command) == 1 {
+		spec.Entrypoint, spec.Command = p.Entrypoint, p.Args
+	}
 	for k, v := range req.Env {
 		spec.Env[k] = v
 	}

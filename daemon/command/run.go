@@ -17,6 +17,7 @@ func runCommands() []*Command {
 			Help: "Flags of Towline's own go before the command, but -a APP may also come last.\n" +
 				"The exit code is the command's. It ends when you hang up.\n\n" +
 				"  towline run rake db:migrate -a shop\n" +
+				"  towline run worker -a shop           (a process type of the Procfile)\n" +
 				"  towline run -a shop 'ls -l | wc'     (one word is a line for the app's shell)",
 			Flags: func(f *pflag.FlagSet) {
 				f.StringArrayP("env", "e", nil, "KEY=value, set for this command alone")

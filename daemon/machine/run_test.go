@@ -68,6 +68,36 @@ func TestOneOffIsNotLogged(t *testing.T) {
 	}
 }
 
+// TestOneOffOfAProcessType: a type of the Procfile is run as its processes are; with more words
+// it is a program.
+func TestOneOffOfAProcessType(t *testing.T) {
+	n := newNeighbours()
+	s := &shower{neighbours: n}
+	d := newDaemon(t, n, func(o *machine.Options) { o.Engine = s })
+	deployed(t, d, n, "shop", daemon.Formation{})
+	err := d.Store.Update(t.Context(), func(tx daemon.Tx) error {
+		rel, err := tx.Release("shop", 2)
+		if err != nil {
+			return err
+		}
+		rel.Processes = map[string]daemon.Process{"worker": {Command: "rake work", Entrypoint: []string{"/launcher"}, Args: []string{"rake work"}}}
+		return tx.UpdateRelease(rel)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ command, want string }{
+		{"worker", "/launcher|rake work"}, {"worker --once", "/bin/sh|-c exec worker --once"}, {"web", "/bin/sh|-c exec web"},
+	} {
+		if _, err := d.Processes.Run(t.Context(), apps.RunRequest{App: "shop", Command: strings.Fields(c.command), Streams: daemon.Streams{Stdout: io.Discard}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(s.spec.Entrypoint, " ") + "|" + strings.Join(s.spec.Command, " "); got != c.want {
+			t.Errorf("run %s: %s, want %s", c.command, got, c.want)
+		}
+	}
+}
+
 // TestEndedOneOff: the log says once that a one-off was ended, and why.
 func TestEndedOneOff(t *testing.T) {
 	n := newNeighbours()
