@@ -108,13 +108,13 @@ func (l *Load) page(c *http.Client) error {
 	return err
 }
 
-// upload takes a second over 1600 bytes, and wants all of them back.
+// upload takes a second over 256 KiB, and wants all of it back.
 func (l *Load) upload(c *http.Client) error {
 	l.Uploads.Add(1)
 	sent := sha256.New()
 	r, w := io.Pipe()
 	go func() {
-		block := make([]byte, 100) // together less than what the app keeps before it answers
+		block := make([]byte, 16<<10)
 		for range 16 {
 			for i := range block {
 				block[i] = byte(rand.IntN(256))

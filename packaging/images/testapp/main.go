@@ -119,6 +119,8 @@ func headers(w http.ResponseWriter, r *http.Request) {
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {
+	// Else net/http throws away what comes after the answer has begun.
+	_ = http.NewResponseController(w).EnableFullDuplex()
 	w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
 	_, _ = io.Copy(w, r.Body)
 }
