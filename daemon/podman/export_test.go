@@ -26,6 +26,16 @@ func (e *Engine) PullWithoutTLS(ctx context.Context, ref string) (daemon.Image, 
 	return e.pull(ctx, ref, new(images.PullOptions).WithSkipTLSVerify(true))
 }
 
+// InMountsOf is what seals files, and maps mounts.
+func InMountsOf(pid int, f func() error) error {
+	process, err := openProcess(pid)
+	if err != nil {
+		return err
+	}
+	defer process.Close()
+	return inMountsOf(process, f)
+}
+
 // Ending is ending.
 var Ending = ending
 

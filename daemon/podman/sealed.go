@@ -75,36 +75,53 @@ func sealFiles(data *define.InspectContainerData) error {
 			return err
 		}
 	}
-	done := make(chan error)
-	go func() {
-		// The thread is in the container from here on: as it is not unlocked, the runtime
-		// ends it together with this goroutine.
-		runtime.LockOSThread()
-		var err error
-		defer func() { done <- err }()
-		defer daemon.Contain("making files read-only", &err)
-		err = remountReadOnly(process, files)
-	}()
-	if err := <-done; err != nil {
+	err = inMountsOf(process, func() error {
+		for _, f := range files {
+			if err := f.remountReadOnly(); err != nil {
+				return fmt.Errorf("%s: %w", f.target, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return daemon.Errorf(daemon.Failed, "make /etc/hosts and its like read-only in container %s: %w", data.Name, err).
 			WithHint("Towline needs Linux 5.12 or later")
 	}
 	return nil
 }
 
-// remountReadOnly moves the calling thread into the process's mount namespace for good,
-// and makes the mounts of files there read-only.
-func remountReadOnly(process *os.File, files []madeFile) error {
+// inMountsOf calls f by a thread that is in the mount namespace of a process, in its root.
+func inMountsOf(process *os.File, f func() error) error {
+	done := make(chan error)
+	go func() {
+		// The thread is in the container from here on: as it is not unlocked, the runtime
+		// ends it together with this goroutine.
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread would not be ended. It is what /proc/self tells of: it is held
+			// here, while another does the work.
+			defer runtime.UnlockOSThread()
+			done <- inMountsOf(process, f)
+			return
+		}
+		var err error
+		defer func() { done <- err }()
+		defer daemon.Contain("work in the mounts of a container", &err)
+		err = enterMounts(process)
+		if err == nil {
+			err = f()
+		}
+	}()
+	return <-done
+}
+
+// enterMounts moves the calling thread for good.
+func enterMounts(process *os.File) error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
 	if err := unix.Setns(int(process.Fd()), unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("enter the mount namespace: %w", err)
-	}
-	for _, f := range files {
-		if err := f.remountReadOnly(); err != nil {
-			return fmt.Errorf("%s: %w", f.target, err)
-		}
 	}
 	return nil
 }

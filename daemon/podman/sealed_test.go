@@ -1,10 +1,14 @@
 package podman_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/containers/podman/v5/libpod/define"
@@ -107,5 +111,46 @@ func TestAliasThatBeginsAnID(t *testing.T) {
 	got := strings.Join(podman.HostLines("net", []*define.InspectContainerData{member(id, "db", "dbcafe")}), "\n")
 	if want := "10.0.0.2\tdb\n10.0.0.2\tdbcafe"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// The first thread of a process can't be ended, and /proc/self tells of it.
+func TestFirstThreadStaysOutOfContainers(t *testing.T) {
+	other := exec.Command("sleep", "60")
+	other.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = errors.Join(other.Process.Kill(), other.Wait()) }()
+	link := func(path string) string {
+		to, err := os.Readlink(path)
+		if err != nil {
+			t.Error(err)
+		}
+		return to
+	}
+	want, before := link(fmt.Sprintf("/proc/%d/ns/mnt", other.Process.Pid)), link("/proc/self/ns/mnt")
+	if want == before {
+		t.Fatal("both are in one namespace")
+	}
+	var wait sync.WaitGroup
+	for range 100 {
+		wait.Go(func() {
+			err := podman.InMountsOf(other.Process.Pid, func() error {
+				if got := link("/proc/thread-self/ns/mnt"); got != want {
+					t.Errorf("in %s, not %s", got, want)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	for _, who := range []string{"self", "thread-self"} {
+		if now := link("/proc/" + who + "/ns/mnt"); now != before {
+			t.Errorf("%s is in %s now, not %s", who, now, before)
+		}
 	}
 }
