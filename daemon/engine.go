@@ -140,6 +140,7 @@ type ContainerSpec struct {
 	Unconfined         bool   // no seccomp filter: nested builds only
 	IDMap              uint32 // nonzero: map container ids 0..65535 to IDMap.. on the host
 	IDMapIfCheap       bool   // not where the engine would copy the image for it
+	IDMapMounts        bool   // what is mounted has the same owners in the container as outside; ids are mapped only where that can be
 	AllowNewPrivileges bool
 	LogPath            string // on the host, in Podman's k8s-file format; empty: the default place
 	LogSize            int64  // bytes, after which the file starts anew

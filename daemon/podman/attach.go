@@ -17,6 +17,9 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 	}
 	terminal := data.Config != nil && data.Config.Tty
 	path := "/containers/" + url.PathEscape(name)
+	if err := lendWorkDir(data); err != nil {
+		return 0, wrap(err, "container "+name)
+	}
 	// Attaching prepares the container and its process waits for the start: no
 	// byte comes before the streams are in place.
 	s, err := e.attach(ctx, path, url.Values{"stdout": {"true"}, "stderr": {"true"}})

@@ -3,6 +3,7 @@ package podman
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -38,11 +39,23 @@ func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec)
 	if err != nil {
 		return err
 	}
+	if spec.IDMap != 0 && spec.IDMapMounts {
+		without, err := e.unmappable(made, spec, f)
+		if err != nil {
+			return err
+		}
+		if without {
+			spec.IDMap = 0
+		}
+	}
 	e.halfMade.begin(spec.Name)
 	e.index.add(spec.Name, spec.Labels)
 	defer func() { e.index.add(spec.Name, spec.Labels) }() // made or not: who looks for it finds out
 	_, err = containers.CreateWithSpec(c, e.generate(spec, f), nil)
 	e.halfMade.note(spec.Name, wrap(err, ""))
+	if err == nil && spec.IDMap != 0 && spec.IDMapMounts {
+		err = e.lend(made, spec.Name)
+	}
 	if err == nil {
 		e.fresh.Store(spec.Name, bridgesOf(spec))
 		err = ctx.Err()
@@ -61,7 +74,13 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 	// before both are done.
 	fresh := e.isolateFresh(ctx, name)
 	settled := 0 // the process that was made fit to start
-	for since := time.Now(); time.Since(since) < settleLimit; {
+	prepared := fresh != nil
+	for since := time.Now(); time.Since(since) < settleLimit; prepared = false {
+		if !prepared {
+			if err := e.lend(ctx, name); err != nil {
+				return err
+			}
+		}
 		// Fails when it is prepared or runs already. One that is neither is not started: it
 		// would run before it is fit to.
 		if failed := containers.ContainerInit(c, name, nil); failed != nil {
@@ -74,11 +93,14 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 			}
 		}
 		settled, err = e.settle(ctx, name, fresh)
-		if err == nil {
+		if err == nil && !ended(settled) {
 			break
 		}
 		// The clean-up that Podman's monitor runs when a container has ended may come
 		// late, and take down what was prepared since: on a busy machine, seconds late.
+		if err == nil {
+			err = fmt.Errorf("process %d of container %s: %w", settled, name, unix.ESRCH)
+		}
 		if !errors.Is(err, unix.ESRCH) {
 			return err
 		}

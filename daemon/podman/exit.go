@@ -193,6 +193,18 @@ func openProcess(pid int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
+// ended tells of a process that there is no more, or that has ended and is still to be
+// reaped.
+func ended(pid int) bool {
+	process, err := openProcess(pid)
+	if err != nil {
+		return true
+	}
+	defer process.Close()
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(process.Fd()), Events: unix.POLLIN}}, 0)
+	return err == nil && n > 0
+}
+
 // awaitExit returns when the process has ended, or ctx's error.
 func awaitExit(ctx context.Context, process *os.File) error {
 	conn, err := process.SyscallConn()

@@ -14,6 +14,7 @@ var (
 
 	ProjectQuotas = projectQuotas
 	CheapMaps     = cheapMaps
+	MapsMounts    = mapsMounts
 )
 
 func ParseKill(line string) (id, process string, ok bool) {

@@ -20,6 +20,11 @@ func cheapMaps(runRoot, release string) bool {
 			return can
 		}
 	}
+	return since519(release)
+}
+
+// since519 tells of a kernel that maps ids wherever that matters here.
+func since519(release string) bool {
 	var major, minor int
 	_, err := fmt.Sscanf(release, "%d.%d", &major, &minor)
 	return err == nil && (major > 5 || major == 5 && minor >= 19)

@@ -36,7 +36,10 @@ type facts struct {
 	root      string // directory of the storage
 	quotas    bool   // a limit of disk bounds all that a container writes: see quota.go
 	cheapMaps bool   // mapping user ids costs nothing: see idmap.go
-	slices    bool   // control groups are systemd's: see slice.go
+	release   string // of the kernel
+	// mapsVolumes: volumes can be shown to a container under other ids: see mounts.go.
+	mapsVolumes bool
+	slices      bool // control groups are systemd's: see slice.go
 }
 
 // fixed asks Podman once.
@@ -58,8 +61,10 @@ func (e *Engine) fixed(ctx context.Context) (facts, error) {
 		if err := unix.Uname(&name); err != nil {
 			return facts{}, err
 		}
+		f.release = unix.ByteSliceToString(name.Release[:])
 		_, helped := info.Store.GraphOptions["overlay.mount_program"] // which maps by itself
-		f.cheapMaps = helped || cheapMaps(info.Store.RunRoot, unix.ByteSliceToString(name.Release[:]))
+		f.cheapMaps = helped || cheapMaps(info.Store.RunRoot, f.release)
+		f.mapsVolumes = f.cheapMaps && mapsMounts(string(mounts), info.Store.VolumePath, f.release)
 	}
 	e.facts = &f
 	return f, nil

@@ -22,8 +22,8 @@ import (
 // name server remains for the rest, with a patience of one second.
 
 // settle makes the container, and every network that it is in, fit for its process to
-// start: what Podman has made for it sealed, the networks apart from others, their
-// members known to each other by name. It returns the number of the process; one that is
+// start: what Podman has made for it sealed, what is mounted into it its own, the networks
+// apart from others, their members known to each other by name. It returns the number of the process; one that is
 // gone is unix.ESRCH. isolated waits for the networks to be apart, where that has begun
 // already; may be nil.
 func (e *Engine) settle(ctx context.Context, container string, isolated func() error) (process int, err error) {
@@ -33,6 +33,9 @@ func (e *Engine) settle(ctx context.Context, container string, isolated func() e
 	}
 	process = data.State.Pid
 	if err := sealFiles(data); err != nil {
+		return process, err
+	}
+	if err := mapMounts(data); err != nil {
 		return process, err
 	}
 	if data.NetworkSettings == nil {

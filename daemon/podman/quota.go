@@ -8,7 +8,15 @@ import "strings"
 // projectQuotas tells whether a directory is on XFS with project quotas in force. mounts is
 // as proc(5) has it.
 func projectQuotas(mounts, dir string) bool {
-	longest, can := -1, false
+	kind, options := mountOf(mounts, dir)
+	options = "," + options + ","
+	return kind == "xfs" && (strings.Contains(options, ",prjquota,") || strings.Contains(options, ",pquota,"))
+}
+
+// mountOf is the kind of the file system that a directory is on, and what that was mounted
+// with.
+func mountOf(mounts, dir string) (kind, options string) {
+	longest := -1
 	for line := range strings.Lines(mounts) {
 		front, back, _ := strings.Cut(line, " - ")
 		where, what := strings.Fields(front), strings.Fields(back)
@@ -19,9 +27,7 @@ func projectQuotas(mounts, dir string) bool {
 		if dir != point && !strings.HasPrefix(dir, strings.TrimSuffix(point, "/")+"/") || len(point) < longest {
 			continue
 		}
-		options := "," + what[2] + ","
-		longest = len(point)
-		can = what[0] == "xfs" && (strings.Contains(options, ",prjquota,") || strings.Contains(options, ",pquota,"))
+		longest, kind, options = len(point), what[0], what[2]
 	}
-	return can
+	return kind, options
 }

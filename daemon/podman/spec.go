@@ -28,6 +28,10 @@ func (e *Engine) generate(spec daemon.ContainerSpec, f facts) *specgen.SpecGener
 	s := specgen.NewSpecGenerator(e.rewrite(spec.Image), false)
 	s.Name = spec.Name
 	s.Labels = e.labelled(spec.Labels)
+	s.Labels[labelMounts] = "" // an image may bring labels of its own
+	if spec.IDMap != 0 && spec.IDMapMounts {
+		s.Labels[labelMounts] = strconv.FormatUint(uint64(spec.IDMap), 10)
+	}
 	s.Entrypoint, s.Command = spec.Entrypoint, spec.Command
 	s.Env = spec.Env
 	s.EnvHost, s.HTTPProxy = new(false), new(false) // nothing of the host's environment
