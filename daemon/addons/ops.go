@@ -60,7 +60,7 @@ func (ad *Addons) restartKind() journal.Kind {
 	return journal.Kind{Name: opRestart, Formerly: "bounce", Text: "a restart", Of: journal.OfAddon, Steps: []string{"restart"}, Recover: ad.unlessGone(ad.recoverRestart)}
 }
 
-// Restart stops the service and starts it again. Requests of the apps attached to
+// Restart stops the service and starts it again, in a new container. Requests of the apps attached to
 // it wait meanwhile.
 func (ad *Addons) Restart(ctx context.Context, name, member string, out io.Writer) error {
 	unlock, err := ad.Journal.LockAddon(ctx, name, out)
@@ -84,6 +84,10 @@ func (ad *Addons) Restart(ctx context.Context, name, member string, out io.Write
 			return err
 		}
 		if err := ad.Engine.StopContainer(ctx, ad.services.ContainerName(addon), container.StopGrace); err != nil {
+			return err
+		}
+		// One that was made by an earlier version may lack what is made today.
+		if err := ad.Engine.RemoveContainer(ctx, ad.services.ContainerName(addon)); err != nil {
 			return err
 		}
 		return ad.services.StartContainer(ctx, addon, out)

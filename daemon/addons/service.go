@@ -59,22 +59,23 @@ func (ss *Services) Render(a daemon.Addon) (plugins.Spec, error) {
 // Spec describes the container of an add-on, on its own network alone.
 func (ss *Services) Spec(a daemon.Addon, spec plugins.Spec) daemon.ContainerSpec {
 	c := daemon.ContainerSpec{
-		Name:       ss.ContainerName(a),
-		Image:      spec.Image,
-		Hostname:   a.Name,
-		Labels:     AddonLabels(a.Name),
-		Entrypoint: spec.Entrypoint,
-		Command:    spec.Command,
-		Env:        spec.Env,
-		User:       spec.User,
-		Networks:   []daemon.Attachment{{Network: ss.NetworkName(a.Name), Aliases: []string{a.Name}}},
-		Limits:     daemon.Limits{Memory: spec.Memory, CPU: spec.CPU},
-		Init:       true,
-		CapDrop:    []string{"ALL"},
-		CapAdd:     serviceCapabilities(spec),
-		LogPath:    ss.Logs.ContainerPath("+"+a.Name, ss.ContainerName(a)),
-		LogSize:    ss.Logs.ContainerSize(),
-		StopGrace:  container.StopGrace,
+		Name:        ss.ContainerName(a),
+		Image:       spec.Image,
+		Hostname:    a.Name,
+		Labels:      AddonLabels(a.Name),
+		Entrypoint:  spec.Entrypoint,
+		Command:     spec.Command,
+		Env:         spec.Env,
+		User:        spec.User,
+		Networks:    []daemon.Attachment{{Network: ss.NetworkName(a.Name), Aliases: []string{a.Name}}},
+		Limits:      daemon.Limits{Memory: spec.Memory, CPU: spec.CPU},
+		Init:        true,
+		CapDrop:     []string{"ALL"},
+		CapAdd:      serviceCapabilities(spec),
+		IDMapMounts: true,
+		LogPath:     ss.Logs.ContainerPath("+"+a.Name, ss.ContainerName(a)),
+		LogSize:     ss.Logs.ContainerSize(),
+		StopGrace:   container.StopGrace,
 	}
 	for _, v := range spec.Volumes {
 		c.Mounts = append(c.Mounts, daemon.Mount{Volume: ss.VolumeName(a, v.Name), Target: v.Path})
@@ -178,7 +179,7 @@ func (ss *Services) runService(ctx context.Context, a daemon.Addon, spec plugins
 	have, err := ss.Engine.Container(ctx, c.Name)
 	switch {
 	case daemon.IsKind(err, daemon.NotFound):
-		if err := ss.Engine.CreateContainer(ctx, c); err != nil {
+		if err := ss.Containers.Create(ctx, c); err != nil {
 			return err
 		}
 	case err != nil:
@@ -270,6 +271,7 @@ func (ss *Services) RemoveService(ctx context.Context, addon string) error {
 	if err := ss.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelAddon: addon}, nil); err != nil {
 		return err
 	}
+	ss.Containers.ForgetAddonIDs(addon)
 	volumes, err := ss.Engine.Volumes(ctx)
 	if err != nil {
 		return err

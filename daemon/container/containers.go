@@ -27,11 +27,11 @@ type Containers struct {
 	ids     ids
 }
 
-// Create creates a process's container, in place of what a crash left under
-// the same name.
+// Create creates a container of an app's or an add-on's, under user ids of its own, in place
+// of what a crash left under the same name.
 func (cs *Containers) Create(ctx context.Context, spec daemon.ContainerSpec) error {
-	if app := spec.Labels[daemon.LabelApp]; app != "" {
-		first, err := cs.idsOf(ctx, app)
+	if of := cs.owner(spec.Labels); of != "" {
+		first, err := cs.idsOf(ctx, of)
 		if err != nil {
 			return err
 		}

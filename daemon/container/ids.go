@@ -9,27 +9,39 @@ import (
 	"towline/daemon"
 )
 
-// The processes of each app have user ids of their own on the host: what root is in the
-// container is nobody outside, and somebody else than another app's root. No file of an
-// app's outlives its container, so the ids need not stay the same.
+// The processes of each app and of each add-on have user ids of their own on the host: what
+// root is in the container is nobody outside, and somebody else than another's root. No file
+// that outlives a container belongs to them, an add-on's volumes being shown to it under the
+// ids that it has, so the ids need not stay the same.
 
 const (
 	// firstIDs is above the ids of builds, in a range that neither useradd nor systemd
 	// hands out; see systemd's page on users and groups.
-	firstIDs  = 1_910_000_000
-	idsPerApp = 1 << 16
-	idSlots   = 3600
+	firstIDs    = 1_910_000_000
+	idsPerOwner = 1 << 16
+	idSlots     = 3600
 )
 
-// ids are the slots that apps have, by handle.
+// ids are the slots that apps and add-ons have, by owner.
 type ids struct {
 	mu    sync.Mutex
 	slots map[string]uint32 // nil until the containers that there are were looked at
 }
 
-// idsOf is where the host's ids of an app's processes begin.
-func (cs *Containers) idsOf(ctx context.Context, app string) (uint32, error) {
-	app = cs.Handles.Of(app) // what runs goes on under it when the app is renamed
+// owner is whose container has those labels: an app by its handle, as what runs goes on
+// under it when the app is renamed, or an add-on in a way that no app is called; empty: nobody.
+func (cs *Containers) owner(labels map[string]string) string {
+	if addon := labels[daemon.LabelAddon]; addon != "" {
+		return "+" + addon
+	}
+	if app := labels[daemon.LabelApp]; app != "" {
+		return cs.Handles.Of(app)
+	}
+	return ""
+}
+
+// idsOf is where the host's ids of an owner's processes begin.
+func (cs *Containers) idsOf(ctx context.Context, of string) (uint32, error) {
 	cs.ids.mu.Lock()
 	defer cs.ids.mu.Unlock()
 	if cs.ids.slots == nil {
@@ -40,17 +52,17 @@ func (cs *Containers) idsOf(ctx context.Context, app string) (uint32, error) {
 		cs.ids.slots = map[string]uint32{}
 		for _, c := range list {
 			first, err := strconv.ParseUint(c.Labels[daemon.LabelIDs], 10, 32)
-			if app := c.Labels[daemon.LabelApp]; err == nil && app != "" && first >= firstIDs {
-				cs.ids.slots[cs.Handles.Of(app)] = (uint32(first) - firstIDs) / idsPerApp % idSlots
+			if of := cs.owner(c.Labels); err == nil && of != "" && first >= firstIDs {
+				cs.ids.slots[of] = (uint32(first) - firstIDs) / idsPerOwner % idSlots
 			}
 		}
 	}
-	return firstIDs + idsPerApp*cs.ids.slot(cs.Name+"/"+app, app), nil
+	return firstIDs + idsPerOwner*cs.ids.slot(cs.Name+"/"+of, of), nil
 }
 
-// slot is the app's, or a free one. Only when all are taken do two apps share one.
-func (i *ids) slot(seed, app string) uint32 {
-	if slot, ok := i.slots[app]; ok {
+// slot is the owner's, or a free one. Only when all are taken do two share one.
+func (i *ids) slot(seed, of string) uint32 {
+	if slot, ok := i.slots[of]; ok {
 		return slot
 	}
 	taken := map[uint32]bool{}
@@ -66,16 +78,19 @@ func (i *ids) slot(seed, app string) uint32 {
 		}
 		slot = (slot + 1) % idSlots
 	}
-	i.slots[app] = slot
+	i.slots[of] = slot
 	return slot
 }
 
 // ForgetIDs gives the ids of an app back that has no containers any more.
 func (cs *Containers) ForgetIDs(app string) { cs.ids.forget(cs.Handles.Of(app)) }
 
-// forget gives the slot of an app back that has no containers any more.
-func (i *ids) forget(app string) {
+// ForgetAddonIDs does so for an add-on.
+func (cs *Containers) ForgetAddonIDs(addon string) { cs.ids.forget("+" + addon) }
+
+// forget gives the slot of one back that has no containers any more.
+func (i *ids) forget(of string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	delete(i.slots, app)
+	delete(i.slots, of)
 }

@@ -26,7 +26,7 @@ func TestEachAppHasIDsOfItsOwn(t *testing.T) {
 		t.Errorf("the free slot %d is not used: %d", first, slot)
 	}
 	const reserved = 2147352576 // for ids of images of foreign systems, by systemd
-	if last := uint64(firstIDs) + uint64(idsPerApp)*idSlots; last > reserved {
+	if last := uint64(firstIDs) + uint64(idsPerOwner)*idSlots; last > reserved {
 		t.Errorf("ids go up to %d", last)
 	}
 }

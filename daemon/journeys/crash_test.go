@@ -48,7 +48,7 @@ var crashes = []struct {
 	{"attach", "release", "attach", isNew, isNew},
 	{"detach", "release", "detach", isNew, isNew},
 	{"detach", "disconnect", "detach", isNew, isNew},
-	{"restart", "restart", "restart an add-on", isNew, isNew},
+	{"restart", "restart", "restart an add-on that has the host's user ids", isOld, isNew},
 	{"rotate", "accept", "rotate", isOld, isOld},
 	{"rotate", "undo", "rotate, and the app does not start", isOld, isOld},
 	{"rotate", "release", "rotate", isNew, isNew},

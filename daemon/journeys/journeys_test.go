@@ -3,6 +3,7 @@ package journeys
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -55,6 +56,30 @@ func (w *world) sample(addon string, l *life) {
 
 func container(a daemon.Addon) string {
 	return "towline-addon-" + a.Name + "." + itoa(a.Generation)
+}
+
+// withHostsIDs makes an add-on's container one of before they had user ids of their own.
+func (w *world) withHostsIDs(l *life, addon string) {
+	w.t.Helper()
+	a, _ := w.state(l).addon(addon)
+	spec, ok := w.engine.Spec(container(a))
+	if !ok || !w.hasIDs(w.state(l), addon) {
+		w.t.Fatalf("%s has no user ids of its own", addon)
+	}
+	spec.Labels = maps.Clone(spec.Labels)
+	delete(spec.Labels, daemon.LabelIDs)
+	spec.IDMap, spec.IDMapIfCheap, spec.IDMapMounts = 0, false, false
+	ctx := w.t.Context()
+	w.must(w.engine.RemoveContainer(ctx, spec.Name))
+	w.must(w.engine.CreateContainer(ctx, spec))
+	w.must(w.engine.StartContainer(ctx, spec.Name))
+	w.settle()
+}
+
+func (w *world) hasIDs(s state, addon string) bool {
+	a, _ := s.addon(addon)
+	spec, _ := w.engine.Spec(container(a))
+	return spec.IDMap != 0 && spec.IDMapIfCheap && spec.IDMapMounts && spec.Labels[daemon.LabelIDs] == strconv.FormatUint(uint64(spec.IDMap), 10)
 }
 
 // keysOf are the keys that an add-on's service has.
@@ -208,6 +233,11 @@ var journeys = []journey{
 	}, {
 		name: "restart an add-on",
 		run:  func(ctx context.Context, _ *world, l *life) error { return l.restartAddon(ctx, "cache") },
+	}, {
+		name:    "restart an add-on that has the host's user ids",
+		prepare: func(w *world, l *life) { w.withHostsIDs(l, "cache") },
+		run:     func(ctx context.Context, _ *world, l *life) error { return l.restartAddon(ctx, "cache") },
+		is:      func(w *world, s state) string { return either(w.hasIDs(s, "cache"), false, true) },
 	}, {
 		name:    "rotate",
 		prepare: rememberPassword,
