@@ -21,7 +21,7 @@ func (s *story) addons() {
 	s.placed()
 }
 
-// placed wants every kind of container in its slice.
+// placed wants every kind of container in its slice, and root of each to be nobody outside.
 func (s *story) placed() {
 	s.t.Helper()
 	out := s.root(`for id in $(podman ps -q --filter label=towline=towline); do podman inspect --format '{{index .Config.Labels "towline.kind"}} {{.HostConfig.CgroupParent}}' $id; done`)
@@ -33,6 +33,15 @@ func (s *story) placed() {
 	}
 	if strings.Count(out, "addon ") != 2 || strings.Count(out, "process ") != 2 {
 		s.t.Errorf("there are\n%s", out)
+	}
+	maps := s.root(`for pid in $(podman ps -q --filter label=towline=towline | xargs podman inspect --format '{{.State.Pid}}'); do cat /proc/$pid/uid_map; done`)
+	for line := range strings.Lines(maps) {
+		if first, err := strconv.Atoi(strings.Fields(line)[1]); err != nil || first < 1_910_000_000 {
+			s.t.Errorf("a container has the host's ids from %d, %v", first, err)
+		}
+	}
+	if strings.Count(maps, "\n") < 4 {
+		s.t.Errorf("user ids of containers:\n%s", maps)
 	}
 }
 
