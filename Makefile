@@ -109,6 +109,7 @@ test-appliance: setup images ## install, upgrade under load, reboot, purge: the 
 	$(MAKE) -s deb ARCHES=$(shell dpkg --print-architecture) DEB_VERSION=0.1.0~1 && mv dist/towline_0.1.0~1_*.deb $(DEBS)/old.deb
 	$(MAKE) -s deb ARCHES=$(shell dpkg --print-architecture) DEB_VERSION=0.1.0~2 && mv dist/towline_0.1.0~2_*.deb $(DEBS)/new.deb
 	lintian --fail-on error,warning --allow-root $(DEBS)/new.deb
+	rm -f $(DEBS)/images.tar
 	podman save -q -m -o $(DEBS)/images.tar $(addprefix localhost/towline/,testapp:1 redis:7 buildah:12 neo4j:5.26-community)
 	TOWLINE_APPLIANCE="$(APPLIANCE)" TOWLINE_DEBS=$(DEBS) $(GO) test -tags "$(TAGS)" -count=1 -timeout 60m -v ./e2e/appliance
 
