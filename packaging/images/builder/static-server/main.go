@@ -131,7 +131,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request, name string) {
 		s.notFound(w)
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	content, ok := f.(io.ReadSeeker)
 	if !ok {
 		http.Error(w, "this can't be read", http.StatusInternalServerError)
