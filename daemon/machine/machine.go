@@ -2,6 +2,7 @@
 package machine
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -89,6 +90,10 @@ func (m *Machine) Started() <-chan struct{} { return m.started }
 // New wires the rooms. Call Reconcile before the first use and Close after the last.
 func New(o Options) *Machine {
 	hs := handles.New()
+	// A restore works before Reconcile, which says it if the state can't be read.
+	if apps, err := daemon.Read(context.Background(), o.Store, daemon.Tx.Apps); err == nil {
+		hs.Load(apps)
+	}
 	o.Engine, o.Builder, o.Router = hs.Engine(o.Engine), hs.Builder(o.Builder), hs.Router(o.Router)
 	o.Repositories, o.Logs = hs.Repositories(o.Repositories), hs.Logs(o.Logs)
 	m := &Machine{
