@@ -103,7 +103,7 @@ func TestSuperviseGoesOnAfterPanic(t *testing.T) {
 	for _, app := range []string{"bad", "good"} {
 		for _, c := range list {
 			if c.Labels["towline.app"] == app {
-				n.change(c.Name, func(c *daemon.Container) { c.Running = false })
+				n.change(c.Name, func(c *daemon.Container) { c.Running, c.ExitCode = false, 1 })
 				n.events <- daemon.Event{Container: c.Name, Labels: c.Labels, Died: true, ExitCode: 1}
 			}
 		}

@@ -90,10 +90,6 @@ func (m *Machine) Started() <-chan struct{} { return m.started }
 // New wires the rooms. Call Reconcile before the first use and Close after the last.
 func New(o Options) *Machine {
 	hs := handles.New()
-	// A restore works before Reconcile, which says it if the state can't be read.
-	if apps, err := daemon.Read(context.Background(), o.Store, daemon.Tx.Apps); err == nil {
-		hs.Load(apps)
-	}
 	o.Engine, o.Builder, o.Router = hs.Engine(o.Engine), hs.Builder(o.Builder), hs.Router(o.Router)
 	o.Repositories, o.Logs = hs.Repositories(o.Repositories), hs.Logs(o.Logs)
 	m := &Machine{
@@ -143,6 +139,17 @@ func New(o Options) *Machine {
 	m.Journal.Declare(m.BackupRoom.Kinds()...)
 	m.Journal.Declare(m.Suite.Kinds()...)
 	return m
+}
+
+// LearnHandles reads the handles of all apps. Reconcile does so first; a restore, which comes
+// before that, asks for it.
+func (m *Machine) LearnHandles(ctx context.Context) error {
+	apps, err := daemon.Read(ctx, m.Store, daemon.Tx.Apps)
+	if err != nil {
+		return err
+	}
+	m.Containers.Handles.Load(apps)
+	return nil
 }
 
 // Close stops background work and waits for it. What it cuts short is in the

@@ -21,11 +21,9 @@ func (d *Machine) Reconcile(ctx context.Context) error {
 	if _, err := d.Engine.Ping(ctx); err != nil {
 		return err
 	}
-	apps, err := daemon.Read(ctx, d.Store, daemon.Tx.Apps)
-	if err != nil {
+	if err := d.LearnHandles(ctx); err != nil {
 		return err
 	}
-	d.Containers.Handles.Load(apps)
 	d.Ballast.Set()
 	if err := d.People.SyncKeys(ctx); err != nil {
 		return err

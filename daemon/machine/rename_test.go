@@ -16,7 +16,11 @@ func TestHandlesAreKnownBeforeTheStart(t *testing.T) {
 	if err := d.Apps.Rename(t.Context(), "shop", "store", "", io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if got := daemonIn(t, dir, n).Containers.NetworkName("store"); got != "towline-shop" {
+	again := daemonIn(t, dir, n)
+	if err := again.LearnHandles(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := again.Containers.NetworkName("store"); got != "towline-shop" {
 		t.Errorf("the network is %s", got)
 	}
 }
