@@ -87,7 +87,8 @@ func (e *Engine) unmappable(ctx context.Context, spec daemon.ContainerSpec, f fa
 		if err := unix.Lstat(path, &st); err != nil {
 			return false, &fs.PathError{Op: "stat", Path: path, Err: err}
 		}
-		if m.Volume == "" && !mapsMounts(string(mounts), path, f.release) || beyond(st.Uid, spec.IDMap) || beyond(st.Gid, spec.IDMap) {
+		// Somebody may have mounted another disk over a volume, too.
+		if !mapsMounts(string(mounts), path, f.release) || beyond(st.Uid, spec.IDMap) || beyond(st.Gid, spec.IDMap) {
 			return true, nil
 		}
 	}
