@@ -106,6 +106,9 @@ type restored struct {
 func (m *restored) Store() daemon.Store { return m.d.Store }
 
 func (m *restored) Refill(ctx context.Context, addon, backup string, out io.Writer) error {
+	if err := m.d.LearnHandles(ctx); err != nil { // the daemon has not reconciled yet
+		return err
+	}
 	return m.d.Restores.Refill(ctx, addon, backup, out)
 }
 

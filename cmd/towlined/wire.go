@@ -123,9 +123,6 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	}
 	d = machine.New(o)
 	closers = append(closers, func() error { d.Close(); return nil })
-	if err := d.LearnHandles(ctx); err != nil {
-		return nil, nil, err
-	}
 	go keepOn(ctx, func(ctx context.Context) {
 		// Asked when all has been started, for it takes Podman a while; the first deploy needs the answer.
 		select {
