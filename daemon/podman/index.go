@@ -36,6 +36,10 @@ type entry struct {
 func (x *index) add(name string, labels map[string]string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.addLocked(name, labels)
+}
+
+func (x *index) addLocked(name string, labels map[string]string) {
 	if x.entries == nil {
 		x.entries = map[string]entry{}
 	}
@@ -62,24 +66,17 @@ func (x *index) now() uint64 {
 
 // take has all that there are, listed after the entry since was the newest.
 func (x *index) take(all []daemon.Container, since uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	there := map[string]bool{}
 	for _, c := range all {
 		there[c.Name] = true
-		if !x.has(c.Name) {
-			x.add(c.Name, c.Labels)
+		if _, known := x.entries[c.Name]; !known {
+			x.addLocked(c.Name, c.Labels)
 		}
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	maps.DeleteFunc(x.entries, func(name string, e entry) bool { return e.number <= since && !there[name] })
 	x.whole = true
-}
-
-func (x *index) has(name string) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	_, ok := x.entries[name]
-	return ok
 }
 
 // find returns those that carry all labels, with the numbers of their entries; not ok: ask
