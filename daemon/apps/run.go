@@ -60,10 +60,8 @@ func (ps *Processes) Run(ctx context.Context, req RunRequest) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	spec := ps.runSpec(rel, image.Entrypoint, command, op.ID)
-	if p, ok := rel.Processes[command]; ok && len(req.Command) == 1 {
-		spec.Entrypoint, spec.Command = p.Entrypoint, p.Args
-	}
+	spec := ps.Spec(rel, oneOff(rel, image.Entrypoint, req.Command), "run", int(op.ID), "run")
+	spec.Labels[daemon.LabelKind] = daemon.KindRun
 	for k, v := range req.Env {
 		spec.Env[k] = v
 	}
@@ -149,19 +147,20 @@ func (ps *Processes) removeRun(ctx context.Context, op *journal.Operation, conta
 	})
 }
 
-// runSpec is a process of no type: run.N, with the command started as a Procfile
-// command is.
-func (ps *Processes) runSpec(rel daemon.Release, entrypoint []string, command string, id int64) daemon.ContainerSpec {
-	p := daemon.Process{Command: command}
-	p.Entrypoint, p.Args = startedBy(entrypoint, command)
+// oneOff is what a command of one-offs comes to: the process of that type, or one of no type
+// that is started as a Procfile command is.
+func oneOff(rel daemon.Release, entrypoint, words []string) daemon.Process {
+	p := daemon.Process{Command: commandLine(words)}
+	if typed, ok := rel.Processes[p.Command]; ok && len(words) == 1 {
+		return typed
+	}
+	p.Entrypoint, p.Args = startedBy(entrypoint, p.Command)
 	for _, process := range rel.Processes {
 		if rel.Kind == "buildpack" && len(process.Entrypoint) > 0 { // the launcher, the same for all
-			p.Entrypoint, p.Args = process.Entrypoint, []string{command}
+			p.Entrypoint, p.Args = process.Entrypoint, []string{p.Command}
 		}
 	}
-	spec := ps.Spec(rel, p, "run", int(id), "run")
-	spec.Labels[daemon.LabelKind] = daemon.KindRun
-	return spec
+	return p
 }
 
 // commandLine makes one line for the image's shell, as Heroku's run does: a single
