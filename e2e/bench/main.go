@@ -118,6 +118,12 @@ func (b *bench) git(words ...string) error {
 	return nil
 }
 
+// nothing is `ssh HOST true`, to an sshd that does as it is told.
+func (b *bench) nothing() (argv []string, err error) {
+	port, err := b.StartPlainSSHD()
+	return append(b.SSHCommandTo(port, stack.Admin), stack.Destination, "true"), err
+}
+
 // took is how long a command takes that must succeed.
 func took(ctx context.Context, argv []string) (time.Duration, error) {
 	start := time.Now()

@@ -24,11 +24,11 @@ type plain struct {
 const plainAddress, plainSubnet = "10.231.213.9", "10.231.213.0/24"
 
 func (b *bench) newPlain() (*plain, error) {
-	port, err := b.StartPlainSSHD()
+	nothing, err := b.nothing()
 	if err != nil {
 		return nil, err
 	}
-	p := &plain{b: b, nothing: append(b.SSHCommandTo(port, stack.Admin), stack.Destination, "true"), network: b.Name + "-plain"}
+	p := &plain{b: b, nothing: nothing, network: b.Name + "-plain"}
 	// The label has the stack remove it.
 	_, err = stack.Podman("network", "create", "--label", "towline="+b.Name, "--subnet", plainSubnet, p.network)
 	return p, err
