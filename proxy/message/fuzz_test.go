@@ -174,6 +174,10 @@ func FuzzChunks(f *testing.F) {
 		"a;x=\"y\"\r\n1234567890\r\n00\r\nX-A: b\r\nHost: c\r\n\r\n",
 		"1\r\na\r\n2 ;\r\nbc\r\n0\r\n\r\n",
 		"5\n12345\n0\n\n",
+		"1;" + strings.Repeat("x", 1021) + "\r\na\r\n0\r\n\r\n", // as long as a size line may be, with its CR
+		"1;" + strings.Repeat("x", 1022) + "\r\na\r\n0\r\n\r\n",
+		"1;" + strings.Repeat("x", 1100) + "\r\na\r\n0\r\n\r\n",
+		"1\r\na" + strings.Repeat("x", 20) + "\r\n0\r\n\r\n",
 	} {
 		f.Add([]byte(text))
 	}

@@ -146,8 +146,9 @@ func HeadEnd(data []byte, from int) int {
 	return -1
 }
 
-// line returns the next line without its CRLF; a lone LF or CR is an error. It is valid
-// until the next read.
+// line returns the next line without its CRLF; a lone LF or CR is an error, and so is a line
+// of more than limit bytes before its LF, in however many pieces it arrives. It is valid until
+// the next read.
 func (b *Reader) line(limit int) ([]byte, error) {
 	seen := 0
 	for {
@@ -157,7 +158,7 @@ func (b *Reader) line(limit int) ([]byte, error) {
 				continue
 			}
 			b.R += i + 1
-			if i == 0 || data[i-1] != '\r' {
+			if i > limit || i == 0 || data[i-1] != '\r' {
 				return nil, ErrBadFraming
 			}
 			return data[:i-1], nil
