@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"towline/proxy"
 	"towline/proxy/control"
 )
 
@@ -56,6 +57,22 @@ func TestProbesAreAsVisitors(t *testing.T) {
 	s.deploy(service)
 }
 
+// TestProbesReadTheAnswer: one that does not hold what it must is none.
+func TestProbesReadTheAnswer(t *testing.T) {
+	s := start(t)
+	a := app(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, strings.Repeat(" ", 100<<10), "welcome")
+	})
+	service := shop(addr(a))
+	service.Health = control.Health{Path: "/", Content: "welcome", Deadline: 2 * time.Second}
+	s.deploy(service)
+	service.Targets[0].ID, service.Health.Content, service.Health.Deadline = "web.2", "farewell", 300*time.Millisecond
+	var notReady *control.NotReady
+	if err := s.Deploy(aMinute(t), service); !errors.As(err, &notReady) || notReady.Reason != `the answer to GET / does not hold "farewell"` {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestProbesGiveUp: an app that knows the path of the probe for none of its own is not asked
 // for a minute, four times a second.
 func TestProbesGiveUp(t *testing.T) {
@@ -67,13 +84,54 @@ func TestProbesGiveUp(t *testing.T) {
 		w.WriteHeader(404)
 	})
 	service := shop(addr(a))
-	service.Health = control.Health{Path: "/up", Deadline: time.Hour}
+	service.Health = control.Health{Path: "/up"}
 	var notReady *control.NotReady
-	if err := s.Deploy(aMinute(t), service); !errors.As(err, &notReady) || notReady.Reason != "GET /up answered 404" {
+	if err := s.Deploy(aMinute(t), service); !errors.As(err, &notReady) || !strings.HasPrefix(notReady.Reason, "GET /up answered 404 for 10 seconds") {
 		t.Errorf("got %v", err)
 	}
 	if n := probes.Load(); n < 3 || n > 40 {
 		t.Errorf("it was asked %d times", n)
+	}
+}
+
+// TestProbesWaitAsTheCheckSays: an app server that answers 404 until the app in it has started
+// has the time that its check asks for.
+func TestProbesWaitAsTheCheckSays(t *testing.T) {
+	for deadline, want := range map[time.Duration]bool{0: true, 2 * time.Minute: false} {
+		if got := proxy.InVain(control.Health{Path: "/up", Deadline: deadline}, 11*time.Second); got != want {
+			t.Errorf("with a deadline of %s: %v", deadline, got)
+		}
+	}
+}
+
+// TestProbesOfHostileApps: neither a head without end nor a body that does not come holds a
+// deploy up, or takes memory.
+func TestProbesOfHostileApps(t *testing.T) {
+	s := start(t)
+	answers := func(text string) string {
+		return rawApp(t, func(c net.Conn, r *bufio.Reader) {
+			if _, err := http.ReadRequest(r); err != nil {
+				return
+			}
+			io.WriteString(c, text)
+			io.Copy(io.Discard, c)
+		})
+	}
+	service := shop(answers("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun"))
+	service.Health = control.Health{Path: "/", Timeout: time.Hour, Deadline: time.Hour}
+	s.deploy(service) // within the test's own patience
+	for name, head := range map[string]string{
+		"a head of 2 MB":         "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Long: "+strings.Repeat("x", 990)+"\r\n", 2000) + "\r\n",
+		"interim answers alone":  strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 20_000),
+		"a head without its end": "HTTP/1.1 200 OK\r\nX-Begun: ",
+	} {
+		service := shop(answers(head))
+		service.Targets[0].ID = "web.2"
+		service.Health = control.Health{Path: "/", Timeout: time.Second, Deadline: 1500 * time.Millisecond}
+		var notReady *control.NotReady
+		if err := s.Deploy(aMinute(t), service); !errors.As(err, &notReady) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -123,3 +123,6 @@ func (p *Proxy) Names() (list []string) {
 	}
 	return list
 }
+
+// InVain tells whether a target that has answered like that for so long is given up.
+var InVain = inVain

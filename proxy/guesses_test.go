@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"net/netip"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -86,20 +89,40 @@ func TestChecksThatWaitAreBounded(t *testing.T) {
 	if v := busy.try(address, func() bool { return true }); v.retry <= 0 || !v.busy || v.right {
 		t.Errorf("got %+v, want to be told to come back", v)
 	}
-	// One hash is ahead of it, however many the busy service has; some more may be
-	// until its goroutine has come to the queue.
-	done := make(chan verdict)
-	go func() { done <- other.try(address, func() bool { return true }) }()
-	for ahead := 0; ; ahead++ {
+	// One hash is ahead of it, however many the busy service has.
+	var ended, ahead atomic.Int32 // of the busy one's; and of those, before the other's hash
+	done := make(chan verdict, 1)
+	go func() {
+		done <- other.try(address, func() bool { ahead.Store(ended.Load()); return true })
+	}()
+	for buf := make([]byte, 1<<20); len(done) == 0 && !queuesForHash(buf[:runtime.Stack(buf, true)]); {
+		if time.Now().After(until) {
+			t.Fatalf("the other service does not come to the queue:\n%s", buf[:runtime.Stack(buf, true)])
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for {
 		select {
 		case v := <-done:
-			if !v.right || ahead > maxChecks/2 {
-				t.Errorf("the other service came after %d of the busy one: %+v", ahead, v)
+			if n := ahead.Load(); !v.right || n > 1 {
+				t.Errorf("the other service came after %d of the busy one: %+v", n, v)
 			}
 			close(release)
 			wg.Wait()
 			return
 		case release <- struct{}{}:
+			ended.Add(1)
 		}
 	}
+}
+
+// queuesForHash tells whether a goroutine waits until no other service computes a hash. The
+// one whose hash is computed does not.
+func queuesForHash(stacks []byte) bool {
+	for goroutine := range bytes.SplitSeq(stacks, []byte("\n\n")) {
+		if head, calls, _ := bytes.Cut(goroutine, []byte("\n")); bytes.Contains(head, []byte("[chan send")) && bytes.Contains(calls, []byte("(*guesses).try(")) {
+			return true
+		}
+	}
+	return false
 }

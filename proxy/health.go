@@ -29,6 +29,12 @@ const (
 // wrong, and will be: 404, say. Others come of a target that is still starting.
 const verdictAfter = 10 * time.Second
 
+// inVain tells of a target that has given such an answer for that long. There are servers that
+// do so until the app in them has started: one whose check says what time it may take has that.
+func inVain(h control.Health, since time.Duration) bool {
+	return h.Deadline == 0 && since > verdictAfter
+}
+
 // poll probes the target until it is ready: nil. When deadline (0: none) has
 // passed it is a *control.NotReady with what the last probe saw; when ctx
 // ends, likewise; and, with a deadline, before it, as soon as waiting is in vain.
@@ -56,8 +62,9 @@ func (t *target) poll(ctx context.Context, deadline time.Duration) error {
 			refused = time.Time{}
 		case refused.IsZero():
 			refused = time.Now()
-		case deadline > 0 && time.Since(refused) > verdictAfter:
-			return &control.NotReady{Target: t.spec.ID, Reason: last}
+		case deadline > 0 && inVain(t.health, time.Since(refused)):
+			return &control.NotReady{Target: t.spec.ID, Reason: fmt.Sprintf("%s for %.0f seconds; "+
+				"if it does so only until it has started, an initialDelay in its app.json gives it time", last, verdictAfter.Seconds())}
 		}
 		timer := time.NewTimer(interval)
 		select {
@@ -88,7 +95,8 @@ func final(status int) bool {
 // prober keeps no connections: a probe is to tell whether a new one is served.
 func (t *target) prober() *http.Client {
 	tr := &http.Transport{
-		DisableKeepAlives: true,
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: maxAnswerHead,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return t.dial(ctx)
 		},
@@ -132,16 +140,42 @@ func (t *target) probe(ctx context.Context, client *http.Client) (reason string,
 	if err != nil {
 		return t.explain(err, "GET "+path, timeout), 0
 	}
-	// Only the head matters; a body that does not arrive is no reason to wait.
-	_, _ = io.CopyN(io.Discard, res.Body, 1<<10)
-	res.Body.Close()
+	defer res.Body.Close()
+	if t.health.Content == "" {
+		// Only the head matters. The app may write a body to its end, as to a visitor; one that
+		// does not arrive is no reason to wait.
+		enough := time.AfterFunc(bodyPatience, cancel)
+		_, _ = io.CopyN(io.Discard, res.Body, 1<<10)
+		enough.Stop()
+	}
 	if t.health.Path == "" {
 		return "", res.StatusCode
 	}
 	if len(t.health.Status) == 0 && res.StatusCode >= 200 && res.StatusCode < 400 || slices.Contains(t.health.Status, res.StatusCode) {
-		return "", res.StatusCode
+		return t.missing(res.Body, path), res.StatusCode
 	}
 	return fmt.Sprintf("GET %s answered %d", path, res.StatusCode), res.StatusCode
+}
+
+// bodyPatience is how long the body of an answer is waited for of which nothing is asked.
+const bodyPatience = 100 * time.Millisecond
+
+// maxContent bounds what is read of an answer for what it must hold.
+const maxContent = 1 << 20
+
+// missing says that an answer does not hold what it must, or "".
+func (t *target) missing(body io.Reader, path string) string {
+	if t.health.Content == "" {
+		return ""
+	}
+	text, err := io.ReadAll(io.LimitReader(body, maxContent))
+	if strings.Contains(string(text), t.health.Content) {
+		return ""
+	}
+	if err != nil {
+		return fmt.Sprintf("the answer to GET %s broke off: %v", path, err)
+	}
+	return fmt.Sprintf("the answer to GET %s does not hold %.60q", path, t.health.Content)
 }
 
 // h2Greeting is in net/http's error about a server that begins with HTTP/2's SETTINGS.

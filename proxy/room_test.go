@@ -126,6 +126,7 @@ func TestHTTP2WaitsSinceItsLastStream(t *testing.T) {
 			c.ping()
 			c.await(t, func(f http2.Frame) bool { p, ok := f.(*http2.PingFrame); return ok && p.IsAck() })
 		}
+		until(t, "it rests again", func() bool { return s.Resting() == most })
 		s.from("127.0.0.1", s.HTTPAddr())
 		ends(t, c)
 		for i, o := range young {

@@ -69,6 +69,7 @@ type Target struct {
 type Health struct {
 	Path     string        `json:"path,omitempty"`
 	Status   []int         `json:"status,omitempty"`   // default: 200 to 399
+	Content  string        `json:"content,omitempty"`  // that the answer holds, in its first MiB
 	Interval time.Duration `json:"interval,omitempty"` // between polls while waiting; default 20ms, grows to 250ms
 	Timeout  time.Duration `json:"timeout,omitempty"`  // of one probe; default 5s
 	Deadline time.Duration `json:"deadline,omitempty"` // of becoming ready; default 60s
