@@ -8,14 +8,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,9 +45,13 @@ func serve() error {
 	if err != nil {
 		return err
 	}
+	handler, err := newHandler(root.FS())
+	if err != nil {
+		return err
+	}
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer cancel()
-	server := &http.Server{Addr: ":" + port, Handler: newHandler(root.FS()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	server := &http.Server{Addr: ":" + port, Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
 	fmt.Printf("serving %s on port %s\n", folder, port)
@@ -60,8 +66,28 @@ func serve() error {
 }
 
 // newHandler serves the files.
-func newHandler(files fs.FS) http.Handler {
-	return gzhttp.GzipHandler(&site{files: files})
+func newHandler(files fs.FS) (http.Handler, error) {
+	// What is compressed has a tag of its own: a part of it is none of the file.
+	compress, err := gzhttp.NewWrapper(gzhttp.SuffixETag("-gzip"))
+	if err != nil {
+		return nil, err
+	}
+	return compress(&site{files: files}), nil
+}
+
+// types are those that neither Go knows by the file's name nor a look at the file tells.
+var types = map[string]string{
+	".csv": "text/csv; charset=utf-8", ".ics": "text/calendar; charset=utf-8", ".m3u8": "application/vnd.apple.mpegurl",
+	".md": "text/markdown; charset=utf-8", ".txt": "text/plain; charset=utf-8", ".vtt": "text/vtt; charset=utf-8",
+	".webmanifest": "application/manifest+json", ".xhtml": "application/xhtml+xml",
+}
+
+func init() {
+	for ext, kind := range types {
+		if mime.TypeByExtension(ext) == "" {
+			_ = mime.AddExtensionType(ext, kind) // all of them are well formed
+		}
+	}
 }
 
 // site answers with the files of a folder, which do not change.
@@ -76,6 +102,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
+	w.Header().Set("Cache-Control", "no-cache") // kept, and asked for again
 	name, folder := path.Clean("/" + r.URL.Path)[1:], strings.HasSuffix(r.URL.Path, "/")
 	isFolder := name == "" || s.is(name, fs.FileMode.IsDir)
 	switch {
@@ -98,10 +125,8 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const index = "index.html"
 
 func redirect(w http.ResponseWriter, r *http.Request, to string) {
-	if r.URL.RawQuery != "" {
-		to += "?" + r.URL.RawQuery
-	}
-	w.Header().Set("Location", to) // http.Redirect would make it absolute
+	location := url.URL{Path: to, RawQuery: r.URL.RawQuery}
+	w.Header().Set("Location", location.String()) // http.Redirect would make it absolute
 	w.WriteHeader(http.StatusMovedPermanently)
 }
 
@@ -142,9 +167,20 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request, name string) {
 		http.Error(w, "this can't be read", http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("ETag", tag)
-	w.Header().Set("Cache-Control", "no-cache") // kept, and asked for again
+	w.Header().Set("ETag", compressedTag(r, tag))
 	http.ServeContent(w, r, name, time.Time{}, content)
+}
+
+// compressedTag is the tag of what the browser has, if that is the file compressed; else the
+// file's own.
+func compressedTag(r *http.Request, tag string) string {
+	for _, suffix := range []string{"-gzip", "-zstd"} {
+		compressed := strings.TrimSuffix(tag, `"`) + suffix + `"`
+		if slices.ContainsFunc(r.Header.Values("If-None-Match"), func(has string) bool { return strings.Contains(has, compressed) }) {
+			return compressed
+		}
+	}
+	return tag
 }
 
 // tag is what a file is known by: the sum of its content, which is read once.
@@ -164,7 +200,7 @@ func (s *site) tag(name string, content io.ReadSeeker) (string, error) {
 
 func (s *site) notFound(w http.ResponseWriter) {
 	page, err := fs.ReadFile(s.files, "404.html")
-	if errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		page = []byte("404: there is no such page\n")
 	} else {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
