@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"io"
+	"net/netip"
 	"time"
 )
 
@@ -46,6 +47,7 @@ type Image struct {
 	Cmd        []string
 	User       string
 	WorkDir    string
+	Exposed    []int // TCP ports, in order
 	Size       int64 // bytes
 }
 
@@ -99,6 +101,9 @@ type Containers interface {
 	// ContainerLog copies the whole log of a container, and follows it until it
 	// stops when follow is set.
 	ContainerLog(ctx context.Context, name string, follow bool, stdout, stderr io.Writer) error
+	// Listeners are the TCP addresses that the processes of a container listen on in its own
+	// network. One that does not run is Conflict.
+	Listeners(ctx context.Context, name string) ([]netip.AddrPort, error)
 	// RunAttached starts a created container with the streams attached from its
 	// first byte and returns its exit code. See Streams for the terminal. If ctx
 	// ends first the container is left running.
@@ -190,6 +195,7 @@ type Container struct {
 	Started   time.Time
 	Finished  time.Time
 	Addresses map[string]string // network -> IP; only from Container, not from ContainerList
+	IPs       []string          // what Addresses has and 127.0.0.1; only from ContainerList, and empty where it can't be told quickly
 }
 
 // Event says that a container started or died, or that the kernel killed a process in it

@@ -2,14 +2,16 @@ package daemon
 
 // Labels of the containers that Towline makes, next to the installation's own.
 const (
-	LabelApp       = "towline.app"
-	LabelAddon     = "towline.addon"
-	LabelKind      = "towline.kind" // one of the kinds below
-	LabelProcess   = "towline.process"
-	LabelIndex     = "towline.index"
-	LabelRelease   = "towline.release"
-	LabelOperation = "towline.operation" // that created it
-	LabelIDs       = "towline.ids"       // where its user ids begin on the host
+	LabelApp          = "towline.app"
+	LabelAddon        = "towline.addon"
+	LabelKind         = "towline.kind" // one of the kinds below
+	LabelProcess      = "towline.process"
+	LabelIndex        = "towline.index"
+	LabelRelease      = "towline.release"
+	LabelOperation    = "towline.operation"    // that created it
+	LabelPort         = "towline.port"         // where a web process is to listen
+	LabelCapabilities = "towline.capabilities" // that it has; empty: none
+	LabelIDs          = "towline.ids"          // where its user ids begin on the host
 
 	KindProcess = "process" // one of the formation
 	KindRun     = "run"     // a one-off

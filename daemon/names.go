@@ -17,6 +17,9 @@ var (
 
 const maxAppName = 30
 
+// MaxProcessTypes is how many an app can have.
+const MaxProcessTypes = 100
+
 // reservedApps would be taken for parts of Towline in a host name or in the name of
 // a container or a network.
 var reservedApps = map[string]bool{"towline": true, "addon": true, "build": true, "dashboard": true, "proof": true}
@@ -94,7 +97,7 @@ func CheckMemberName(name string) error {
 }
 
 // ownVars are set in every process by Towline itself, as is what begins with TOWLINE_.
-var ownVars = []string{"PORT", "DYNO", "SOURCE_VERSION"}
+var ownVars = []string{"DYNO", "SOURCE_VERSION"}
 
 // CheckConfigKey tells whether key can be an environment variable that is the
 // app's to set.

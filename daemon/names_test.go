@@ -21,7 +21,7 @@ func TestNames(t *testing.T) {
 			[]string{"", "Alice", "--admin", "a b", `a"b`, "a\nb", long, "../x"}},
 		{"config key", CheckConfigKey,
 			[]string{"A", "_x", "RACK_ENV", "lower"},
-			[]string{"", "A=B", "1A", "A-B", "A B", "A\x00", "PORT", "DYNO", "SOURCE_VERSION", "TOWLINE_APP", long, "é"}},
+			[]string{"", "A=B", "1A", "A-B", "A B", "A\x00", "DYNO", "SOURCE_VERSION", "TOWLINE_APP", long, "é"}},
 		{"host", CheckHost,
 			[]string{"example.com", "www.example.com", "*.example.com", "localhost", "xn--bcher-kva.example"},
 			[]string{"", "https://example.com", "example.com/x", "example.com:80", "exa mple.com", "*", "*.com.*", "a..b", "-a.com",

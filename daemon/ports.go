@@ -28,6 +28,7 @@ type BuildRequest struct {
 	Source string // directory that holds the extracted source; the builder may change it
 	Image  string // reference to give the result
 	Env    map[string]string
+	Choice BuilderChoice
 }
 
 // BuildResult is an image and how to start processes in it.
@@ -41,6 +42,12 @@ type BuildResult struct {
 	// Processes are types that the build itself defines, as whole commands:
 	// those of a buildpack, or web as a Dockerfile's own command.
 	Processes map[string]string
+	// Exposed are the TCP ports that a Dockerfile says its image listens on: its own, or else
+	// those that it has from its base.
+	Exposed []int
+	// Types are commands that the source has for this kind of build, in place of its
+	// Procfile: those of a heroku.yml. Nil: the Procfile counts.
+	Types map[string]string
 }
 
 // Router is the proxy, seen from the daemon. The adapter is daemon/router.
@@ -91,8 +98,10 @@ type Target struct {
 type Health struct {
 	Path     string        `json:"path,omitempty"`
 	Status   []int         `json:"status,omitempty"`   // expected; none: 200 to 399
+	Content  string        `json:"content,omitempty"`  // that the answer holds
 	Timeout  time.Duration `json:"timeout,omitempty"`  // of one probe
 	Deadline time.Duration `json:"deadline,omitempty"` // of becoming ready
+	Uptime   time.Duration `json:"uptime,omitempty"`   // that it must have run for; no part of a route
 }
 
 // Certificate is the state of one host's certificate.
@@ -111,6 +120,15 @@ type Repositories interface {
 	Remove(ctx context.Context, app string) error
 	// Path is where the app's repository is, or would be.
 	Path(app string) string
+	// Commits counts the commits that to has and from has not, and lists the newest of them.
+	// A commit that the repository does not have is NotFound.
+	Commits(ctx context.Context, app, from, to string, most int) ([]Commit, int, error)
+}
+
+// Commit is one of a repository.
+type Commit struct {
+	ID      string `json:"id"`
+	Subject string `json:"subject"` // first line of its message, as somebody wrote it
 }
 
 // Unpacker writes the files of a source archive (tar, or tar.gz) below an existing
@@ -195,6 +213,10 @@ type Logs interface {
 	Prune(live []string) error
 	// Write adds a line of Towline's own, from source "system" or "build".
 	Write(app, source, process, line string)
+	// BuildOutput begins what is kept of an app's build of that number, of its end if it
+	// is much, and forgets that of all builds but the newest keep. Its lines come from source
+	// "build" and process "build.NUMBER".
+	BuildOutput(app string, number, keep int) (io.WriteCloser, error)
 	// Read sends the last n lines in order of time, then, with follow, new ones
 	// until ctx ends.
 	Read(ctx context.Context, q LogQuery, line func(LogLine) error) error

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -19,12 +20,14 @@ type Store interface {
 type Tx interface {
 	AppTx
 	ReleaseTx
+	BuildTx
 	RouteTx
 	AddonTx
 	BackupTx
 	MemberTx
 	OperationTx
 	ActivityTx
+	PipelineTx
 }
 
 // AppTx has the apps.
@@ -47,6 +50,14 @@ type ReleaseTx interface {
 	// all but the newest KeptConfigs releases and the current one.
 	InsertRelease(*Release) error
 	UpdateRelease(Release) error
+}
+
+// BuildTx has the builds of apps.
+type BuildTx interface {
+	Builds(app string) ([]Build, error) // newest first
+	// InsertBuild gives the build the app's next number, and forgets all but the newest KeptBuilds.
+	InsertBuild(*Build) error
+	UpdateBuild(Build) error
 }
 
 // RouteTx has what apps' routes are made of.
@@ -96,7 +107,7 @@ type MemberTx interface {
 	Member(name string) (Member, error)
 	InsertMember(Member) error
 	UpdateMember(Member) error
-	DeleteMember(name string) error // with keys and access
+	DeleteMember(name string) error // with keys and access; the member's pipelines are nobody's then
 
 	Keys() ([]MemberKey, error)
 	Key(fingerprint string) (MemberKey, error)
@@ -118,8 +129,10 @@ type OperationTx interface {
 
 // ActivityTx has who did what.
 type ActivityTx interface {
+	// RecordActivity adds an event, with the key and the address of the caller if it is theirs. One
+	// of no outcome is done. What repeats itself is left out: see ReadAgain and MaxRefusals.
 	RecordActivity(Activity) error
-	Activities(app string, limit int) ([]Activity, error) // newest first; app "" for all
+	Activities(ActivityQuery) ([]Activity, error) // newest first
 }
 
 // FindApp looks an app up, and says more than that it is absent.
@@ -129,6 +142,17 @@ func FindApp(tx AppTx, name string) (App, error) {
 		return app, Errorf(NotFound, "there is no app %q", Clip(name)).WithHint("towline apps lists them; towline apps:create NAME makes one")
 	}
 	return app, err
+}
+
+// BackupsOf lists the backups of an add-on that belong to its owner, newest first. Those of an
+// earlier add-on of the same name may be somebody else's.
+func BackupsOf(tx Tx, addon string) ([]Backup, error) {
+	a, err := tx.Addon(addon)
+	if err != nil {
+		return nil, err
+	}
+	all, err := tx.Backups(addon)
+	return slices.DeleteFunc(all, func(b Backup) bool { return b.App != a.App }), err
 }
 
 // Read runs one query in a transaction of its own.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // Who names a member in logs; without one it is the operator on the host.
@@ -14,12 +16,33 @@ func Who(member string) string {
 	return member
 }
 
-// Clip keeps a hostile or mistaken value from filling the user's screen.
+// Clip keeps a hostile or mistaken value from filling the user's screen, and from steering it.
 func Clip(s string) string {
-	if len(s) > 60 {
-		return s[:60] + "..."
+	clipped := len(s) > 60
+	if clipped {
+		s = strings.ToValidUTF8(s[:60], "")
+	}
+	s = strings.ToValidUTF8(s, "?")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+	if clipped {
+		s += "..."
 	}
 	return s
+}
+
+// Printable is what others wrote without what a terminal might act upon.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s)
 }
 
 // SortedKeys are the keys of m in order.

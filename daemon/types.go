@@ -27,6 +27,10 @@ type App struct {
 	DeployBranch string `json:"deploy_branch,omitempty"` // empty: main and master
 	// ReleaseBackups: a backup of each add-on is taken before each release.
 	ReleaseBackups bool `json:"release_backups"`
+	// Builder is how its source is built, if somebody has chosen.
+	Builder BuilderChoice `json:"builder,omitzero"`
+	// Capabilities are those that an administrator has given its processes.
+	Capabilities []string `json:"capabilities,omitempty"`
 }
 
 // Formation maps process types to their number of processes.
@@ -45,18 +49,20 @@ const (
 
 // Release is an image with config vars: all that it takes to run the app.
 type Release struct {
-	App         string             `json:"app"`
-	Version     int                `json:"version"`
-	Status      ReleaseStatus      `json:"status"`
-	Description string             `json:"description"`
-	Member      string             `json:"member"`
-	Created     time.Time          `json:"created"`
-	Commit      string             `json:"commit,omitempty"`
-	Image       string             `json:"image,omitempty"` // ID; empty before the first deploy
-	Kind        string             `json:"kind,omitempty"`  // buildpack, dockerfile or image
-	Processes   map[string]Process `json:"processes,omitempty"`
-	Health      Health             `json:"health,omitzero"`
-	Config      map[string]string  `json:"-"`
+	App         string        `json:"app"`
+	Version     int           `json:"version"`
+	Status      ReleaseStatus `json:"status"`
+	Description string        `json:"description"`
+	Member      string        `json:"member"`
+	Created     time.Time     `json:"created"`
+	Commit      string        `json:"commit,omitempty"`
+	Image       string        `json:"image,omitempty"` // ID; empty before the first deploy
+	// Origin is where the image was promoted from; nil: it was built for this app.
+	Origin    *Origin            `json:"promoted_from,omitempty"`
+	Kind      string             `json:"kind,omitempty"` // buildpack, dockerfile or image
+	Processes map[string]Process `json:"processes,omitempty"`
+	Health    Health             `json:"health,omitzero"`
+	Config    map[string]string  `json:"-"`
 	// ConfigDropped: the config vars are no longer kept, and Config is nil. See KeptConfigs.
 	ConfigDropped bool   `json:"-"`
 	Output        string `json:"-"` // of the release phase
@@ -67,6 +73,35 @@ type Release struct {
 // config:set makes a release, and each may be a quarter of a megabyte.
 const KeptConfigs = 50
 
+// BuildStatus is where a build is in its life.
+type BuildStatus string
+
+// A build is running until its image is there, which is all that succeeded says: how its release
+// ended the release tells. One that the daemon's end has cut short is interrupted.
+const (
+	BuildRunning     BuildStatus = "running"
+	BuildSucceeded   BuildStatus = "succeeded"
+	BuildFailed      BuildStatus = "failed"
+	BuildCancelled   BuildStatus = "cancelled"
+	BuildInterrupted BuildStatus = "interrupted"
+)
+
+// KeptBuilds is how many builds of an app are kept, the newest.
+const KeptBuilds = 50
+
+// Build is one making of an image from source.
+type Build struct {
+	App      string      `json:"app"`
+	Number   int         `json:"number"`
+	Status   BuildStatus `json:"status"`
+	Member   string      `json:"member"`
+	Commit   string      `json:"commit,omitempty"`
+	Created  time.Time   `json:"created"`
+	Finished time.Time   `json:"finished,omitzero"`
+	Release  int         `json:"release,omitempty"` // version that was made of it, good or not; 0: none
+	Error    string      `json:"error,omitempty"`
+}
+
 // Process is how to start one process type in a release's image.
 type Process struct {
 	Command    string   `json:"command"`              // as the Procfile has it
@@ -74,6 +109,8 @@ type Process struct {
 	Args       []string `json:"args,omitempty"`       // nil: the image's own
 	// Protocol is what a web process speaks: ProtocolH2C, or empty for HTTP/1.1.
 	Protocol string `json:"protocol,omitempty"`
+	// Exposed are the TCP ports that the image of a web process says it listens on.
+	Exposed []int `json:"exposed,omitempty"`
 }
 
 // ProtocolH2C is HTTP/2 without TLS, as gRPC servers speak it.
@@ -121,7 +158,9 @@ type AddonAttachment struct {
 	Addon  string   `json:"addon"`
 	App    string   `json:"app"`
 	Prefix string   `json:"prefix,omitempty"` // of the config vars; empty: the manifest's own names
-	Vars   []string `json:"vars"`             // names set in the app
+	Vars   []string `json:"vars"`             // names set in the app, aliases too
+	// Aliases are second names of some of Vars: NEO4J_URI is GRAPHENEDB_BOLT_URL.
+	Aliases map[string]string `json:"aliases,omitempty"`
 }
 
 // BackupStatus is where a backup is in its life.
@@ -229,14 +268,9 @@ type Operation struct {
 	Member  string          `json:"member"`
 	Started time.Time       `json:"started"`
 	Data    json.RawMessage `json:"data,omitempty"`
-}
-
-// Activity says who did what.
-type Activity struct {
-	Time   time.Time `json:"time"`
-	Member string    `json:"member"`
-	App    string    `json:"app,omitempty"`
-	Text   string    `json:"text"`
+	// Event is what is recorded once it is known what came of the operation; nil: nothing, or
+	// that was done already.
+	Event *Activity `json:"event,omitempty"`
 }
 
 // Name is the comment of a key, by which its owner knows it. It may be empty.

@@ -16,15 +16,24 @@ const maxPath = 4096
 // relative to root ("." for root itself), in order. Who writes to the tree meanwhile may put
 // a link in the place of a directory: none is followed, nor any path out of root. A
 // directory that can't be read is visited once more with the error; an error of visit's ends
-// the walk. Unlike fs.WalkDir it takes names of any bytes.
+// the walk, but for fs.SkipDir, which keeps it from what is below that name. Unlike
+// fs.WalkDir it takes names of any bytes.
 func WalkRoot(root *os.Root, visit func(name string, err error) error) error {
 	return walkRoot(root, ".", true, visit)
 }
 
 func walkRoot(root *os.Root, name string, dir bool, visit func(name string, err error) error) error {
-	if err := visit(name, nil); err != nil || !dir {
-		return err
+	err := visit(name, nil)
+	if err == nil && dir {
+		err = walkBelow(root, name, visit)
 	}
+	if errors.Is(err, fs.SkipDir) {
+		return nil
+	}
+	return err
+}
+
+func walkBelow(root *os.Root, name string, visit func(name string, err error) error) error {
 	entries, err := readDir(root, name)
 	if err != nil {
 		return visit(name, err)

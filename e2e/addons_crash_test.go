@@ -32,7 +32,7 @@ func TestCrashInAddonWork(t *testing.T) {
 		{"addons:upgrade redis-crash --plan PLAN", []string{"upgrade:prepare:done", "upgrade:replace:done", "upgrade:current:done"}, ""},
 	} {
 		last := work.points[len(work.points)-1]
-		for _, point := range sample(work.points, slices.Compact([]string{work.points[0], last})...) {
+		for _, point := range sample(work.points, last) {
 			t.Run(point, func(t *testing.T) {
 				do := func() stack.Result {
 					line := strings.Replace(work.line, "PLAN", map[string]string{"small": "medium", "medium": "small"}[plan], 1)
@@ -67,7 +67,7 @@ func TestCrashInAddonWork(t *testing.T) {
 		}
 	}
 	crashInCheck(t, s)
-	for _, point := range []string{"detach:release:done", "detach:disconnect:done"} {
+	for _, point := range sample([]string{"detach:release:done", "detach:disconnect:done"}, "detach:release:done") {
 		t.Run(point, func(t *testing.T) {
 			s.SSH(t.Context(), stack.Admin, nil, "addons:attach redis-crash -a other")
 			crash(t, s, point, func() { s.SSH(t.Context(), stack.Admin, nil, "addons:detach redis-crash -a other") }, func() {})
@@ -91,7 +91,7 @@ func crashInCheck(t *testing.T, s *stack.Stack) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, point := range []string{"provision:attach:done", "restore:replace:done"} {
+	for _, point := range sample([]string{"provision:attach:done", "restore:replace:done"}, "restore:replace:done") {
 		t.Run("check of a plugin "+point, func(t *testing.T) {
 			check := "plugins:check --run " + root + "/addons/redis"
 			crash(t, s, point, func() { s.SSH(t.Context(), stack.Admin, nil, check) }, func() {})

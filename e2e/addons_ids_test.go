@@ -245,7 +245,7 @@ func withHostsIDs(t *testing.T, container, addon string) {
 		argv = append(argv, "--user", c.Config.User)
 	}
 	argv = append(append(argv, c.ImageName), c.Config.Cmd...)
-	for _, argv := range [][]string{{"stop", container}, {"rm", container}, argv} {
+	for _, argv := range [][]string{{"stop", container}, {"rm", "--force", "--ignore", container}, argv} {
 		if out, err := stack.Podman(argv...); err != nil {
 			t.Fatal(argv[0], out, err)
 		}

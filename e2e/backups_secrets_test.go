@@ -14,6 +14,9 @@ func TestRestoreAfterRotation(t *testing.T) {
 	t.Parallel()
 	for _, service := range []string{"redis", "neo4j"} {
 		t.Run(service, func(t *testing.T) {
+			if testing.Short() && service == "neo4j" {
+				t.Skip("make soak runs this; a rollback with data restores Neo4j, and its drivers see a rotation")
+			}
 			t.Parallel()
 			s := ownStack(t, stack.Options{})
 			addon := service + "-turn"
@@ -41,9 +44,6 @@ func TestRestoreAfterRotation(t *testing.T) {
 				}
 			}
 			restored()
-			if testing.Short() && service == "neo4j" {
-				return
-			}
 			admin(t, s, "backups:verify "+b.ID)
 			admin(t, s, "addons:restart "+addon)
 			if last, _, err := openDatabase(t, s, "turn", service, addon).Last(); err != nil || last != 2 {

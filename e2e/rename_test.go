@@ -38,6 +38,11 @@ func TestRename(t *testing.T) {
 	if after := admin(t, s, "ps -a novel --json"); after != before {
 		t.Errorf("its processes were\n%s\nand are\n%s", before, after)
 	}
+	for _, line := range strings.Split(admin(t, s, "host:disk"), "\n") {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "app" && (f[1] == "draft" || f[1] == "novel" && !strings.Contains(line, "repository")) {
+			t.Errorf("of the disk it has %s", line)
+		}
+	}
 	if log := admin(t, s, "logs -a novel -n 1000"); !strings.Contains(log, "Release v2") {
 		t.Errorf("its log begins anew: %s", log)
 	}

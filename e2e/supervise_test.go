@@ -186,6 +186,9 @@ func TestStartIsTriedAgain(t *testing.T) {
 // a deploy, gets its requests once it does, wherever it is then.
 func TestSlowRestart(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes 66 s of waiting")
+	}
 	s := ownStack(t, stack.Options{})
 	app := newApp(t, s, "shop")
 	files := usual("one")

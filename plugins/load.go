@@ -14,6 +14,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"golang.org/x/sys/unix"
+
+	"towline/daemon/nesting"
 )
 
 // Catalog is the services that can be added. Its methods may be called at any time.
@@ -104,6 +106,9 @@ func LoadFile(path string) (*Manifest, error) {
 		return nil, err
 	}
 	m := &Manifest{path: path, text: string(text)}
+	if line := nesting.TOML(m.text); line > 0 {
+		return nil, fmt.Errorf("%s:%d: this is nested more than %d deep", path, line, nesting.Max)
+	}
 	md, err := toml.Decode(m.text, m)
 	if err != nil {
 		var pe toml.ParseError

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"towline/daemon/submodule"
 )
 
 // What the hook looks at before anything is built: git runs it even for updates
@@ -152,7 +154,8 @@ func checkTree(commit string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	if err := readTree(out); err != nil {
+	var submodules []string
+	if submodules, err = readTree(out); err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		return err
@@ -160,47 +163,81 @@ func checkTree(commit string) error {
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("git ls-tree: %w", err)
 	}
+	if len(submodules) > 0 {
+		return refuseSubmodules(commit, submodules)
+	}
 	return nil
 }
 
+// refuseSubmodules says where the files are that would be missing.
+func refuseSubmodules(commit string, paths []string) error {
+	var list []submodule.Submodule
+	known := map[string]string{} // path -> URL
+	for _, s := range submodule.Parse(gitmodules(commit)) {
+		known[s.Path] = s.URL
+	}
+	for _, path := range paths {
+		list = append(list, submodule.Submodule{Path: path, URL: known[path]})
+	}
+	message, hint := submodule.Refuse(list, os.Getenv("TOWLINE_APP"))
+	return hinted{errors.New(message), hint}
+}
+
+// gitmodules is the commit's .gitmodules; empty: there is none, or none of a size to be read.
+func gitmodules(commit string) string {
+	blob := commit + ":" + submodule.File
+	size, err := runGit(nil, nil, "cat-file", "-s", blob)
+	if n, _ := strconv.Atoi(strings.TrimSpace(size)); err != nil || n > submodule.Max {
+		return ""
+	}
+	text, err := runGit(nil, nil, "cat-file", "blob", blob)
+	if err != nil {
+		return ""
+	}
+	return text
+}
+
+// maxSubmodules bounds what is remembered of a tree.
+const maxSubmodules = 1000
+
 // readTree reads what git ls-tree -r -t -l -z prints, no further than to the first
-// thing that can't be deployed.
-func readTree(r io.Reader) error {
+// thing that can't be deployed. It returns the paths of submodules.
+func readTree(r io.Reader) (submodules []string, err error) {
 	const hint = "leave out what is not source, with .gitignore; large files belong into a service of their own"
 	var files, size int64
 	lines := bufio.NewReaderSize(r, 2*maxPath)
 	for {
 		text, err := lines.ReadSlice(0)
 		if err == io.EOF && len(text) == 0 {
-			return nil
+			return submodules, nil
 		}
 		line := strings.TrimSuffix(string(text), "\x00")
 		head, path, _ := strings.Cut(line, "\t")
 		if errors.Is(err, bufio.ErrBufferFull) || len(path) > maxPath {
-			return hinted{fmt.Errorf("the path %.100q... is too long", path), hint}
+			return nil, hinted{fmt.Errorf("the path %.100q... is too long", path), hint}
 		}
 		if err != nil {
-			return fmt.Errorf("git ls-tree: %w", err)
+			return nil, fmt.Errorf("git ls-tree: %w", err)
 		}
 		fields := strings.Fields(head) // mode, type, object, size
 		if len(fields) != 4 {
-			return fmt.Errorf("git ls-tree says %q", line)
+			return nil, fmt.Errorf("git ls-tree says %q", line)
 		}
 		if files++; files > maxFiles {
-			return hinted{fmt.Errorf("the source has more than %d files", int64(maxFiles)), hint}
+			return nil, hinted{fmt.Errorf("the source has more than %d files", int64(maxFiles)), hint}
 		}
 		switch fields[1] {
 		case "commit":
-			return hinted{fmt.Errorf("%.100q is a submodule, and its files are in another repository", path),
-				"make them part of this one (git subtree add), or deploy them together:\n" +
-					"git ls-files -z --recurse-submodules | tar -c --null -T - | ssh towline@HOST deploy:archive -a " + os.Getenv("TOWLINE_APP")}
+			if len(submodules) < maxSubmodules {
+				submodules = append(submodules, path)
+			}
 		case "blob":
 			n, err := strconv.ParseInt(fields[3], 10, 64)
 			if err != nil {
-				return fmt.Errorf("git ls-tree says %q", line)
+				return nil, fmt.Errorf("git ls-tree says %q", line)
 			}
 			if size += n; n < 0 || n > maxBytes || size > maxBytes {
-				return hinted{fmt.Errorf("the source is larger than %d MB", int64(maxBytes/1_000_000)), hint}
+				return nil, hinted{fmt.Errorf("the source is larger than %d MB", int64(maxBytes/1_000_000)), hint}
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func (o options) git(words []string) int {
 	}
 
 	var answer bytes.Buffer
-	req := wire.Request{Member: o.member, Key: o.key, Internal: true, Args: []string{ask, app}}
+	req := wire.Request{Member: o.member, Key: o.key, Address: address(), Internal: true, Args: []string{ask, app}}
 	code, err := wire.Run(context.Background(), o.socket, req, wire.Streams{Stdout: &answer, Stderr: os.Stderr})
 	if err != nil {
 		return session.Report(err)
@@ -90,6 +90,7 @@ func (o options) gitEnv(app, dir string) []string {
 		"GIT_CONFIG_GLOBAL=/dev/null",
 		"TOWLINE_MEMBER=" + o.member,
 		"TOWLINE_KEY=" + o.key,
+		"TOWLINE_ADDRESS=" + address(),
 		"TOWLINE_APP=" + app,
 		"TOWLINE_SOCKET=" + o.socket,
 	}

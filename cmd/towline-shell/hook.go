@@ -72,7 +72,7 @@ func preReceive(stdin io.Reader) int {
 	}
 	defer source.stop()
 	code, err := wire.Run(context.Background(), socket, wire.Request{
-		Member: os.Getenv("TOWLINE_MEMBER"), Key: os.Getenv("TOWLINE_KEY"), Internal: true,
+		Member: os.Getenv("TOWLINE_MEMBER"), Key: os.Getenv("TOWLINE_KEY"), Address: os.Getenv("TOWLINE_ADDRESS"), Internal: true,
 		Args: []string{"git:push", "--app", app, "--ref", branch.ref, "--old", branch.old, "--new", branch.new, "--subject=" + subject(branch.new)},
 	}, wire.Streams{Stdin: source, Stdout: deaf{os.Stderr}, Stderr: deaf{os.Stderr}})
 	away := errors.Is(err, wire.ErrUnavailable) || err == nil && code == session.ExitUnavailable

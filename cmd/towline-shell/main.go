@@ -12,6 +12,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -120,7 +121,7 @@ func parse(args []string) (options, error) {
 // that is meant when the command names none, and TOWLINE_WIDTH=COLUMNS and TOWLINE_COLOUR=1,
 // which tell of the terminal that the caller's ssh writes to.
 func (o options) run(words []string) int {
-	req := wire.Request{Member: o.member, Key: o.key}
+	req := wire.Request{Member: o.member, Key: o.key, Address: address()}
 	for len(words) > 0 {
 		name, value, _ := strings.Cut(words[0], "=")
 		switch name {
@@ -148,6 +149,16 @@ func (o options) run(words []string) int {
 	}
 	req.Args = words
 	return session.Run(o.socket, req)
+}
+
+// address is where the member's connection comes from: sshd puts it before its port, and its own
+// address and port. What is no address is none.
+func address() string {
+	from, _, _ := strings.Cut(os.Getenv("SSH_CONNECTION"), " ")
+	if _, err := netip.ParseAddr(from); err != nil {
+		return ""
+	}
+	return from
 }
 
 // memberName and appName repeat the daemon's rules: these names reach file names

@@ -24,7 +24,7 @@ func outcome(ctx context.Context, socket, app, commit string, lost error) (int, 
 	defer cancel()
 	for {
 		code, err := wire.Run(ctx, socket, wire.Request{
-			Member: os.Getenv("TOWLINE_MEMBER"), Key: os.Getenv("TOWLINE_KEY"), Internal: true, Args: []string{"git:served", "--app", app, "--new", commit},
+			Member: os.Getenv("TOWLINE_MEMBER"), Key: os.Getenv("TOWLINE_KEY"), Address: os.Getenv("TOWLINE_ADDRESS"), Internal: true, Args: []string{"git:served", "--app", app, "--new", commit},
 		}, wire.Streams{Stdout: deaf{os.Stderr}, Stderr: deaf{os.Stderr}})
 		if !errors.Is(err, wire.ErrUnavailable) || ctx.Err() != nil {
 			return code, err

@@ -71,6 +71,8 @@ func TestPushReported(t *testing.T) {
 	submodule := t.TempDir()
 	h.command(submodule, "git", "init", "-q", "-b", "main")
 	h.command(submodule, "git", "update-index", "--add", "--cacheinfo", "160000,"+h.out(full, nil, "rev-parse", "HEAD")+",vendor/lib")
+	check(t, os.WriteFile(submodule+"/.gitmodules", []byte("[submodule \"lib\"]\n\tpath = vendor/lib\n\turl = https://ann:secret@example.com/lib.git\n"), 0o644))
+	h.command(submodule, "git", "add", ".gitmodules")
 	h.command(submodule, "git", "-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "-q", "-m", "with a submodule")
 	sha256 := t.TempDir()
 	h.command(sha256, "git", "init", "-q", "-b", "main", "--object-format=sha256")
@@ -91,7 +93,7 @@ func TestPushReported(t *testing.T) {
 		{name: "tree to the branch", dir: full, args: []string{"--force", tree + ":refs/heads/main"}, says: "a tree, not a commit"},
 		{name: "ten billion files", dir: full, args: []string{files + ":refs/heads/main"}, says: "more than 200000 files"},
 		{name: "ten billion directories", dir: full, args: []string{dirs + ":refs/heads/main"}, says: "more than 200000 files"},
-		{name: "submodule", dir: submodule, args: []string{"main"}, says: `"vendor/lib" is a submodule`},
+		{name: "submodule", dir: submodule, args: []string{"main"}, says: `"vendor/lib" is a submodule: its files are in https://example.com/lib.git, and not part of the push`},
 		{name: "a name below a branch", dir: full, args: []string{"main", "plain:refs/tags/x", "plain:refs/tags/x/y"}, says: "git does not take this push"},
 		{name: "SHA-256", dir: sha256, args: []string{"main"}, says: "names its objects by SHA-256"},
 		{name: "tag alone", dir: full, args: []string{"plain:main"}, taken: true, says: "refs/tags/main is a tag: nothing is deployed"},
@@ -282,7 +284,6 @@ func TestReadTree(t *testing.T) {
 		{"a byte more", entry("100644", "blob", fmt.Sprint(maxBytes), "a") + entry("100644", "blob", "1", "b"), "larger than 2147 MB"},
 		{"more than can be counted", entry("100644", "blob", "9223372036854775807", "a"), "larger than"},
 		{"sum that overflows", entry("100644", "blob", "1", "a") + entry("100644", "blob", "9223372036854775807", "b"), "larger than"},
-		{"submodule", entry("160000", "commit", "-", "lib"), "is a submodule"},
 		{"long path", entry("100644", "blob", "1", strings.Repeat("p", maxPath+1)), "too long"},
 		{"endless path", "100644 blob " + object + " 1\t" + strings.Repeat("p/", maxPath*4), "too long"},
 		{"files", strings.Repeat(entry("100644", "blob", "0", "a"), maxFiles+1), "more than 200000 files"},
@@ -291,10 +292,14 @@ func TestReadTree(t *testing.T) {
 		{"nonsense", "what?\x00", "ls-tree says"},
 		{"no size", entry("100644", "blob", "BAD", "a"), "ls-tree says"},
 	} {
-		err := readTree(strings.NewReader(c.tree))
+		_, err := readTree(strings.NewReader(c.tree))
 		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.err)
 		}
+	}
+	found, err := readTree(strings.NewReader(entry("160000", "commit", "-", "lib") + strings.Repeat(entry("160000", "commit", "-", "b"), maxSubmodules)))
+	if err != nil || len(found) != maxSubmodules || found[0] != "lib" {
+		t.Errorf("submodules: %d, %v", len(found), err)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"towline/cmd/internal/config"
 	"towline/daemon"
@@ -124,30 +123,21 @@ func thisMachine(file config.File, a account, d *machine.Machine) *restored {
 	return &restored{Repositories: git.NewRepositories(filepath.Join(file.State, "git"), int(a.uid), int(a.gid)), d: d}
 }
 
-// verifying: the second machine has one name.
-var verifying sync.Mutex
-
 // secondMachine is wired like the first, below root and by another name, so that nothing of
-// the first can be meant. It has no copies elsewhere to fall back on.
+// the first can be meant; there is one at a time. It has no copies elsewhere to fall back on.
 func secondMachine(ctx context.Context, file config.File, a account, root string) (*restored, error) {
-	if !verifying.TryLock() {
-		return nil, daemon.Errorf(daemon.Conflict, "another backup is being verified").WithHint("wait for it to end")
-	}
 	file.Name += "-verify"
 	file.State, file.Run = root, filepath.Join(root, "run")
 	file.Offsite = config.Offsite{}
 	if err := makeDirs(file); err != nil {
-		verifying.Unlock()
 		return nil, err
 	}
 	d, closeAll, err := wire(ctx, file, a, slog.New(slog.DiscardHandler))
 	if err != nil {
-		verifying.Unlock()
 		return nil, err
 	}
 	m := thisMachine(file, a, d)
 	m.close = func(ctx context.Context, remove bool) error {
-		defer verifying.Unlock()
 		defer closeAll()
 		if !remove {
 			return nil

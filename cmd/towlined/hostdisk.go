@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"strings"
@@ -12,11 +13,11 @@ import (
 // disk measures what everybody holds. Images are counted by what they share with no other:
 // the rest is of the bases that several stand upon.
 func (h *host) disk(ctx context.Context) (disk.Report, error) {
-	places, err := h.places(ctx)
+	places, names, err := h.places(ctx)
 	if err != nil {
 		return disk.Report{}, err
 	}
-	images, err := h.images(ctx)
+	images, err := h.images(ctx, names)
 	if err != nil {
 		return disk.Report{}, err
 	}
@@ -41,7 +42,8 @@ const (
 	ofMachine = "machine"
 )
 
-func (h *host) places(ctx context.Context) (places []disk.Place, err error) {
+// places are all directories that count, and names those of the apps, by handle.
+func (h *host) places(ctx context.Context) (places []disk.Place, names map[string]string, err error) {
 	add := func(of, name, part, dir string) {
 		places = append(places, disk.Place{Of: of, Name: name, Part: part, Dir: dir})
 	}
@@ -59,14 +61,16 @@ func (h *host) places(ctx context.Context) (places []disk.Place, err error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	names = map[string]string{}
 	for _, a := range apps {
-		add(ofApp, a.Name, "repository", h.state("git/"+a.Name+".git"))
-		add(ofApp, a.Name, "logs", h.state("logs/"+a.Name))
-		add(ofApp, a.Name, "build cache", h.state("build/apps/"+a.Name))
+		names[a.Handle] = a.Name
+		add(ofApp, a.Name, "repository", h.state("git/"+a.Handle+".git"))
+		add(ofApp, a.Name, "logs", h.state("logs/"+a.Handle))
+		add(ofApp, a.Name, "build cache", h.state("build/apps/"+a.Handle))
 		if h.file.Proxy.AccessLog != "" {
-			add(ofApp, a.Name, "logs", filepath.Join(h.file.Proxy.AccessLog, a.Name+".log"))
+			add(ofApp, a.Name, "logs", filepath.Join(h.file.Proxy.AccessLog, a.Handle+".log"))
 		}
 	}
 	there := map[string]bool{}
@@ -83,7 +87,7 @@ func (h *host) places(ctx context.Context) (places []disk.Place, err error) {
 	}
 	volumes, err := h.engine.Volumes(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, v := range volumes {
 		path, err := h.engine.VolumePath(ctx, v.Name)
@@ -100,17 +104,17 @@ func (h *host) places(ctx context.Context) (places []disk.Place, err error) {
 	add(ofMachine, "images under way", "build cache", h.state("build/registry"))
 	add(ofMachine, "host backups", "backups", h.state("host-backups"))
 	add(ofMachine, "certificates", "certificates", h.file.Proxy.State)
-	return places, nil
+	return places, names, nil
 }
 
 // images are the apps' own, and those of everybody.
-func (h *host) images(ctx context.Context) (places []disk.Place, err error) {
+func (h *host) images(ctx context.Context, names map[string]string) (places []disk.Place, err error) {
 	list, err := h.engine.ImageSizes(ctx)
 	prefix := "localhost/" + h.file.Name + "/"
 	for _, i := range list {
 		p := disk.Place{Of: ofMachine, Name: "images of add-ons and bases", Part: "images", Bytes: i.Own}
-		if app, ok := strings.CutPrefix(i.Repository, prefix); ok {
-			p.Of, p.Name = ofApp, app
+		if handle, ok := strings.CutPrefix(i.Repository, prefix); ok {
+			p.Of, p.Name = ofApp, cmp.Or(names[handle], handle)
 		}
 		places = append(places, p)
 	}

@@ -121,7 +121,7 @@ func handle(ctx context.Context, table *command.Table, account account, c *socke
 		return 4
 	}
 	return table.Run(ctx, command.Request{
-		Member: c.Member, Key: c.Key, App: c.App, Args: c.Args, Internal: c.Internal,
+		Member: c.Member, Key: c.Key, Address: c.Address, App: c.App, Args: c.Args, Internal: c.Internal,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
 		Terminal: c.Terminal, Term: c.Term, Raw: c.Raw, End: c.End,
 		Size: daemon.Size{Rows: c.Rows, Cols: c.Cols}, Resize: c.Resize,

@@ -6,25 +6,27 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"towline/daemon"
 	"towline/daemon/journal"
 	"towline/daemon/work"
-	"towline/plugins"
 )
 
-// AttachRequest asks that an app use an add-on that is there already.
+// AttachRequest asks that an app use an add-on that is there already. With aliases it may be one
+// that the app uses already.
 type AttachRequest struct {
 	Addon, App, Member string
-	Prefix             string // of the config vars; empty: the manifest's own names
+	Prefix             string            // of the config vars; empty: the manifest's own names
+	Aliases            map[string]string // second names, with what they stand for
 }
 
 // attachData is what a recovery must know of an attach or a detach that was cut short.
 type attachData struct {
-	App     string `json:"app"`
-	Prefix  string `json:"prefix,omitempty"`
-	Version int    `json:"version,omitempty"` // of the first release without the add-on
+	App     string                  `json:"app"`
+	Prefix  string                  `json:"prefix,omitempty"`
+	Aliases map[string]string       `json:"aliases,omitempty"`
+	Before  *daemon.AddonAttachment `json:"before,omitempty"`  // the attachment that gets aliases
+	Version int                     `json:"version,omitempty"` // of the first release without the add-on
 }
 
 const opAttach = "attach"
@@ -47,38 +49,52 @@ func (ats *Attachments) Attach(ctx context.Context, req AttachRequest, out io.Wr
 		return daemon.AddonAttachment{}, err
 	}
 	defer unlockAddon()
-	addon, at, vars, err := ats.planAttach(ctx, req)
+	addon, at, before, err := ats.planAttach(ctx, req)
 	if err != nil {
 		return at, err
+	}
+	did := "attached the add-on " + addon.Name
+	if before != nil {
+		did = "gave aliases to the add-on " + addon.Name
 	}
 	ctx, cancel := ats.Life.Detach(ctx)
 	defer cancel()
 	work.Stage(out, "Attaching %s to %s", addon.Name, at.App)
-	op, err := ats.Journal.Begin(ctx, opAttach, addon.Name, req.Member, "connect", attachData{App: at.App, Prefix: at.Prefix})
+	event := daemon.Activity{Kind: daemon.AddonAttached, Member: req.Member, App: at.App, Subject: addon.Name, Names: at.Vars, Text: did}
+	if before == nil {
+		event.Undo = "addons:detach " + addon.Name
+	}
+	op, err := ats.Journal.Begin(ctx, opAttach, addon.Name, event, "connect", attachData{App: at.App, Prefix: at.Prefix, Aliases: at.Aliases, Before: before})
 	if err != nil {
 		return at, err
 	}
 	err = op.Do(ctx, out, func(ctx context.Context) error {
-		if err := ats.connectAddon(ctx, addon, at.App); err != nil {
-			return err
+		if before == nil {
+			if err := ats.connectAddon(ctx, addon, at.App); err != nil {
+				return err
+			}
 		}
 		err := op.Next(ctx, "release", nil, func(tx daemon.Tx) error {
-			return errors.Join(recordAttachment(tx, at, vars),
-				tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: req.Member, App: at.App, Text: "attached the add-on " + addon.Name}))
+			if before != nil {
+				if err := ForgetAttachment(tx, *before); err != nil {
+					return err
+				}
+			}
+			return ats.recordAttachment(tx, addon, at)
 		})
 		if err != nil {
 			return err
 		}
 		return ats.releaseAttached(ctx, op, at.App, "Attach "+addon.Name, out)
-	}, func(ctx context.Context) error { return ats.undoAttach(ctx, op, addon, at.App) })
+	}, func(ctx context.Context) error { return ats.undoAttach(ctx, op, addon, at.App, before) })
 	if err != nil {
 		return at, err
 	}
-	return at, op.Finish(ctx)
+	return at, op.Finish(ctx, op.Done)
 }
 
-// planAttach checks the whole request.
-func (ats *Attachments) planAttach(ctx context.Context, req AttachRequest) (addon daemon.Addon, at daemon.AddonAttachment, vars []plugins.Var, err error) {
+// planAttach checks the whole request. before is the attachment that there is already.
+func (ats *Attachments) planAttach(ctx context.Context, req AttachRequest) (addon daemon.Addon, at daemon.AddonAttachment, before *daemon.AddonAttachment, err error) {
 	app, err := ats.Apps.App(ctx, req.App)
 	if err != nil {
 		return addon, at, nil, err
@@ -86,52 +102,37 @@ func (ats *Attachments) planAttach(ctx context.Context, req AttachRequest) (addo
 	if addon, err = ats.readyAddon(ctx, req.Addon); err != nil {
 		return addon, at, nil, err
 	}
-	attached, err := ats.Attachments(ctx, addon.Name)
-	if err != nil {
-		return addon, at, nil, err
-	}
-	if slices.ContainsFunc(attached, func(at daemon.AddonAttachment) bool { return at.App == app.Name }) {
-		return addon, at, nil, daemon.Errorf(daemon.Exists, "%s is attached to %s already", addon.Name, app.Name).WithHint("towline addons:info %s", addon.Name)
-	}
-	at = daemon.AddonAttachment{Addon: addon.Name, App: app.Name, Prefix: strings.ToUpper(req.Prefix)}
-	if at.Prefix != "" {
-		if err := daemon.CheckConfigKey(at.Prefix); err != nil {
-			return addon, at, nil, daemon.Errorf(daemon.Invalid, "%q can't begin config vars", daemon.Clip(req.Prefix)).WithHint("use letters, digits and underscores, like CACHE")
+	at = daemon.AddonAttachment{Addon: addon.Name, App: app.Name, Prefix: req.Prefix, Aliases: req.Aliases}
+	switch has, err := ats.attachment(ctx, addon.Name, app.Name); {
+	case err == nil && (len(req.Aliases) == 0 || req.Prefix != ""):
+		return addon, at, nil, daemon.Errorf(daemon.Exists, "%s is attached to %s already", addon.Name, app.Name).
+			WithHint("towline addons:info %s; --alias alone gives it aliases", addon.Name)
+	case err == nil:
+		before, at = &has, has
+		at.Aliases = maps.Clone(has.Aliases)
+		if at.Aliases == nil {
+			at.Aliases = map[string]string{}
 		}
+		maps.Copy(at.Aliases, req.Aliases)
+	case !daemon.IsKind(err, daemon.NotFound):
+		return addon, at, nil, err
 	}
 	spec, err := ats.services.Render(addon)
 	if err != nil {
 		return addon, at, nil, err
 	}
-	vars = spec.Vars(at.Prefix)
-	for _, v := range vars {
-		at.Vars = append(at.Vars, v.Name)
-		if _, taken := app.Config[v.Name]; taken {
-			return addon, at, nil, ats.addons.varTaken(ctx, app.Name, v.Name)
-		}
-	}
-	return addon, at, vars, nil
+	at, err = ats.planVars(ctx, app, spec, at)
+	return addon, at, before, err
 }
 
 // recordAttachment records that an app uses an add-on, with the config vars that say
 // where it is.
-func recordAttachment(tx daemon.Tx, at daemon.AddonAttachment, vars []plugins.Var) error {
-	return errors.Join(tx.InsertAttachment(at), setVars(tx, at.App, vars))
-}
-
-func setVars(tx daemon.AppTx, name string, vars []plugins.Var) error {
-	app, err := tx.App(name)
+func (b *base) recordAttachment(tx daemon.Tx, addon daemon.Addon, at daemon.AddonAttachment) error {
+	spec, err := b.services.Render(addon)
 	if err != nil {
 		return err
 	}
-	app.Config = maps.Clone(app.Config)
-	if app.Config == nil {
-		app.Config = map[string]string{}
-	}
-	for _, v := range vars {
-		app.Config[v.Name] = v.Value
-	}
-	return tx.UpdateApp(app)
+	return errors.Join(tx.InsertAttachment(at), setVars(tx, at.App, varsOf(spec, at)))
 }
 
 // ForgetAttachment undoes recordAttachment. Its absence is no error.
@@ -178,19 +179,28 @@ func (ats *Attachments) releaseAttached(ctx context.Context, op *journal.Operati
 	return err
 }
 
-func (ats *Attachments) undoAttach(ctx context.Context, op *journal.Operation, addon daemon.Addon, app string) error {
+// undoAttach leaves nothing of an attach, or the attachment that there was before.
+func (ats *Attachments) undoAttach(ctx context.Context, op *journal.Operation, addon daemon.Addon, app string, before *daemon.AddonAttachment) error {
 	attached, err := ats.Attachments(ctx, addon.Name)
 	if err != nil {
 		return err
 	}
-	if err = ats.disconnectAddon(ctx, addon, app); daemon.IsAway(err) {
-		return err
+	if before == nil {
+		if err = ats.disconnectAddon(ctx, addon, app); daemon.IsAway(err) {
+			return err
+		}
 	}
 	return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error {
 		for _, at := range attached {
-			if at.App == app {
-				return ForgetAttachment(tx, at)
+			if at.App != app {
+				continue
 			}
+			if err := ForgetAttachment(tx, at); err != nil {
+				return err
+			}
+		}
+		if before != nil {
+			return ats.recordAttachment(tx, addon, *before)
 		}
 		return nil
 	}))
@@ -208,15 +218,15 @@ func (ats *Attachments) recoverAttach(ctx context.Context, op *journal.Operation
 		return err
 	}
 	if op.Step == "connect" {
-		return ats.undoAttach(ctx, op, addon, data.App)
+		return ats.undoAttach(ctx, op, addon, data.App, data.Before)
 	}
 	if err := ats.services.StartContainer(ctx, addon, nil); err != nil {
 		return err
 	}
 	if err := ats.releaseAttached(ctx, op, data.App, "Attach "+addon.Name, nil); err != nil {
-		return errors.Join(err, ats.undoAttach(ctx, op, addon, data.App))
+		return errors.Join(err, ats.undoAttach(ctx, op, addon, data.App, data.Before))
 	}
-	return op.Finish(ctx)
+	return op.Finish(ctx, op.Done)
 }
 
 // lockAttached locks the apps that an add-on is attached to, in order of their names, then

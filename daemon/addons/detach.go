@@ -45,7 +45,9 @@ func (ats *Attachments) Detach(ctx context.Context, name, app, member string, ou
 	ctx, cancel := ats.Life.Detach(ctx)
 	defer cancel()
 	work.Stage(out, "Detaching %s from %s", name, app)
-	op, err := ats.Journal.Begin(ctx, opDetach, name, member, "release", attachData{App: app, Prefix: at.Prefix})
+	event := daemon.Activity{Kind: daemon.AddonDetached, Member: member, App: app, Subject: name, Names: at.Vars,
+		Text: "detached the add-on " + name, Undo: "addons:attach " + name}
+	op, err := ats.Journal.Begin(ctx, opDetach, name, event, "release", attachData{App: app, Prefix: at.Prefix, Aliases: at.Aliases})
 	if err != nil {
 		return err
 	}
@@ -58,8 +60,7 @@ func (ats *Attachments) Detach(ctx context.Context, name, app, member string, ou
 
 // releaseWithout releases the app without the add-on's config vars, or puts them back.
 func (ats *Attachments) releaseWithout(ctx context.Context, op *journal.Operation, addon daemon.Addon, at daemon.AddonAttachment, out io.Writer) error {
-	spec, err := ats.services.Render(addon)
-	if err != nil {
+	if _, err := ats.services.Render(addon); err != nil { // its config vars could not be put back
 		return err
 	}
 	if err := ats.addons.detachAddon(ctx, at, op.Member, out); err != nil {
@@ -67,16 +68,14 @@ func (ats *Attachments) releaseWithout(ctx context.Context, op *journal.Operatio
 			return daemon.ErrClosing
 		}
 		ctx = context.WithoutCancel(ctx)
-		return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error { return recordAttachment(tx, at, spec.Vars(at.Prefix)) }))
+		return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error { return ats.recordAttachment(tx, addon, at) }))
 	}
 	app, err := ats.Apps.App(ctx, at.App)
 	if err != nil {
 		return err
 	}
-	data := attachData{App: at.App, Prefix: at.Prefix, Version: app.Current}
-	return op.Next(ctx, "disconnect", data, func(tx daemon.Tx) error {
-		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member, App: at.App, Text: "detached the add-on " + addon.Name})
-	})
+	data := attachData{App: at.App, Prefix: at.Prefix, Aliases: at.Aliases, Version: app.Current}
+	return op.Next(ctx, "disconnect", data, op.Done)
 }
 
 // closeWay takes the add-on out of the app's network once the app's last process that
@@ -171,8 +170,8 @@ func (ats *Attachments) recoverDetach(ctx context.Context, op *journal.Operation
 		at, err := ats.attachment(ctx, op.Subject, data.App)
 		switch {
 		case daemon.IsKind(err, daemon.NotFound): // its record is gone already: release without it, again
-			at = daemon.AddonAttachment{Addon: addon.Name, App: data.App, Prefix: data.Prefix}
-			if at.Vars, err = ats.varNames(addon, data.Prefix); err != nil {
+			at = daemon.AddonAttachment{Addon: addon.Name, App: data.App, Prefix: data.Prefix, Aliases: data.Aliases}
+			if at.Vars, err = ats.varNames(addon, at); err != nil {
 				return err
 			}
 		case err != nil:
@@ -189,9 +188,9 @@ func (ats *Attachments) recoverDetach(ctx context.Context, op *journal.Operation
 	return nil
 }
 
-func (ats *Attachments) varNames(addon daemon.Addon, prefix string) (names []string, err error) {
+func (ats *Attachments) varNames(addon daemon.Addon, at daemon.AddonAttachment) (names []string, err error) {
 	spec, err := ats.services.Render(addon)
-	for _, v := range spec.Vars(prefix) {
+	for _, v := range varsOf(spec, at) {
 		names = append(names, v.Name)
 	}
 	return names, err

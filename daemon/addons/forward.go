@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/container"
 )
 
 // traffic counts the connections into each add-on.
@@ -78,13 +79,13 @@ func (ts *Tunnels) Tunnel(ctx context.Context, f Forward, member string, in io.R
 	}
 	if ts.traffic.news(member, f.Addon) {
 		err := ts.Store.Update(ctx, func(tx daemon.Tx) error {
-			return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: fmt.Sprintf("connected to port %s of the add-on %s", f.PortName, f.Addon)})
+			return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.AddonConnected, App: f.addon.App, Subject: f.Addon, Text: fmt.Sprintf("connected to port %s of the add-on %s", f.PortName, f.Addon)})
 		})
 		if err != nil {
 			return err
 		}
 	}
-	conn, err := toContainer.DialContext(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(f.Port)))
+	conn, err := container.Dialer.DialContext(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(f.Port)))
 	if err != nil {
 		return daemon.Errorf(daemon.Unavailable, "%s does not answer on its port %s: %w", f.Addon, f.PortName, err).WithHint("towline addons:logs %s", f.Addon)
 	}

@@ -1,6 +1,7 @@
 package addons
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -50,7 +51,7 @@ func (ad *Addons) Transfer(ctx context.Context, name, app, member string) (daemo
 			}
 		}
 		return errors.Join(tx.UpdateAddon(addon),
-			tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, App: app, Text: "took over the add-on " + name}))
+			tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.AddonTransferred, App: app, Subject: name, Text: "took over the add-on " + name + " from " + cmp.Or(from, "nobody")}))
 	})
 }
 
@@ -74,7 +75,8 @@ func (ad *Addons) Restart(ctx context.Context, name, member string, out io.Write
 	}
 	ctx, cancel := ad.Life.Detach(ctx)
 	defer cancel()
-	op, err := ad.Journal.Begin(ctx, opRestart, name, member, "restart", nil)
+	event := daemon.Activity{Kind: daemon.AddonRestarted, Member: member, App: addon.App, Subject: name, Text: "restarted the add-on " + name}
+	op, err := ad.Journal.Begin(ctx, opRestart, name, event, "restart", nil)
 	if err != nil {
 		return err
 	}
@@ -105,7 +107,7 @@ func (ad *Addons) Restart(ctx context.Context, name, member string, out io.Write
 		if err != nil {
 			return nil
 		}
-		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "restarted the add-on " + name})
+		return op.Done(tx)
 	}))
 }
 
@@ -118,7 +120,10 @@ func (ad *Addons) recoverRestart(ctx context.Context, op *journal.Operation) err
 	if rerr := ad.services.ResumeApps(ctx, addon.Name); rerr != nil {
 		return errors.Join(err, rerr)
 	}
-	return errors.Join(err, op.Finish(ctx))
+	if err != nil {
+		return errors.Join(err, op.Finish(ctx))
+	}
+	return op.Finish(ctx, op.Done)
 }
 
 // ReadLogs sends the lines that the service itself has written: see Logs.Read. The
@@ -149,10 +154,8 @@ func (ad *Addons) Console(ctx context.Context, name, member, term string, s daem
 	if len(spec.Console.Command) == 0 {
 		return 0, daemon.Errorf(daemon.Conflict, "%s has no console", addon.Service).WithHint("an app attached to it can: towline run -a APP ...")
 	}
-	err = ad.Store.Update(ctx, func(tx daemon.Tx) error {
-		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "opened the console of the add-on " + name})
-	})
-	if err != nil {
+	event := daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.ConsoleBegan, App: addon.App, Subject: name, Text: "opened the console of the add-on " + name}
+	if err := ad.Store.Update(ctx, func(tx daemon.Tx) error { return tx.RecordActivity(event) }); err != nil {
 		return 0, err
 	}
 	env := map[string]string{"HOME": "/nonexistent"} // that of nobody: histories of one member are not for others
@@ -166,5 +169,12 @@ func (ad *Addons) Console(ctx context.Context, name, member, term string, s daem
 	if daemon.IsKind(err, daemon.NotFound) {
 		err = daemon.Errorf(daemon.Conflict, "%s is not running", name).WithHint("towline addons:restart %s", name)
 	}
-	return code, err
+	end := event
+	end.Time, end.Kind, end.Code, end.Text = daemon.Now(), daemon.ConsoleEnded, code, "the console of the add-on "+name+" ended"
+	end.Took = end.Time.Sub(event.Time)
+	if err != nil {
+		end.Outcome = daemon.Undone
+	}
+	rerr := ad.Store.Update(context.WithoutCancel(ctx), func(tx daemon.Tx) error { return tx.RecordActivity(end) })
+	return code, errors.Join(err, rerr)
 }

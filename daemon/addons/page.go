@@ -82,7 +82,7 @@ func (pg *Pages) Open(ctx context.Context, req OpenRequest) (Page, error) {
 	}
 	o := daemon.Opening{Addon: addon.Name, Member: req.Member, Hash: string(hash), Expires: daemon.Now().Add(req.For)}
 	err = pg.Store.Update(ctx, func(tx daemon.Tx) error {
-		return errors.Join(tx.PutOpening(o), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: req.Member,
+		return errors.Join(tx.PutOpening(o), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: req.Member, Kind: daemon.PageOpened, App: addon.App, Subject: addon.Name, Undo: "addons:open " + addon.Name + " --close",
 			Text: "opened the web page of the add-on " + addon.Name + " until " + o.Expires.Format(time.RFC3339)}))
 	})
 	if err != nil {
@@ -109,12 +109,13 @@ func (pg *Pages) pageHost(addon string) string {
 
 // Close ends what OpenAddon began, with all connections.
 func (pg *Pages) Close(ctx context.Context, name, member string) error {
-	if _, err := pg.Addon(ctx, name); err != nil {
+	addon, err := pg.Addon(ctx, name)
+	if err != nil {
 		return err
 	}
-	err := pg.Store.Update(ctx, func(tx daemon.Tx) error {
+	err = pg.Store.Update(ctx, func(tx daemon.Tx) error {
 		return errors.Join(tx.DeleteOpening(name),
-			tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "closed the web page of the add-on " + name}))
+			tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.PageClosed, App: addon.App, Subject: name, Text: "closed the web page of the add-on " + name}))
 	})
 	if daemon.IsKind(err, daemon.NotFound) {
 		return daemon.Errorf(daemon.Conflict, "the web page of %s is not open", name)

@@ -96,7 +96,7 @@ func (pl *Plugins) Install(ctx context.Context, source, member string, out io.Wr
 		return PluginInfo{}, daemon.Errorf(daemon.Failed, "%s is copied but not found", m.Name)
 	}
 	return pl.PluginInfo(installed, addons), pl.Store.Update(ctx, func(tx daemon.Tx) error {
-		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "installed the plugin " + m.Name})
+		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.PluginInstalled, Subject: m.Name, Text: "installed the plugin " + m.Name, Undo: "plugins:remove " + m.Name})
 	})
 }
 
@@ -163,7 +163,7 @@ func (pl *Plugins) Remove(ctx context.Context, name, member string) error {
 		pl.Log.Warn("add-on manifests", "err", err)
 	}
 	return pl.Store.Update(ctx, func(tx daemon.Tx) error {
-		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "removed the plugin " + name})
+		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.PluginRemoved, Subject: name, Text: "removed the plugin " + name})
 	})
 }
 

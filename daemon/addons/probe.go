@@ -10,10 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/container"
 	"towline/plugins"
 )
 
@@ -36,7 +36,7 @@ func (ss *Services) probe(ctx context.Context, c daemon.Container, p plugins.Pro
 	defer cancel()
 	address := net.JoinHostPort(c.Addresses[networks[0]], strconv.Itoa(p.Port))
 	if p.Path == "" {
-		conn, err := toContainer.DialContext(ctx, "tcp", address)
+		conn, err := container.Dialer.DialContext(ctx, "tcp", address)
 		if err != nil {
 			return err
 		}
@@ -45,23 +45,13 @@ func (ss *Services) probe(ctx context.Context, c daemon.Container, p plugins.Pro
 	return probeHTTP(ctx, "http://"+address+p.Path, p.Status)
 }
 
-// toContainer reaches what is on a network of this machine's alone (SO_DONTROUTE, see
-// socket(7)): the address of a container that is gone may be somebody else's elsewhere.
-var toContainer = &net.Dialer{Timeout: dialTimeout, Control: func(_, _ string, c syscall.RawConn) error {
-	var err error
-	cerr := c.Control(func(fd uintptr) {
-		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_DONTROUTE, 1)
-	})
-	return errors.Join(cerr, err)
-}}
-
 // probeHTTP asks for a page. Where that leads on to another, its own status counts.
 func probeHTTP(ctx context.Context, url string, status int) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: toContainer.DialContext} // and no proxy of the environment's
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: container.Dialer.DialContext} // and no proxy of the environment's
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
@@ -105,8 +95,5 @@ func (ss *Services) LogHints(ctx context.Context, addon string) (*plugins.Hints,
 	return plugins.NewHints(m.LogHints), nil
 }
 
-const (
-	// maxTunnels bounds the connections that lead to one add-on at a time.
-	maxTunnels  = 64
-	dialTimeout = 5 * time.Second
-)
+// maxTunnels bounds the connections that lead to one add-on at a time.
+const maxTunnels = 64

@@ -79,7 +79,8 @@ func (ats *Attachments) Rotate(ctx context.Context, name, member string, out io.
 	defer cancel()
 	present := WithMarked(addon.Secrets, "", nil)
 	addon.Secrets = WithMarked(present, nextSecret, m.Rotated(present))
-	op, err := ats.Journal.Begin(ctx, opRotate, name, member, "accept", nil, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) })
+	event := daemon.Activity{Kind: daemon.AddonRotated, Member: member, App: addon.App, Subject: name, Text: "rotated the credentials of the add-on " + name}
+	op, err := ats.Journal.Begin(ctx, opRotate, name, event, "accept", nil, func(tx daemon.Tx) error { return tx.UpdateAddon(addon) })
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func (ats *Attachments) Rotate(ctx context.Context, name, member string, out io.
 	if err != nil {
 		return err
 	}
-	if err := op.Next(ctx, "retire", nil); err != nil {
+	if err := op.Next(ctx, "retire", nil, op.Done); err != nil {
 		return err
 	}
 	work.Stage(out, "The old ones go with the last process that has them")
@@ -141,7 +142,7 @@ func (ats *Attachments) switchSecrets(ctx context.Context, op *journal.Operation
 	return op.Next(ctx, step, nil, func(tx daemon.Tx) error {
 		err := tx.UpdateAddon(addon)
 		for _, at := range attached {
-			err = errors.Join(err, setVars(tx, at.App, spec.Vars(at.Prefix)))
+			err = errors.Join(err, setVars(tx, at.App, varsOf(spec, at)))
 		}
 		return err
 	})
@@ -200,8 +201,7 @@ func (ats *Attachments) retireLocked(ctx context.Context, op *journal.Operation,
 	}
 	addon.Secrets = present
 	return op.Finish(ctx, func(tx daemon.Tx) error {
-		return errors.Join(tx.UpdateAddon(addon),
-			tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member, Text: "rotated the credentials of the add-on " + addon.Name}))
+		return tx.UpdateAddon(addon)
 	})
 }
 
@@ -262,7 +262,7 @@ func (ats *Attachments) recoverRotate(ctx context.Context, op *journal.Operation
 		if err := ats.releaseSecrets(ctx, op, addon, nil); err != nil {
 			return errors.Join(err, ats.undoRotate(ctx, op, nil))
 		}
-		if err := op.Next(ctx, "retire", nil); err != nil {
+		if err := op.Next(ctx, "retire", nil, op.Done); err != nil {
 			return err
 		}
 	}

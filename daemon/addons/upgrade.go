@@ -69,7 +69,9 @@ func (ad *Addons) Upgrade(ctx context.Context, req UpgradeRequest, out io.Writer
 	}
 	ctx, cancel := ad.Life.Detach(ctx)
 	defer cancel()
-	op, err := ad.Journal.Begin(ctx, opUpgrade, next.Name, req.Member, "prepare", upgradeData{Generation: next.Generation})
+	event := daemon.Activity{Kind: daemon.AddonUpgraded, Member: req.Member, App: next.App, Subject: next.Name,
+		Text: "upgraded the add-on " + next.Name + " to version " + next.Version + ", plan " + next.Plan}
+	op, err := ad.Journal.Begin(ctx, opUpgrade, next.Name, event, "prepare", upgradeData{Generation: next.Generation})
 	if err != nil {
 		return next, err
 	}
@@ -164,8 +166,7 @@ func (ad *Addons) moveOn(ctx context.Context, op *journal.Operation, next daemon
 		return err
 	}
 	return op.Next(ctx, "current", nil, func(tx daemon.Tx) error {
-		return errors.Join(tx.UpdateAddon(next), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member,
-			Text: "upgraded the add-on " + next.Name + " to version " + next.Version + ", plan " + next.Plan}))
+		return errors.Join(tx.UpdateAddon(next), op.Done(tx))
 	})
 }
 

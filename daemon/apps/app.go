@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"towline/daemon"
 	"towline/daemon/journal"
@@ -85,7 +86,7 @@ func (as *Apps) Create(ctx context.Context, name, member string) (daemon.App, er
 			return err
 		}
 		app.Current = rel.Version
-		return errors.Join(tx.UpdateApp(app), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, App: name, Text: "created the app"}))
+		return errors.Join(tx.UpdateApp(app), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.AppCreated, App: name, Release: rel.Version, Text: "created the app", Undo: "apps:destroy"}))
 	})
 	if err != nil {
 		return app, err
@@ -137,7 +138,9 @@ func (as *Apps) Destroy(ctx context.Context, name, member string, out io.Writer)
 	}
 	ctx, cancel := as.Life.Detach(ctx)
 	defer cancel()
-	op, err := as.Journal.Begin(ctx, opDestroy, name, member, "remove", nil)
+	within := func(tx daemon.Tx) error { return as.routes.checkNoneWithin(tx, name, member) }
+	event := daemon.Activity{Kind: daemon.AppDestroyed, Member: member, App: name, Text: "destroyed the app"}
+	op, err := as.Journal.Begin(ctx, opDestroy, name, event, "remove", nil, within)
 	if err != nil {
 		return err
 	}
@@ -176,10 +179,7 @@ func (as *Apps) removeApp(ctx context.Context, op *journal.Operation) error {
 		if err := tx.DeleteApp(name); err != nil && !daemon.IsKind(err, daemon.NotFound) {
 			return err
 		}
-		if err := op.EndOthers(tx, journal.OfApp); err != nil {
-			return err
-		}
-		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: op.Member, App: name, Text: "destroyed the app"})
+		return errors.Join(op.EndOthers(tx, journal.OfApp), op.Done(tx))
 	})
 	if err == nil {
 		as.Containers.Handles.Drop(name)
@@ -222,9 +222,9 @@ func (as *Apps) Info(ctx context.Context, name string) (AppInfo, error) {
 				info.Addons = append(info.Addons, at.Addon)
 			}
 		}
-		access, err := tx.Access(name)
-		for _, a := range access {
-			info.Members[a.Member] = people.JoinPermissions(a.Permissions)
+		rights, err := people.RightsOn(tx, name)
+		for _, r := range rights {
+			info.Members[r.Member] = people.JoinPermissions(r.Permissions)
 		}
 		return info, err
 	})
@@ -237,7 +237,7 @@ func (as *Apps) Info(ctx context.Context, name string) (AppInfo, error) {
 }
 
 // SetDeployBranch chooses the branch whose pushes deploy; empty: main and master.
-func (as *Apps) SetDeployBranch(ctx context.Context, name, branch string) error {
+func (as *Apps) SetDeployBranch(ctx context.Context, name, member, branch string) error {
 	if branch != "" {
 		if err := daemon.CheckBranch(branch); err != nil {
 			return err
@@ -248,8 +248,12 @@ func (as *Apps) SetDeployBranch(ctx context.Context, name, branch string) error 
 		if err != nil {
 			return err
 		}
+		event := daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.BranchSet, App: name, Subject: branch, Text: "chose the branch " + branch + " to deploy", Undo: strings.TrimSpace("apps:deploy-branch " + app.DeployBranch)}
+		if branch == "" {
+			event.Text = "chose main and master to deploy"
+		}
 		app.DeployBranch = branch
-		return tx.UpdateApp(app)
+		return errors.Join(tx.UpdateApp(app), tx.RecordActivity(event))
 	})
 }
 

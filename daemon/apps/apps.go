@@ -57,7 +57,10 @@ type Apps struct{ *base }
 // Releases are made by pushes, config changes and rollbacks.
 type Releases struct {
 	*base
-	before []BeforeRelease
+	builds
+	phases
+	before  []BeforeRelease
+	planner AddonPlanner // nil: there are no add-ons
 }
 
 // Processes run what was released.
@@ -80,13 +83,13 @@ type base struct {
 // New returns the room.
 func New(o Options) Room {
 	b := &base{Options: o}
-	b.releases, b.processes, b.routes = &Releases{base: b}, &Processes{base: b}, &Routes{base: b, pauseWait: pauseWait}
+	b.releases, b.processes, b.routes = &Releases{base: b, builds: builds{base: b}, phases: phases{b}}, &Processes{base: b}, &Routes{base: b, pauseWait: pauseWait}
 	return Room{&Apps{b}, b.releases, b.processes, b.routes}
 }
 
 // Kinds are the kinds of operation that the room begins.
 func (r Room) Kinds() []journal.Kind {
 	return []journal.Kind{
-		r.Releases.deployKind(), r.Releases.releaseKind(), r.Processes.rollKind(), r.Processes.runKind(), r.Apps.destroyKind(),
+		r.Releases.deployKind(), r.Releases.promoteKind(), r.Releases.releaseKind(), r.Releases.postdeployKind(), r.Processes.rollKind(), r.Processes.runKind(), r.Apps.destroyKind(),
 	}
 }

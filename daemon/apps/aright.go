@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"reflect"
 	"slices"
 
@@ -51,12 +52,13 @@ func (ps *Processes) isAright(ctx context.Context, r *rollout, f Found) bool {
 	var web []daemon.Target
 	for _, c := range f.processes[app] {
 		slot := c.Labels[daemon.LabelProcess] + "." + c.Labels[daemon.LabelIndex]
-		if !missing[slot] || !c.Running || c.Paused || c.Labels[daemon.LabelRelease] != fmt.Sprint(r.version) {
+		if !missing[slot] || !c.Running || c.Paused || c.Labels[daemon.LabelRelease] != fmt.Sprint(r.version) ||
+			c.Labels[daemon.LabelCapabilities] != capabilityList(r.capabilities) {
 			return false
 		}
 		delete(missing, slot)
 		if c.Labels[daemon.LabelProcess] == "web" {
-			t, err := ps.target(ctx, app, c.Name) // where it listens now: it may have been restarted
+			t, err := ps.listening(ctx, app, c, f.routes[app])
 			if err != nil {
 				return false
 			}
@@ -69,6 +71,18 @@ func (ps *Processes) isAright(ctx context.Context, r *rollout, f Found) bool {
 	}
 	want, err := ps.route(ctx, &rollout{release: r.release, web: web})
 	return err == nil && sameRoute(have, want)
+}
+
+// listening is where a web process listens now, as it may have been restarted: where the
+// proxy has it, if that is an address of its own. To ask Podman for each takes long.
+func (ps *Processes) listening(ctx context.Context, app string, c daemon.Container, served daemon.Route) (daemon.Target, error) {
+	for _, t := range served.Targets {
+		ip, port, err := net.SplitHostPort(t.Address)
+		if err == nil && t.ID == c.Name && port == listeningPort(c) && slices.Contains(c.IPs, ip) {
+			return daemon.Target{ID: t.ID, Address: t.Address}, nil
+		}
+	}
+	return ps.target(ctx, app, c.Name)
 }
 
 // sameRoute compares what is served, whatever the order of the targets.

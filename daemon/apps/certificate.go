@@ -29,14 +29,14 @@ func (rs *Routes) AddCertificate(ctx context.Context, app, member, host string, 
 	if err != nil {
 		return err
 	}
-	return rs.changeCertificate(ctx, app, member, host, "added a certificate for ", func(host string) error {
+	return rs.changeCertificate(ctx, daemon.CertificateAdded, app, member, host, "added a certificate for ", func(host string) error {
 		return rs.Router.SetCertificate(ctx, host, chain, key)
 	})
 }
 
 // RemoveCertificate goes back to an automatic certificate.
 func (rs *Routes) RemoveCertificate(ctx context.Context, app, member, host string) error {
-	return rs.changeCertificate(ctx, app, member, host, "removed the certificate of ", func(host string) error {
+	return rs.changeCertificate(ctx, daemon.CertificateRemoved, app, member, host, "removed the certificate of ", func(host string) error {
 		list, err := rs.Router.Certificates(ctx)
 		if err != nil {
 			return err
@@ -48,7 +48,7 @@ func (rs *Routes) RemoveCertificate(ctx context.Context, app, member, host strin
 	})
 }
 
-func (rs *Routes) changeCertificate(ctx context.Context, app, member, host, what string, change func(host string) error) error {
+func (rs *Routes) changeCertificate(ctx context.Context, kind daemon.ActivityKind, app, member, host, what string, change func(host string) error) error {
 	host, err := canonicalHost(host)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func (rs *Routes) changeCertificate(ctx context.Context, app, member, host, what
 		return err
 	}
 	return rs.Store.Update(ctx, func(tx daemon.Tx) error {
-		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, App: app, Text: what + host})
+		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: kind, App: app, Subject: host, Text: what + host})
 	})
 }
 

@@ -2,6 +2,7 @@ package apps
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -80,8 +81,9 @@ func (rl *Releases) SetConfig(ctx context.Context, c ConfigChange, out io.Writer
 		rel.Description = describeConfig(c)
 		return checkConfigSize(before, rel.Config)
 	}
+	event := configEvent(c, app.Config)
 	if !c.NoRestart {
-		return rl.change(ctx, c.App, c.Member, out, edit)
+		return rl.change(ctx, event, out, edit)
 	}
 	unlock, err := rl.Journal.LockApp(ctx, c.App, out)
 	if err != nil {
@@ -100,7 +102,7 @@ func (rl *Releases) SetConfig(ctx context.Context, c ConfigChange, out io.Writer
 		if err := tx.InsertRelease(&rel); err != nil {
 			return err
 		}
-		return makeCurrent(tx, rel)
+		return errors.Join(makeCurrent(tx, rel), recordRelease(tx, event, rel))
 	})
 	return rel, err
 }
@@ -109,6 +111,11 @@ func (rl *Releases) checkConfigChange(ctx context.Context, c ConfigChange, app d
 	for _, key := range daemon.SortedKeys(c.Set) {
 		if err := daemon.CheckConfigKey(key); err != nil {
 			return err
+		}
+		if key == portVar {
+			if err := checkPort(c.Set[key], app); err != nil {
+				return err
+			}
 		}
 		switch value := c.Set[key]; {
 		case len(value) > maxConfigValue:
@@ -152,6 +159,42 @@ func changes(config map[string]string, c ConfigChange) bool {
 	return len(c.Unset) > 0
 }
 
+// configEvent has the names of what is changed.
+func configEvent(c ConfigChange, before map[string]string) daemon.Activity {
+	event := daemon.Activity{Time: daemon.Now(), Kind: daemon.ConfigSet, Member: c.Member, App: c.App, Names: daemon.SortedKeys(c.Set), Text: lowerFirst(describeConfig(c))}
+	if len(c.Set) == 0 {
+		event.Kind, event.Names = daemon.ConfigUnset, slices.Sorted(slices.Values(c.Unset))
+		return event
+	}
+	isNew := func(key string) bool { _, had := before[key]; return !had }
+	if !slices.ContainsFunc(event.Names, func(key string) bool { return !isNew(key) }) {
+		event.Undo = "config:unset " + strings.Join(event.Names, " ")
+	}
+	return event
+}
+
+// ReadConfig returns an app's config vars, of all names or of those given, and records that the
+// member was shown them. One that is absent is left out.
+func (rl *Releases) ReadConfig(ctx context.Context, app, member string, names ...string) (map[string]string, error) {
+	vars := map[string]string{}
+	err := rl.Store.Update(ctx, func(tx daemon.Tx) error {
+		a, err := daemon.FindApp(tx, app)
+		if err != nil {
+			return err
+		}
+		for key, value := range a.Config {
+			if len(names) == 0 || slices.Contains(names, key) {
+				vars[key] = value
+			}
+		}
+		if len(vars) == 0 {
+			return nil
+		}
+		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.ConfigRead, App: app, Names: daemon.SortedKeys(vars), Text: "was shown " + nameList(daemon.SortedKeys(vars)) + " config vars"})
+	})
+	return vars, err
+}
+
 func describeConfig(c ConfigChange) string {
 	var parts []string
 	if len(c.Set) > 0 {
@@ -162,9 +205,17 @@ func describeConfig(c ConfigChange) string {
 		slices.Sort(unset)
 		parts = append(parts, "Remove "+strings.Join(unset, ", "))
 	}
-	s := strings.Join(parts, "; ")
+	return clipped(strings.Join(parts, "; ")) + " config vars"
+}
+
+func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+
+func nameList(names []string) string { return clipped(strings.Join(names, ", ")) }
+
+// clipped bounds a list of names, which are ASCII.
+func clipped(s string) string {
 	if len(s) > 160 {
 		s = s[:157] + "..."
 	}
-	return s + " config vars"
+	return s
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode"
 
 	"towline/daemon"
 	"towline/daemon/journal"
@@ -82,36 +81,85 @@ func (rl *Releases) Deploy(ctx context.Context, req DeployRequest, out io.Writer
 	defer unlock()
 	ctx, cancel := rl.Life.Detach(ctx)
 	defer cancel()
-	op, err := rl.Journal.Begin(ctx, opDeploy, req.App, req.Member, "build", deployData{Build: build})
+	app, err := rl.App(ctx, req.App)
 	if err != nil {
 		return daemon.Release{}, err
 	}
-	var rel daemon.Release
-	var formation daemon.Formation
+	event := daemon.Activity{Kind: daemon.Deployed, Member: req.Member, App: req.App, Text: "deployed an archive"}
+	if req.Commit != "" {
+		event.Text = "deployed " + strings.TrimPrefix(describeDeploy(req.Commit, req.Subject), "Deploy ")
+	}
+	record := daemon.Build{App: req.App, Status: daemon.BuildRunning, Member: req.Member, Commit: req.Commit, Created: daemon.Now()}
+	op, err := rl.Journal.Begin(ctx, opDeploy, req.App, event, "build", deployData{Build: build}, func(tx daemon.Tx) error { return tx.InsertBuild(&record) })
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	kept := rl.record(app, record.Number, out)
+	rel, err := rl.deploy(ctx, op, record, src, req, kept)
+	kept.end(rel, err)
+	return rel, err
+}
+
+// deploy is Deploy from the source on, with the operation in the journal.
+func (rl *Releases) deploy(ctx context.Context, op *journal.Operation, record daemon.Build, src string, req DeployRequest, out *recording) (daemon.Release, error) {
+	data, err := journal.Decode[deployData](op.Operation)
+	if err != nil {
+		return daemon.Release{}, err
+	}
+	buildCtx, built, recorded := rl.underWay.begin(ctx, req.App, record.Number)
+	defer recorded()
+	var b result
 	err = daemon.Try("a build", func() (err error) {
-		rel, formation, err = rl.buildRelease(ctx, build, src, req, out)
+		b, err = rl.buildRelease(buildCtx, data.Build, src, req, out)
 		return err
 	})
+	rel, status := b.release, daemon.BuildFailed
+	cancelled := built()
+	if cancelled != nil {
+		if err == nil {
+			_ = rl.Engine.UntagImage(ctx, rel.Image) // else the next start does
+		}
+		err, status = cancelled.error(), daemon.BuildCancelled
+	}
+	if err == nil {
+		if err = rl.beforeRelease(ctx, req.App, req.Member, out); err != nil && ctx.Err() == nil {
+			err = errors.Join(err, rl.Engine.UntagImage(ctx, rel.Image))
+		}
+	}
 	if err != nil {
 		if ctx.Err() == nil { // else the journal keeps it for the next start
-			err = errors.Join(err, op.Finish(ctx))
+			rl.Logs.Write(req.App, "build", "build", out.hidden("Build failed: "+err.Error()))
+			err = errors.Join(err, op.Finish(ctx, ends(record, status, out.hidden(err.Error())),
+				func(tx daemon.Tx) error { return cancelled.record(tx, record) }))
 		}
 		return daemon.Release{}, err
 	}
-	if err := rl.beforeRelease(ctx, req.App, req.Member, out); err != nil {
-		if ctx.Err() == nil {
-			err = errors.Join(err, rl.Engine.UntagImage(ctx, rel.Image), op.Finish(ctx))
-		}
-		return daemon.Release{}, err
-	}
+	rl.Logs.Write(req.App, "build", "build", "Build succeeded")
 	err = op.Next(ctx, "release", nil, func(tx daemon.Tx) error {
-		return errors.Join(tx.InsertRelease(&rel), setFormation(tx, req.App, formation))
+		if err := errors.Join(tx.InsertRelease(&rel), setFormation(tx, req.App, b.formation)); err != nil {
+			return err
+		}
+		record.Release = rel.Version
+		return ends(record, daemon.BuildSucceeded, "")(tx)
 	})
 	if err != nil {
 		return daemon.Release{}, err
 	}
-	err = rl.release(ctx, op, &rel, out) // which changes rel
-	return rel, err
+	if err := rl.release(ctx, op, &rel, &b.scripts, out); err != nil { // which changes rel
+		return rel, err
+	}
+	if err := rl.runDue(ctx, b.scripts.op, out); err != nil {
+		rl.Log.Error("postdeploy", "app", req.App, "err", err) // the journal has it
+	}
+	rl.lookHome(ctx, rel, out)
+	return rel, nil
+}
+
+// result is what comes of source.
+type result struct {
+	release   daemon.Release   // to be, not yet recorded
+	formation daemon.Formation // that a first deploy asks for; nil: none
+	scripts   scripts
 }
 
 // takeSource puts the source into the build's working directory.
@@ -140,43 +188,44 @@ func (rl *Releases) takeSource(ctx context.Context, build string, req DeployRequ
 	return dir, err
 }
 
-// buildRelease reads what the source says of itself, builds it, and returns the
-// release to be, not yet recorded. Of a first deploy it returns the formation that
-// the source asks for, if it does.
-func (rl *Releases) buildRelease(ctx context.Context, build, src string, req DeployRequest, out io.Writer) (daemon.Release, daemon.Formation, error) {
+// buildRelease reads what the source says of itself, and builds it.
+func (rl *Releases) buildRelease(ctx context.Context, build, src string, req DeployRequest, out *recording) (b result, err error) {
+	if err := checkSubmodules(src, req.App); err != nil {
+		return b, err
+	}
 	said, err := readSource(src)
 	if err != nil {
-		return daemon.Release{}, nil, err
+		return b, err
 	}
 	app, err := rl.App(ctx, req.App)
 	if err != nil {
-		return daemon.Release{}, nil, err
+		return b, err
 	}
-	config, formation, err := rl.firstDeploy(ctx, app, said.manifest, out)
+	config, formation, first, err := rl.takeManifest(ctx, app, req.Member, said.manifest, out)
 	if err != nil {
-		return daemon.Release{}, nil, err
+		return b, err
 	}
+	out.hide(config)
+	b.formation, b.scripts = formation, scriptsOf(said.manifest, first)
 	for _, line := range said.notes {
 		work.Warn(out, "%s", line)
 	}
 	rl.Logs.Write(req.App, "build", "build", "Build started by "+daemon.Who(req.Member))
 	ref := rl.Containers.ImageName(req.App, build)
-	result, err := rl.Builder.Build(ctx, daemon.BuildRequest{ID: build, App: req.App, Source: src, Image: ref, Env: config}, out)
+	image, err := rl.Builder.Build(ctx, daemon.BuildRequest{ID: build, App: req.App, Source: src, Image: ref, Env: config, Choice: app.Builder}, out)
 	if err != nil {
-		rl.Logs.Write(req.App, "build", "build", "Build failed: "+err.Error())
-		return daemon.Release{}, nil, err
+		return b, err
 	}
-	rl.Logs.Write(req.App, "build", "build", "Build succeeded")
 	rel := daemon.Release{
 		App: req.App, Status: daemon.ReleasePending, Member: req.Member, Created: daemon.Now(),
 		Description: "Deploy archive", Commit: req.Commit,
-		Image: ref, Kind: result.Kind, Processes: processes(said.procfile, result), Health: said.health, Config: config,
+		Image: ref, Kind: image.Kind, Processes: processes(said.procfile, image), Health: said.manifest.Health, Config: config,
 	}
 	if req.Commit != "" {
 		rel.Description = describeDeploy(req.Commit, req.Subject)
 	}
-	if said.procfile != nil && result.Launcher == nil && isShellForm(result.Image.Entrypoint) {
-		work.Warn(out, "the Dockerfile's ENTRYPOINT is a line for a shell, which takes no command: the Procfile's are started without it\n"+
+	if (said.procfile != nil || len(image.Types) > 0) && image.Launcher == nil && isShellForm(image.Image.Entrypoint) {
+		work.Warn(out, "the Dockerfile's ENTRYPOINT is a line for a shell, which takes no command: those of process types are started without it\n"+
 			"write it as a list to have them handed to it: ENTRYPOINT [\"...\"]")
 	}
 	web, serves := rel.Processes["web"]
@@ -188,16 +237,18 @@ func (rl *Releases) buildRelease(ctx context.Context, build, src string, req Dep
 	switch {
 	case types == "":
 		_ = rl.Engine.UntagImage(ctx, ref)
-		return daemon.Release{}, nil, daemon.Errorf(daemon.Invalid, "nothing says what to run").
+		return b, daemon.Errorf(daemon.Invalid, "nothing says what to run").
 			WithHint("add a Procfile with a line like \"web: bundle exec puma -p $PORT\"")
 	case serves:
-		web.Protocol = said.protocol
+		web.Protocol, web.Exposed = said.manifest.Protocol, image.Exposed
 		rel.Processes["web"] = web
 	default:
 		work.Say(out, " !     There is no web process: the app's address will not serve. What there is: %s\n"+
 			" !     A process type runs once it is scaled: towline ps:scale TYPE=1 -a %s", types, req.App)
 	}
-	return rel, formation, nil
+	dropUnknown(b.formation, rel.Processes, out)
+	b.release = rel
+	return b, nil
 }
 
 // maxDescribed bounds what a release's description tells of a commit's message, in
@@ -208,12 +259,7 @@ const maxDescribed = 60
 // wrote it is not always who looks.
 func describeDeploy(commit, subject string) string {
 	text := "Deploy " + commit[:min(8, len(commit))]
-	subject = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, subject)
+	subject = daemon.Printable(subject)
 	if runes := []rune(subject); len(runes) > maxDescribed {
 		subject = string(runes[:maxDescribed-3]) + "..."
 	}

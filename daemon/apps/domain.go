@@ -35,7 +35,7 @@ func (rs *Routes) insertDomain(tx daemon.Tx, app, member, host string) error {
 	if err := rs.checkHostFree(tx, app, member, host); err != nil {
 		return err
 	}
-	if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, App: app, Text: "added the domain " + host}); err != nil {
+	if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.DomainAdded, App: app, Subject: host, Text: "added the domain " + host, Undo: "domains:remove " + host}); err != nil {
 		return err
 	}
 	return tx.InsertDomain(daemon.Domain{App: app, Host: host, Created: daemon.Now()})
@@ -67,7 +67,7 @@ func (rs *Routes) RemoveDomain(ctx context.Context, app, member, host string) (s
 		if err != nil {
 			return err
 		}
-		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, App: app, Text: "removed the domain " + host})
+		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.DomainRemoved, App: app, Subject: host, Text: "removed the domain " + host, Undo: "domains:add " + host})
 	})
 }
 
@@ -121,12 +121,13 @@ func (rs *Routes) RedirectDomain(ctx context.Context, app, member, host, to stri
 					WithHint("towline domains:redirect %s -a %s first", dom.Host, app)
 			}
 		}
+		undo := strings.TrimSpace("domains:redirect " + host + " " + from.Redirect)
 		from.Redirect = to
 		text := "redirected " + host + " to " + to
 		if to == "" {
 			text = "no longer redirects " + host
 		}
-		return errors.Join(tx.UpdateDomain(*from), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, App: app, Text: text}))
+		return errors.Join(tx.UpdateDomain(*from), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.DomainRedirected, App: app, Subject: host, Text: text, Undo: undo}))
 	})
 }
 

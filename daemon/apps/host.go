@@ -91,6 +91,41 @@ func withinOwn(own []daemon.Domain, host, other string) bool {
 	})
 }
 
+// checkNoneWithin fails while other apps have names within the address of an app that is about
+// to go.
+func (rs *Routes) checkNoneWithin(tx daemon.Tx, app, member string) error {
+	apps, err := tx.Apps()
+	if err != nil {
+		return err
+	}
+	for _, a := range apps {
+		domains, err := tx.Domains(a.Name)
+		if err != nil {
+			return err
+		}
+		for _, d := range domains {
+			if a.Name != app && below(d.Host, app+"."+rs.Domain) {
+				return leftWithin(tx, member, app, d)
+			}
+		}
+	}
+	return nil
+}
+
+// leftWithin is the error that a domain would stay within an address that an app gives up: a
+// later app of its name would find it taken.
+func leftWithin(tx daemon.Tx, member, app string, d daemon.Domain) error {
+	e := daemon.Errorf(daemon.Conflict, "%s lies within the address of %s, which it would give up", d.Host, app)
+	view, err := people.May(tx, member, d.App, daemon.View)
+	switch {
+	case err != nil:
+		return err
+	case view:
+		return e.WithHint("towline domains:remove %s -a %s", d.Host, d.App)
+	}
+	return e.WithHint("another app has it: ask an administrator: towline members")
+}
+
 func below(host, parent string) bool { return strings.HasSuffix(host, "."+parent) }
 
 // mayShareDomain fails unless the member may operate the app in whose domain a name lies:

@@ -9,19 +9,18 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/appjson"
 	"towline/daemon/container"
 	"towline/daemon/journal"
 )
 
-// webPort is $PORT in every container: each has an address of its own.
-const webPort = "5000"
-
 // Spec describes the container of one process. operation tells apart two
 // generations of the same process.
-func (ps *Processes) Spec(rel daemon.Release, p daemon.Process, process string, index int, operation string) daemon.ContainerSpec {
+func (ps *Processes) Spec(rel daemon.Release, capabilities []string, p daemon.Process, process string, index int, operation string) daemon.ContainerSpec {
 	kind := daemon.KindProcess
 	if process == "release" {
 		kind = daemon.KindRelease
@@ -32,7 +31,6 @@ func (ps *Processes) Spec(rel daemon.Release, p daemon.Process, process string, 
 		env = map[string]string{}
 	}
 	maps.Copy(env, map[string]string{
-		"PORT":            webPort,
 		"DYNO":            name, // what libraries written for Heroku look for
 		"TOWLINE_APP":     rel.App,
 		"TOWLINE_PROCESS": name,
@@ -41,6 +39,8 @@ func (ps *Processes) Spec(rel daemon.Release, p daemon.Process, process string, 
 	if rel.Commit != "" {
 		env["SOURCE_VERSION"] = rel.Commit
 	}
+	port := portOf(rel, capabilities)
+	env[portVar] = port.String()
 	id := ps.Containers.ProcessName(rel.App, name, rel.Version, operation)
 	return daemon.ContainerSpec{
 		Name:       id,
@@ -52,6 +52,7 @@ func (ps *Processes) Spec(rel daemon.Release, p daemon.Process, process string, 
 		Networks:   []daemon.Attachment{{Network: ps.Containers.NetworkName(rel.App)}},
 		Init:       true,
 		CapDrop:    []string{"ALL"},
+		CapAdd:     capabilities,
 		Limits:     ps.Limits,
 		LogPath:    ps.Logs.ContainerPath(rel.App, id),
 		LogSize:    ps.Logs.ContainerSize(),
@@ -59,7 +60,8 @@ func (ps *Processes) Spec(rel daemon.Release, p daemon.Process, process string, 
 		Labels: map[string]string{
 			daemon.LabelAddon: "", // an image may bring labels of its own
 			daemon.LabelApp:   rel.App, daemon.LabelKind: kind, daemon.LabelProcess: process, daemon.LabelIndex: strconv.Itoa(index),
-			daemon.LabelRelease: strconv.Itoa(rel.Version), daemon.LabelOperation: operation,
+			daemon.LabelRelease: strconv.Itoa(rel.Version), daemon.LabelOperation: operation, daemon.LabelPort: port.String(),
+			daemon.LabelCapabilities: capabilityList(capabilities),
 		},
 	}
 }
@@ -122,7 +124,7 @@ func (ps *Processes) List(ctx context.Context, app string) (daemon.Formation, []
 	return a.Formation, out, nil
 }
 
-const maxProcesses = 100 // of one type
+const maxProcesses = appjson.MaxProcesses
 
 // Change is a new count for a process type: absolute, or relative to the present.
 type Change struct {
@@ -160,7 +162,9 @@ func (ps *Processes) Scale(ctx context.Context, app, member string, changes []Ch
 	if err := ps.roomForProcesses(app, a.Formation, next); err != nil {
 		return nil, err
 	}
-	return next, ps.reroll(ctx, member, &rollout{release: rel, formation: next, version: rel.Version}, out)
+	event := daemon.Activity{Kind: daemon.ProcessScaled, Member: member, App: app, Release: rel.Version}
+	event.Text, event.Names, event.Undo = scaled(a.Formation, next)
+	return next, ps.reroll(ctx, event, &rollout{release: rel, formation: next, version: rel.Version}, out)
 }
 
 func applyChanges(old daemon.Formation, types map[string]daemon.Process, changes []Change) (daemon.Formation, error) {
@@ -205,7 +209,11 @@ func (ps *Processes) Restart(ctx context.Context, app, member, process string, o
 	if process != "" && !r.names(process) {
 		return daemon.Errorf(daemon.Invalid, "%s has no process %q", app, daemon.Clip(process)).WithHint("towline ps -a %s", app)
 	}
-	return ps.reroll(ctx, member, r, out)
+	event := daemon.Activity{Kind: daemon.ProcessRestart, Member: member, App: app, Subject: process, Release: rel.Version, Text: "restarted all processes"}
+	if process != "" {
+		event.Text = "restarted " + process
+	}
+	return ps.reroll(ctx, event, r, out)
 }
 
 const opRoll = "roll" // the same release, other processes
@@ -220,10 +228,10 @@ func (ps *Processes) rollKind() journal.Kind {
 }
 
 // reroll carries out a rollout that makes no release.
-func (ps *Processes) reroll(ctx context.Context, member string, r *rollout, out io.Writer) error {
+func (ps *Processes) reroll(ctx context.Context, event daemon.Activity, r *rollout, out io.Writer) error {
 	ctx, cancel := ps.Life.Detach(ctx)
 	defer cancel()
-	op, err := ps.Journal.Begin(ctx, opRoll, r.release.App, member, "roll", nil)
+	op, err := ps.Journal.Begin(ctx, opRoll, r.release.App, event, "roll", nil)
 	if err != nil {
 		return err
 	}
@@ -234,7 +242,10 @@ func (ps *Processes) reroll(ctx context.Context, member string, r *rollout, out 
 				return err
 			}
 			app.Formation = r.formation
-			return tx.UpdateApp(app)
+			if err := tx.UpdateApp(app); err != nil || r.grant == nil {
+				return err
+			}
+			return putCapabilities(tx, app.Name, *r.grant)
 		})
 	}, func(ctx context.Context) error {
 		err := ps.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelApp: r.release.App}, func(c daemon.Container) bool {
@@ -245,6 +256,18 @@ func (ps *Processes) reroll(ctx context.Context, member string, r *rollout, out 
 		}
 		return errors.Join(err, op.Finish(ctx))
 	})
+}
+
+// scaled says in words how a formation changed, and how to go back.
+func scaled(before, after daemon.Formation) (text string, types []string, undo string) {
+	var to, back []string
+	for _, t := range daemon.SortedKeys(after) {
+		if after[t] != before[t] {
+			types = append(types, t)
+			to, back = append(to, fmt.Sprintf("%s=%d", t, after[t])), append(back, fmt.Sprintf("%s=%d", t, before[t]))
+		}
+	}
+	return "scaled to " + strings.Join(to, " "), types, "ps:scale " + strings.Join(back, " ")
 }
 
 func typeList(types map[string]daemon.Process) string {
@@ -302,11 +325,11 @@ func (ps *Processes) Converge(ctx context.Context, app string, there func() (Fou
 	if err != nil {
 		return err
 	}
-	r := &rollout{release: rel, formation: a.Formation, version: rel.Version}
+	r := &rollout{release: rel, formation: a.Formation, version: rel.Version, capabilities: a.Capabilities}
 	if there != nil {
 		if f, err := there(); err == nil && ps.isAright(ctx, r, f) {
 			return nil
 		}
 	}
-	return ps.reroll(ctx, "", r, nil)
+	return ps.reroll(ctx, daemon.Activity{}, r, nil)
 }

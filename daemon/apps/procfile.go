@@ -37,7 +37,9 @@ func ParseProcfile(text string) (map[string]string, error) {
 		if err := checkCommand(command); err != nil {
 			return nil, daemon.Errorf(daemon.Invalid, "Procfile line %d: %w", i+1, err)
 		}
-		types[name] = command
+		if types[name] = command; len(types) > daemon.MaxProcessTypes {
+			return nil, daemon.Errorf(daemon.Invalid, "Procfile line %d: an app has at most %d process types", i+1, daemon.MaxProcessTypes)
+		}
 	}
 	if len(types) == 0 {
 		return nil, daemon.Errorf(daemon.Invalid, "the Procfile defines no process").
@@ -102,10 +104,14 @@ func isShellForm(entrypoint []string) bool {
 // processes joins what the Procfile says with what the build itself defines: that is all if
 // there is no Procfile, and else its web process, for a Procfile without one, as on Heroku. A
 // Dockerfile's command that the Procfile has under another name is not meant for visitors.
+// A build that brings types of its own, those of a heroku.yml, has them in the Procfile's place.
 func processes(procfile map[string]string, built daemon.BuildResult) map[string]daemon.Process {
+	if built.Types != nil {
+		procfile = built.Types
+	}
 	out := map[string]daemon.Process{}
 	for name, command := range built.Processes {
-		if procfile != nil && (name != "web" || has(procfile, command)) {
+		if built.Types == nil && procfile != nil && (name != "web" || has(procfile, command)) {
 			continue
 		}
 		p := daemon.Process{Command: command}

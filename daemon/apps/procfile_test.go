@@ -79,6 +79,12 @@ func TestWebBesideAProcfile(t *testing.T) {
 			t.Errorf("%s: web is %v", name, got["web"])
 		}
 	}
+	// A heroku.yml counts in the Procfile's place.
+	built.Types = map[string]string{"worker": "work"}
+	got := processes(map[string]string{"web": "serve", "clock": "tick"}, built)
+	if !slices.Equal(daemon.SortedKeys(got), []string{"console", "web", "worker"}) || got["web"].Command != "python bot.py" {
+		t.Errorf("beside a heroku.yml: %v", got)
+	}
 }
 
 func TestShellCommand(t *testing.T) {

@@ -19,7 +19,17 @@ func (rl *Releases) recoverRelease(ctx context.Context, op *journal.Operation) e
 		}
 		err = errors.Join(rl.Builder.Clean(ctx, data.Build),
 			rl.Engine.UntagImage(ctx, rl.Containers.ImageName(op.Subject, data.Build)))
-		return errors.Join(err, op.Finish(ctx))
+		return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error { return interrupted(tx, op.Subject) }))
+	}
+	if op.Step == "image" {
+		data, err := journal.Decode[promoteData](op.Operation)
+		if err != nil {
+			return err
+		}
+		if err := rl.Engine.UntagImage(ctx, data.Image); err != nil {
+			return err
+		}
+		return op.Finish(ctx)
 	}
 	rel, err := rl.pendingRelease(ctx, op)
 	if daemon.IsKind(err, daemon.NotFound) {
@@ -38,11 +48,24 @@ func (rl *Releases) recoverRelease(ctx context.Context, op *journal.Operation) e
 			if err != nil {
 				return err
 			}
-			return op.Finish(ctx, func(tx daemon.Tx) error {
+			data, err := journal.Decode[rollData](op.Operation)
+			if err != nil {
+				return err
+			}
+			var due *journal.Operation
+			err = op.Finish(ctx, func(tx daemon.Tx) (err error) {
+				if err := tellRelease(tx, op.Event, rel, app.Current); err != nil {
+					return err
+				}
 				rel.Status = daemon.ReleaseGood
 				app.Formation, app.Kept = fitFormation(app, rel.Processes)
-				return errors.Join(tx.UpdateRelease(rel), tx.UpdateApp(app), makeCurrent(tx, rel))
-			})
+				due, err = rl.isDue(tx, rel, data.After)
+				return errors.Join(err, tx.UpdateRelease(rel), tx.UpdateApp(app), makeCurrent(tx, rel))
+			}, op.Done)
+			if err != nil {
+				return err
+			}
+			return rl.runDue(ctx, due, nil)
 		}
 	}
 	rel.Error = "towlined was stopped before the release served"

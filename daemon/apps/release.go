@@ -16,12 +16,13 @@ import (
 // release carries a pending release, recorded at the operation's step "release",
 // to where it serves: release phase, new containers, ready, swap, current. On error
 // the release is failed, and what served before serves on.
-func (rl *Releases) release(ctx context.Context, op *journal.Operation, rel *daemon.Release, out io.Writer) error {
+func (rl *Releases) release(ctx context.Context, op *journal.Operation, rel *daemon.Release, s *scripts, out io.Writer) error {
 	err := op.Do(ctx, out, func(ctx context.Context) error {
-		err := daemon.Try("a release", func() error { return rl.tryRelease(ctx, op, rel, out) })
+		err := daemon.Try("a release", func() error { return rl.tryRelease(ctx, op, rel, s, out) })
 		if err != nil && !errors.Is(context.Cause(ctx), daemon.ErrClosing) {
-			rl.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d failed: %v", rel.Version, err))
-			rel.Error = err.Error()
+			// It may quote what a process wrote.
+			rel.Error = hiding(rel.Config).Replace(err.Error())
+			rl.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d failed: %s", rel.Version, rel.Error))
 		}
 		return err
 	}, func(ctx context.Context) error { return rl.failRelease(ctx, op, *rel) })
@@ -31,34 +32,36 @@ func (rl *Releases) release(ctx context.Context, op *journal.Operation, rel *dae
 	return err
 }
 
-func (rl *Releases) tryRelease(ctx context.Context, op *journal.Operation, rel *daemon.Release, out io.Writer) error {
+func (rl *Releases) tryRelease(ctx context.Context, op *journal.Operation, rel *daemon.Release, s *scripts, out io.Writer) error {
 	app, err := rl.App(ctx, rel.App)
 	if err != nil {
 		return err
 	}
-	if p, ok := rel.Processes["release"]; ok {
-		if err := rl.Engine.EnsureNetwork(ctx, rl.Containers.NetworkName(app.Name), map[string]string{daemon.LabelApp: app.Name}); err != nil {
-			return err
-		}
-		if err := op.Next(ctx, "release-phase", nil); err != nil {
-			return err
-		}
-		work.Stage(out, "Release phase: %s", p.Command)
-		if err := rl.releasePhase(ctx, op, rel, p, out); err != nil {
-			return err
-		}
+	if err := rl.runBefore(ctx, op, rel, s.before, out); err != nil {
+		return err
 	}
 	formation, kept := fitFormation(app, rel.Processes)
-	sayGone(out, app.Formation, kept)
-	r := rollout{release: *rel, formation: formation, version: rel.Version}
+	if err := rl.processes.roomForProcesses(rel.App, app.Formation, formation); err != nil {
+		return err
+	}
+	if deployed, err := rl.isDeployed(ctx, app); err != nil {
+		return err
+	} else if deployed {
+		sayGone(out, app.Formation, kept)
+	}
+	r := rollout{release: *rel, formation: formation, version: rel.Version, after: s.after}
 	return rl.processes.roll(ctx, op, &r, out, func(tx daemon.Tx) error {
 		app, err := tx.App(rel.App)
 		if err != nil {
 			return err
 		}
+		if err := tellRelease(tx, op.Event, *rel, app.Current); err != nil {
+			return err
+		}
 		rel.Status = daemon.ReleaseGood
 		app.Current, app.Config, app.Formation, app.Kept = rel.Version, rel.Config, r.formation, kept
-		return errors.Join(tx.UpdateRelease(*rel), tx.UpdateApp(app))
+		s.op, err = rl.isDue(tx, *rel, s.after)
+		return errors.Join(err, tx.UpdateRelease(*rel), tx.UpdateApp(app))
 	})
 }
 
@@ -94,32 +97,6 @@ func sayGone(out io.Writer, before, kept daemon.Formation) {
 	}
 }
 
-// releasePhase runs the release process once, before anything of the release
-// serves.
-func (rl *Releases) releasePhase(ctx context.Context, op *journal.Operation, rel *daemon.Release, p daemon.Process, out io.Writer) error {
-	spec := rl.processes.Spec(*rel, p, "release", 1, fmt.Sprint(op.ID))
-	if err := rl.Containers.Create(ctx, spec); err != nil {
-		return err
-	}
-	w := work.NewIndent(out)
-	code, err := rl.Engine.RunAttached(ctx, spec.Name, daemon.Streams{Stdout: w, Stderr: w})
-	w.Flush()
-	rel.Output = w.String()
-	why := rl.processes.limitMet(ctx, spec.Name, code)
-	err = errors.Join(err, rl.Engine.RemoveContainer(context.WithoutCancel(ctx), spec.Name))
-	if err != nil {
-		return err
-	}
-	if why != "" {
-		return daemon.Errorf(daemon.Failed, "the release phase: %s", why).WithHint(limitHint)
-	}
-	if code != 0 {
-		return daemon.Errorf(daemon.Failed, "the release phase failed with exit code %d", code).
-			WithHint("its output is above; the release that served before serves on")
-	}
-	return nil
-}
-
 // failRelease undoes a release that never served.
 func (rl *Releases) failRelease(ctx context.Context, op *journal.Operation, rel daemon.Release) error {
 	rel.Status = daemon.ReleaseFailed
@@ -129,7 +106,7 @@ func (rl *Releases) failRelease(ctx context.Context, op *journal.Operation, rel 
 	if daemon.IsAway(err) {
 		return err
 	}
-	if op.Kind == opDeploy && rel.Image != "" {
+	if (op.Kind == opDeploy || op.Kind == opPromote) && rel.Image != "" {
 		// One that can't be removed now goes with those that are too old.
 		if uerr := rl.Engine.UntagImage(ctx, rel.Image); uerr != nil {
 			err = errors.Join(err, uerr)
@@ -140,7 +117,9 @@ func (rl *Releases) failRelease(ctx context.Context, op *journal.Operation, rel 
 	if daemon.IsAway(err) {
 		return err
 	}
-	return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error { return tx.UpdateRelease(rel) }))
+	return errors.Join(err, op.Finish(ctx, func(tx daemon.Tx) error {
+		return errors.Join(tellRelease(tx, op.Event, rel, 0), tx.UpdateRelease(rel))
+	}))
 }
 
 // A BeforeRelease does what an app wants done before each of its releases, and fails if nothing
@@ -163,16 +142,16 @@ func (rl *Releases) beforeRelease(ctx context.Context, app, member string, out i
 
 // change makes a new release of an app from its current one: config, add-ons and
 // rollbacks are releases too. edit gets the release to be, and may refuse.
-func (rl *Releases) change(ctx context.Context, app, member string, out io.Writer, edit func(daemon.Tx, *daemon.Release) error) (daemon.Release, error) {
-	unlock, err := rl.Journal.LockApp(ctx, app, out)
+func (rl *Releases) change(ctx context.Context, event daemon.Activity, out io.Writer, edit func(daemon.Tx, *daemon.Release) error) (daemon.Release, error) {
+	unlock, err := rl.Journal.LockApp(ctx, event.App, out)
 	if err != nil {
 		return daemon.Release{}, err
 	}
 	defer unlock()
-	if err := rl.beforeRelease(ctx, app, member, out); err != nil {
+	if err := rl.beforeRelease(ctx, event.App, event.Member, out); err != nil {
 		return daemon.Release{}, err
 	}
-	return rl.ChangeLocked(ctx, app, member, out, edit)
+	return rl.changeLocked(ctx, event, out, edit)
 }
 
 const opRelease = "release"
@@ -183,7 +162,13 @@ func (rl *Releases) releaseKind() journal.Kind {
 		Recover: rl.recoverRelease}
 }
 
+// ChangeLocked is a change that is part of another, whose event tells of both. The app is locked.
 func (rl *Releases) ChangeLocked(ctx context.Context, app, member string, out io.Writer, edit func(daemon.Tx, *daemon.Release) error) (daemon.Release, error) {
+	return rl.changeLocked(ctx, daemon.Activity{App: app, Member: member}, out, edit)
+}
+
+func (rl *Releases) changeLocked(ctx context.Context, event daemon.Activity, out io.Writer, edit func(daemon.Tx, *daemon.Release) error) (daemon.Release, error) {
+	app, member := event.App, event.Member
 	ctx, cancel := rl.Life.Detach(ctx)
 	defer cancel()
 	rel, err := daemon.Read(ctx, rl.Store, func(tx daemon.Tx) (daemon.Release, error) { return nextRelease(tx, app, member) })
@@ -200,15 +185,15 @@ func (rl *Releases) ChangeLocked(ctx context.Context, app, member string, out io
 	if rel.Image == "" {
 		err := rl.Store.Update(ctx, func(tx daemon.Tx) error {
 			rel.Status = daemon.ReleaseGood
-			return errors.Join(insert(tx), makeCurrent(tx, rel))
+			return errors.Join(insert(tx), makeCurrent(tx, rel), recordRelease(tx, event, rel))
 		})
 		return rel, err
 	}
-	op, err := rl.Journal.Begin(ctx, opRelease, app, member, "release", nil, insert)
+	op, err := rl.Journal.Begin(ctx, opRelease, app, event, "release", nil, insert)
 	if err != nil {
 		return daemon.Release{}, err
 	}
-	err = rl.release(ctx, op, &rel, out) // which changes rel
+	err = rl.release(ctx, op, &rel, &scripts{}, out) // which changes rel
 	return rel, err
 }
 
@@ -225,12 +210,37 @@ func nextRelease(tx daemon.Tx, app, member string) (daemon.Release, error) {
 		}
 	}
 	rel.Version, rel.Status, rel.Member, rel.Created = 0, daemon.ReleasePending, member, daemon.Now()
-	rel.Output, rel.Error = "", ""
+	rel.Output, rel.Error, rel.Origin = "", "", nil
 	rel.Config = maps.Clone(a.Config)
 	if rel.Config == nil {
 		rel.Config = map[string]string{}
 	}
 	return rel, nil
+}
+
+// tellRelease adds to the event of a release which it is, and how to go back to what is current.
+func tellRelease(tx daemon.ReleaseTx, event *daemon.Activity, rel daemon.Release, current int) error {
+	if event == nil {
+		return nil
+	}
+	event.Release = rel.Version
+	if event.Undo != "" || current == 0 {
+		return nil
+	}
+	before, err := tx.Release(rel.App, current)
+	if before.Image != "" {
+		event.Undo = fmt.Sprintf("releases:rollback v%d", current)
+	}
+	return err
+}
+
+// recordRelease records the event of a release that is good at once.
+func recordRelease(tx daemon.ActivityTx, event daemon.Activity, rel daemon.Release) error {
+	if event.Kind == "" {
+		return nil
+	}
+	event.Time, event.Release = daemon.Now(), rel.Version
+	return tx.RecordActivity(event)
 }
 
 func makeCurrent(tx daemon.AppTx, rel daemon.Release) error {
@@ -251,7 +261,8 @@ func (rl *Releases) Rollback(ctx context.Context, app, member string, version in
 		return daemon.Release{}, err
 	}
 	work.Stage(out, "Rolling back to v%d", target.Version)
-	return rl.change(ctx, app, member, out, RollbackTo(target))
+	event := daemon.Activity{Kind: daemon.RolledBack, Member: member, App: app, Text: fmt.Sprintf("rolled back to v%d", target.Version)}
+	return rl.change(ctx, event, out, RollbackTo(target))
 }
 
 // RollbackTo makes a copy of the current release one of an earlier release.
@@ -259,7 +270,7 @@ func RollbackTo(target daemon.Release) func(daemon.Tx, *daemon.Release) error {
 	return func(tx daemon.Tx, rel *daemon.Release) error {
 		present := rel.Config
 		rel.Description = fmt.Sprintf("Rollback to v%d", target.Version)
-		rel.Image, rel.Kind, rel.Commit = target.Image, target.Kind, target.Commit
+		rel.Image, rel.Kind, rel.Commit, rel.Origin = target.Image, target.Kind, target.Commit, target.Origin
 		rel.Processes, rel.Health = target.Processes, target.Health
 		rel.Config = maps.Clone(target.Config)
 		attached, err := tx.Attachments()

@@ -67,6 +67,11 @@ func (as *Apps) rename(tx daemon.Tx, name, to, member string) error {
 	if _, err := daemon.FindApp(tx, name); err != nil {
 		return err
 	}
+	if op, busy, err := underWayIn(tx, name); err != nil {
+		return err
+	} else if busy { // a one-off takes no lock
+		return as.stillUnderWay(op)
+	}
 	if _, err := tx.App(to); err == nil {
 		return daemon.Errorf(daemon.Exists, "the name %s is taken", to).WithHint("choose another")
 	} else if !daemon.IsKind(err, daemon.NotFound) {
@@ -83,9 +88,8 @@ func (as *Apps) rename(tx daemon.Tx, name, to, member string) error {
 			return err
 		}
 		for _, d := range domains {
-			if below(d.Host, name+address) { // it is for the app of that name, and later that is another
-				return daemon.Errorf(daemon.Conflict, "%s lies within the address of %s, which it would give up", d.Host, name).
-					WithHint("towline domains:remove %s -a %s", d.Host, a.Name)
+			if below(d.Host, name+address) {
+				return leftWithin(tx, member, name, d)
 			}
 			if a.Name == name && d.Redirect == name+address {
 				d.Redirect = to + address
@@ -98,11 +102,11 @@ func (as *Apps) rename(tx daemon.Tx, name, to, member string) error {
 	if err := tx.RenameApp(name, to); err != nil {
 		return err
 	}
-	return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, App: to, Text: "renamed the app from " + name})
+	return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.AppRenamed, App: to, Subject: name, Text: "renamed the app from " + name, Undo: "apps:rename " + name})
 }
 
-// lockForRename takes the locks of both names, once nothing is under way with the app: an
-// operation refers to it by its name.
+// lockForRename takes the locks of both names and of the app's add-ons, once nothing is under
+// way with them: an operation refers to the app by its name.
 func (as *Apps) lockForRename(ctx context.Context, name, to string, out io.Writer) (unlock func(), err error) {
 	told := false
 	for since := time.Now(); ; {
@@ -114,7 +118,12 @@ func (as *Apps) lockForRename(ctx context.Context, name, to string, out io.Write
 		}
 		op, busy, err := as.underWay(ctx, name)
 		if err == nil && !busy {
-			return unlock, nil
+			unlockAddons, err := as.lockAddonsForRename(ctx, name, out)
+			if err != nil {
+				unlock()
+				return nil, err
+			}
+			return func() { unlockAddons(); unlock() }, nil
 		}
 		unlock()
 		if err != nil {
@@ -122,8 +131,7 @@ func (as *Apps) lockForRename(ctx context.Context, name, to string, out io.Write
 		}
 		kind := as.Journal.Kind(op.Kind)
 		if kind.Shared || time.Since(since) > renamePatience {
-			return nil, daemon.Errorf(daemon.Conflict, "%s of %s is under way, begun by %s %s", kind.Text, op.Subject, daemon.Who(op.Member), journal.Begun(op.Started)).
-				WithHint("rename the app once it has ended")
+			return nil, as.stillUnderWay(op)
 		}
 		if !told {
 			work.Stage(out, "Waiting for the end of %s of %s", kind.Text, op.Subject)
@@ -137,38 +145,70 @@ func (as *Apps) lockForRename(ctx context.Context, name, to string, out io.Write
 	}
 }
 
+// lockAddonsForRename takes the locks of the add-ons that are the app's, or attached to it:
+// what is about to begin with one has read already whose it is.
+func (as *Apps) lockAddonsForRename(ctx context.Context, app string, out io.Writer) (unlock func(), err error) {
+	names, err := daemon.Read(ctx, as.Store, func(tx daemon.Tx) ([]string, error) { return addonsOf(tx, app) })
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, renamePatience, daemon.Errorf(daemon.Conflict, "something is done with an add-on of %s", app).
+		WithHint("rename the app once it has ended"))
+	defer cancel()
+	return as.Journal.LockAddons(ctx, names, out)
+}
+
+func (as *Apps) stillUnderWay(op daemon.Operation) error {
+	return daemon.Errorf(daemon.Conflict, "%s of %s is under way, begun by %s %s", as.Journal.Kind(op.Kind).Text, op.Subject, daemon.Who(op.Member), journal.Begun(op.Started)).
+		WithHint("rename the app once it has ended")
+}
+
 // underWay is an operation on the app, or on an add-on that is its or attached to it.
 func (as *Apps) underWay(ctx context.Context, app string) (found daemon.Operation, ok bool, err error) {
-	err = as.Store.View(ctx, func(tx daemon.Tx) error {
-		ops, err := tx.Operations()
-		if err != nil {
-			return err
-		}
-		attached, err := tx.Attachments()
-		if err != nil {
-			return err
-		}
-		addons, err := tx.Addons()
-		if err != nil {
-			return err
-		}
-		of := []string{app}
-		for _, at := range attached {
-			if at.App == app {
-				of = append(of, at.Addon)
-			}
-		}
-		for _, a := range addons {
-			if a.App == app {
-				of = append(of, a.Name)
-			}
-		}
-		for _, op := range ops {
-			if slices.Contains(of, op.Subject) || slices.Contains(journal.AppsOf(op), app) {
-				found, ok = op, true
-			}
-		}
-		return nil
+	err = as.Store.View(ctx, func(tx daemon.Tx) (err error) {
+		found, ok, err = underWayIn(tx, app)
+		return err
 	})
 	return found, ok, err
+}
+
+func underWayIn(tx daemon.Tx, app string) (found daemon.Operation, ok bool, err error) {
+	ops, err := tx.Operations()
+	if err != nil {
+		return found, false, err
+	}
+	addons, err := addonsOf(tx, app)
+	if err != nil {
+		return found, false, err
+	}
+	for _, op := range ops {
+		if op.Subject == app || slices.Contains(addons, op.Subject) || slices.Contains(journal.AppsOf(op), app) {
+			found, ok = op, true
+		}
+	}
+	return found, ok, nil
+}
+
+// addonsOf are the add-ons that are the app's, or attached to it, sorted.
+func addonsOf(tx daemon.Tx, app string) (names []string, err error) {
+	attached, err := tx.Attachments()
+	if err != nil {
+		return nil, err
+	}
+	addons, err := tx.Addons()
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range attached {
+		if at.App == app {
+			names = append(names, at.Addon)
+		}
+	}
+	for _, a := range addons {
+		if a.App == app {
+			names = append(names, a.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }

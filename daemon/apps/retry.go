@@ -35,7 +35,8 @@ func (rl *Releases) Retry(ctx context.Context, app, member string, version int, 
 		return daemon.Release{}, err
 	}
 	work.Stage(out, "Deploying v%d again", target.Version)
-	return rl.change(ctx, app, member, out, retryOf(target))
+	event := daemon.Activity{Kind: daemon.Retried, Member: member, App: app, Text: fmt.Sprintf("deployed v%d once more", target.Version)}
+	return rl.change(ctx, event, out, retryOf(target))
 }
 
 const hintPushAgain = "git commit --allow-empty -m \"deploy again\", then: git push towline main"
@@ -72,9 +73,11 @@ func retryTarget(app daemon.App, releases []daemon.Release, version int) (daemon
 	return target, nil
 }
 
-// bringsSource tells a release that was pushed, or sent as an archive, from one that
-// changes config or goes back.
-func bringsSource(r daemon.Release) bool { return strings.HasPrefix(r.Description, "Deploy ") }
+// bringsSource tells a release that was pushed, promoted, or sent as an archive, from one
+// that changes config or goes back.
+func bringsSource(r daemon.Release) bool {
+	return strings.HasPrefix(r.Description, "Deploy ") || strings.HasPrefix(r.Description, "Promote ")
+}
 
 // retryOf makes a copy of the current release one of an earlier release's source.
 func retryOf(target daemon.Release) func(daemon.Tx, *daemon.Release) error {

@@ -1,18 +1,19 @@
 package apps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"towline/daemon"
-	"towline/daemon/container"
 	"towline/daemon/journal"
 	"towline/daemon/work"
 )
@@ -22,8 +23,12 @@ type rollout struct {
 	release   daemon.Release
 	formation daemon.Formation
 	version   int
-	fresh     bool   // replace processes even where the release is the same
-	refresh   string // replace only this type or process, like web or web.1
+	fresh     bool     // replace processes even where the release is the same
+	refresh   string   // replace only this type or process, like web or web.1
+	after     []string // scripts that are due once it serves
+
+	grant        *[]string // the capabilities that its processes get from now on; nil: the app's
+	capabilities []string  // of its processes
 
 	keep  []daemon.Container // running already and right
 	start []daemon.ContainerSpec
@@ -36,6 +41,7 @@ type rollData struct {
 	Version int              `json:"version,omitempty"`
 	Web     []string         `json:"web,omitempty"` // containers of the route to be
 	Before  daemon.Formation `json:"before,omitempty"`
+	After   []string         `json:"after,omitempty"` // scripts that are due once it serves
 }
 
 // roll takes an app from the processes it has to those of r: start the new web
@@ -57,12 +63,15 @@ func (ps *Processes) roll(ctx context.Context, op *journal.Operation, r *rollout
 	}
 	if len(web) > 0 {
 		work.Stage(out, "Starting %s", describe(web))
+		if p := portOf(r.release, r.capabilities); p.from != "" && (op.Kind == opDeploy || p.number != defaultPort) {
+			work.Say(out, "       on port %d: %s", p.number, p.from)
+		}
 	}
 	started := time.Now()
 	if err := ps.startProcesses(ctx, web, r); err != nil {
 		return err
 	}
-	data := rollData{Version: r.version}
+	data := rollData{Version: r.version, After: r.after}
 	for _, t := range r.web {
 		data.Web = append(data.Web, t.ID)
 	}
@@ -75,7 +84,7 @@ func (ps *Processes) roll(ctx context.Context, op *journal.Operation, r *rollout
 	} else if err != nil {
 		return err
 	}
-	if err := op.Next(ctx, "current", nil, commit); err != nil {
+	if err := op.Next(ctx, "current", nil, commit, op.Done); err != nil {
 		return err
 	}
 	if len(web) > 0 {
@@ -118,6 +127,13 @@ func (ps *Processes) afterSwap(ctx context.Context, op *journal.Operation, r *ro
 // planRollout compares what runs with what should.
 func (ps *Processes) planRollout(ctx context.Context, op *journal.Operation, r *rollout) error {
 	app := r.release.App
+	a, err := ps.App(ctx, app)
+	if err != nil {
+		return err
+	}
+	if r.capabilities = a.Capabilities; r.grant != nil {
+		r.capabilities = *r.grant
+	}
 	if err := ps.Engine.EnsureNetwork(ctx, ps.Containers.NetworkName(app), map[string]string{daemon.LabelApp: app}); err != nil {
 		return err
 	}
@@ -128,7 +144,8 @@ func (ps *Processes) planRollout(ctx context.Context, op *journal.Operation, r *
 	slots := map[string]daemon.Container{}
 	for _, c := range have {
 		slot := c.Labels[daemon.LabelProcess] + "." + c.Labels[daemon.LabelIndex]
-		right := !r.fresh && r.refresh != slot && r.refresh != c.Labels[daemon.LabelProcess] && c.Running && c.Labels[daemon.LabelRelease] == fmt.Sprint(r.version)
+		right := !r.fresh && r.refresh != slot && r.refresh != c.Labels[daemon.LabelProcess] && c.Running && c.Labels[daemon.LabelRelease] == fmt.Sprint(r.version) &&
+			c.Labels[daemon.LabelCapabilities] == capabilityList(r.capabilities)
 		if _, taken := slots[slot]; right && !taken {
 			slots[slot] = c
 		} else {
@@ -144,7 +161,7 @@ func (ps *Processes) planRollout(ctx context.Context, op *journal.Operation, r *
 				delete(slots, slot)
 				continue
 			}
-			spec := ps.Spec(r.release, p, process, i, fmt.Sprint(op.ID))
+			spec := ps.Spec(r.release, r.capabilities, p, process, i, fmt.Sprint(op.ID))
 			r.start = append(r.start, spec)
 		}
 	}
@@ -211,14 +228,14 @@ func (ps *Processes) startProcesses(ctx context.Context, specs []daemon.Containe
 				return err
 			}
 			if err := ps.Engine.StartContainer(gctx, spec.Name); err != nil {
-				return daemon.Errorf(daemon.Failed, "%s.%s did not start: %w", spec.Labels[daemon.LabelProcess], spec.Labels[daemon.LabelIndex], err)
+				return notStarted(spec, err)
 			}
 			if r == nil {
 				return nil
 			}
 			t, err := ps.target(gctx, r.release.App, spec.Name)
 			targets[i] = t
-			return ps.withOutput(gctx, err, []daemon.ContainerSpec{spec}, spec.Name)
+			return ps.explain(gctx, err, []daemon.ContainerSpec{spec}, spec.Name)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -240,7 +257,12 @@ func (ps *Processes) target(ctx context.Context, app, container string) (daemon.
 	if ip == "" {
 		return daemon.Target{}, ps.endedEarly(ctx, container, c.ExitCode)
 	}
-	return daemon.Target{ID: container, Address: ip + ":" + webPort}, nil
+	return daemon.Target{ID: container, Address: ip + ":" + listeningPort(c)}, nil
+}
+
+// listeningPort is that of a web process. What was started before ports could be chosen has no label.
+func listeningPort(c daemon.Container) string {
+	return cmp.Or(c.Labels[daemon.LabelPort], strconv.Itoa(defaultPort))
 }
 
 // swap has the proxy switch to the rollout's web processes once they are ready. A
@@ -257,9 +279,13 @@ func (ps *Processes) swap(ctx context.Context, r *rollout, web []daemon.Containe
 	for _, spec := range web {
 		names = append(names, spec.Name)
 	}
-	wait, cancel := ps.whileRunning(ctx, names...)
+	running, cancel := ps.whileRunning(ctx, names...)
 	defer cancel()
-	err = ps.Router.Deploy(wait, route)
+	wait, cancel := ps.whileReachable(running, web)
+	defer cancel()
+	if err = upFor(wait, r.release.Health.Uptime, len(web)); err == nil {
+		err = ps.Router.Deploy(wait, route)
+	}
 	if err == nil {
 		return nil
 	}
@@ -268,23 +294,26 @@ func (ps *Processes) swap(ctx context.Context, r *rollout, web []daemon.Containe
 		err = exited
 	}
 	var notReady *daemon.NotReadyError
-	if errors.As(err, &notReady) {
+	if (errors.As(context.Cause(wait), &notReady) && ctx.Err() == nil) || errors.As(err, &notReady) {
 		name = notReady.Target
 		err = daemon.Errorf(daemon.Failed, "%s was not ready: %s", ps.Containers.ShortName(name), notReady.Reason)
 	}
-	return ps.withOutput(ctx, err, web, name)
+	return ps.explain(ctx, err, web, name)
 }
 
-// withOutput adds to the failure of a web process what it wrote last.
-func (ps *Processes) withOutput(ctx context.Context, err error, web []daemon.ContainerSpec, name string) error {
-	var e *daemon.Error
-	if !errors.As(err, &e) || e.Kind != daemon.Failed {
-		return err
+// upFor waits until processes that have just started have run for as long as their app.json says.
+func upFor(ctx context.Context, d time.Duration, processes int) error {
+	if processes == 0 || d == 0 {
+		return nil
 	}
-	if tail := ps.lastOutput(ctx, web, name); tail != "" {
-		return e.WithHint("it must answer HTTP on $PORT. Its last output:\n%s", tail)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return e.WithHint("it must answer HTTP on $PORT; it wrote nothing")
 }
 
 // whileRunning returns a context that ends, with the reason as its cause, when one of
@@ -310,30 +339,11 @@ func (ps *Processes) endedEarly(ctx context.Context, container string, code int)
 	return daemon.Errorf(daemon.Failed, "%s exited with code %d before it was ready", ps.Containers.ShortName(container), code)
 }
 
-// lastOutput is the end of what a new process that failed has written: that of the
-// container named, or the first that has stopped.
-func (ps *Processes) lastOutput(ctx context.Context, web []daemon.ContainerSpec, name string) string {
-	for _, spec := range web {
-		c, err := ps.Engine.Container(ctx, spec.Name)
-		if err != nil || (name != spec.Name && c.Running) {
-			continue
-		}
-		var end container.LogEnd
-		if err := ps.Engine.ContainerLog(ctx, spec.Name, false, &end, &end); err != nil {
-			return ""
-		}
-		if lines := end.Lines(20); len(lines) > 0 {
-			return "    " + strings.Join(lines, "\n    ")
-		}
-		return ""
-	}
-	return ""
-}
-
 // route is what the proxy should serve for the rollout.
 func (ps *Processes) route(ctx context.Context, r *rollout) (daemon.Route, error) {
 	route, err := ps.routes.routeSettings(ctx, r.release.App)
 	route.Targets, route.Health = slices.Clone(r.web), r.release.Health
+	route.Health.Uptime = 0 // which is seen to here
 	for i := range route.Targets {
 		route.Targets[i].H2C = r.release.Processes["web"].Protocol == daemon.ProtocolH2C
 	}

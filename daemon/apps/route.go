@@ -29,7 +29,9 @@ func HashPassword(password string) (string, error) {
 // RuleChange edits an app's rules.
 type RuleChange struct {
 	App, Member string
-	What        string // for the activity, as in "set the timeout"; no secrets
+	What        string   // for the activity, as in "set the timeout"; no secrets
+	Names       []string // of the settings
+	Undo        string   // words of a command; may be empty
 	Edit        func(*daemon.Rules) error
 }
 
@@ -46,7 +48,7 @@ func (rs *Routes) ChangeRules(ctx context.Context, c RuleChange) error {
 		if err := daemon.CheckRules(rules); err != nil {
 			return err
 		}
-		if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: c.Member, App: c.App, Text: c.What}); err != nil {
+		if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: c.Member, Kind: daemon.RouterSet, App: c.App, Names: c.Names, Text: c.What, Undo: c.Undo}); err != nil {
 			return err
 		}
 		return tx.PutRules(c.App, rules)
@@ -199,14 +201,21 @@ func (rs *Routes) WebURL(app string) string {
 }
 
 // SetMaintenance switches an app's maintenance page on or off.
-func (rs *Routes) SetMaintenance(ctx context.Context, name string, on bool) error {
+func (rs *Routes) SetMaintenance(ctx context.Context, name, member string, on bool) error {
 	return rs.changeRoute(ctx, name, func(tx daemon.Tx) error {
 		app, err := tx.App(name)
 		if err != nil {
 			return err
 		}
+		if app.Maintenance == on {
+			return nil
+		}
 		app.Maintenance = on
-		return tx.UpdateApp(app)
+		event := daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.MaintenanceSet, App: name, Text: "switched maintenance mode on", Undo: "maintenance:off"}
+		if !on {
+			event.Text, event.Undo = "switched maintenance mode off", "maintenance:on"
+		}
+		return errors.Join(tx.UpdateApp(app), tx.RecordActivity(event))
 	})
 }
 

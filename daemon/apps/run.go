@@ -54,13 +54,22 @@ func (ps *Processes) Run(ctx context.Context, req RunRequest) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	command := commandLine(req.Command)
-	room := func(tx daemon.Tx) error { return ps.roomForOneOff(tx, req.Member) }
-	op, err := ps.Journal.Begin(ctx, opRun, req.App, req.Member, "run", nil, room)
+	app, err := ps.App(ctx, req.App)
 	if err != nil {
 		return 0, err
 	}
-	spec := ps.Spec(rel, oneOff(rel, image.Entrypoint, req.Command), "run", int(op.ID), "run")
+	command := commandLine(req.Command)
+	room := func(tx daemon.Tx) error { return ps.roomForOneOff(tx, req.Member) }
+	// What it is given may be secrets.
+	event := daemon.Activity{Time: daemon.Now(), Kind: daemon.RunBegan, Member: req.Member, App: req.App, Release: rel.Version, Text: "started a one-off: " + program(command)}
+	end := event
+	end.Kind, end.Text = daemon.RunEnded, "a one-off ended: "+program(command)
+	began := func(tx daemon.Tx) error { return tx.RecordActivity(event) }
+	op, err := ps.Journal.Begin(ctx, opRun, req.App, end, "run", nil, room, began)
+	if err != nil {
+		return 0, err
+	}
+	spec := ps.Spec(rel, app.Capabilities, oneOff(rel, image.Entrypoint, req.Command), "run", int(op.ID), "run")
 	spec.Labels[daemon.LabelKind] = daemon.KindRun
 	for k, v := range req.Env {
 		spec.Env[k] = v
@@ -69,7 +78,8 @@ func (ps *Processes) Run(ctx context.Context, req RunRequest) (int, error) {
 	// What it shows may be secrets, as the config vars are, and what its user types too; the
 	// app's log is for everyone who may view the app.
 	spec.NoLog, spec.LogPath = true, ""
-	defer ps.removeRun(context.WithoutCancel(ctx), op, spec.Name)
+	ended := false
+	defer func() { ps.removeRun(context.WithoutCancel(ctx), op, spec.Name, ended) }()
 	if err := ps.Containers.Create(ctx, spec); err != nil {
 		return 0, err
 	}
@@ -83,6 +93,7 @@ func (ps *Processes) Run(ctx context.Context, req RunRequest) (int, error) {
 	}
 	switch {
 	case err == nil:
+		ended, op.Event.Code = true, code
 		log("One-off ended with exit code %d", code)
 	case ctx.Err() != nil:
 		log("One-off was ended: %s", strings.TrimPrefix(context.Cause(ctx).Error(), "this was ended: "))
@@ -124,10 +135,13 @@ func (ps *Processes) killedFrom(ctx context.Context, app, container string, code
 
 // removeRun removes a one-off. What fails is tried again, with longer and longer waits, but
 // not with the user waiting; the journal has it for the next start.
-func (ps *Processes) removeRun(ctx context.Context, op *journal.Operation, container string) {
+func (ps *Processes) removeRun(ctx context.Context, op *journal.Operation, container string, ended bool) {
 	remove := func(ctx context.Context) error {
 		if err := ps.Engine.RemoveContainer(ctx, container); err != nil {
 			return err
+		}
+		if ended {
+			return op.Finish(ctx, op.Done)
 		}
 		return op.Finish(ctx)
 	}
@@ -147,6 +161,15 @@ func (ps *Processes) removeRun(ctx context.Context, op *journal.Operation, conta
 	})
 }
 
+// program is the first word of a command line, without what it is given.
+func program(line string) string {
+	word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if word == "" || strings.ContainsAny(word, "='\"$;|&<>()`\n\t") {
+		return "a line for the shell"
+	}
+	return daemon.Clip(word)
+}
+
 // oneOff is what a command of one-offs comes to: the process of that type, or one of no type
 // that is started as a Procfile command is.
 func oneOff(rel daemon.Release, entrypoint, words []string) daemon.Process {
@@ -154,10 +177,16 @@ func oneOff(rel daemon.Release, entrypoint, words []string) daemon.Process {
 	if typed, ok := rel.Processes[p.Command]; ok && len(words) == 1 {
 		return typed
 	}
-	p.Entrypoint, p.Args = startedBy(entrypoint, p.Command)
+	return lineProcess(rel, entrypoint, p.Command)
+}
+
+// lineProcess is how a line for the image's shell is started, as a Procfile command is.
+func lineProcess(rel daemon.Release, entrypoint []string, line string) daemon.Process {
+	p := daemon.Process{Command: line}
+	p.Entrypoint, p.Args = startedBy(entrypoint, line)
 	for _, process := range rel.Processes {
 		if rel.Kind == "buildpack" && len(process.Entrypoint) > 0 { // the launcher, the same for all
-			p.Entrypoint, p.Args = process.Entrypoint, []string{p.Command}
+			p.Entrypoint, p.Args = process.Entrypoint, []string{line}
 		}
 	}
 	return p

@@ -9,14 +9,13 @@ import (
 	"strings"
 
 	"towline/daemon"
+	"towline/daemon/appjson"
 )
 
 // sourceSays is what source says of itself.
 type sourceSays struct {
 	procfile map[string]string // nil when there is none
-	health   daemon.Health
-	protocol string // as in Process
-	manifest appManifest
+	manifest appjson.File
 	notes    []string // for the pusher
 }
 
@@ -42,12 +41,7 @@ func readSource(dir string) (says sourceSays, err error) {
 	if text, err = readSmall(root, "app.json"); err != nil || text == nil {
 		return says, err
 	}
-	if says.health, err = parseAppJSON(text); err != nil {
-		return says, err
-	}
-	if says.protocol, err = parseProtocol(text); err == nil {
-		says.manifest, err = parseManifest(text)
-	}
+	says.manifest, err = appjson.Parse(text)
 	return says, err
 }
 

@@ -22,7 +22,7 @@ func (bs *Backups) AllowedBackup(ctx context.Context, member, id string, p daemo
 		if may, err = people.May(tx, member, b.App, p); err != nil {
 			return err
 		}
-		return hideFrom(&b, tx, member)
+		return bs.hideFrom(&b, tx, member)
 	})
 	switch {
 	case err != nil || may:

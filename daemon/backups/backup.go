@@ -62,7 +62,11 @@ func (bs *Backups) captureOf(ctx context.Context, name, member, reason string, o
 	defer cancel()
 	b := newBackup(addon, reason)
 	changeDetail(&b, func(v *backupDetail) { v.Of = of })
-	op, err := bs.Journal.Begin(ctx, opBackup, name, member, "capture", backupData{Backup: b.ID}, func(tx daemon.Tx) error { return tx.InsertBackup(b) })
+	event := daemon.Activity{Member: member}
+	if reason == daemon.ReasonManual { // the others are part of something that has an event, or a schedule's
+		event = daemon.Activity{Kind: daemon.BackupCaptured, Member: member, App: addon.App, Subject: b.ID, Text: "took the backup " + b.ID, Undo: "backups:delete " + b.ID}
+	}
+	op, err := bs.Journal.Begin(ctx, opBackup, name, event, "capture", backupData{Backup: b.ID}, func(tx daemon.Tx) error { return tx.InsertBackup(b) })
 	if err != nil {
 		return daemon.Backup{}, err
 	}
@@ -80,7 +84,12 @@ func (bs *Backups) captureOf(ctx context.Context, name, member, reason string, o
 		err = errors.Join(err, bs.Vault.Describe(ctx, b.ID, plain(b), parts...))
 	}
 	err = errors.Join(err, os.RemoveAll(bs.backupTree(b.ID)), bs.Ballast.Insist(bs.Life.Closing(), func() error {
-		return op.Finish(ctx, func(tx daemon.Tx) error { return tx.UpdateBackup(b) })
+		return op.Finish(ctx, func(tx daemon.Tx) error {
+			if b.Status == daemon.BackupGood {
+				return errors.Join(tx.UpdateBackup(b), op.Done(tx))
+			}
+			return tx.UpdateBackup(b)
+		})
 	}))
 	bs.copies.wakeOffsite()
 	return b, err

@@ -39,7 +39,7 @@ func (sc *Schedules) Check(ctx context.Context, member, addon string) ([]Check, 
 		if addon != "" && a.Name != addon {
 			continue
 		}
-		backups, err := daemon.Read(ctx, sc.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(a.Name) })
+		backups, err := daemon.Read(ctx, sc.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return daemon.BackupsOf(tx, a.Name) })
 		if err != nil {
 			return nil, err
 		}

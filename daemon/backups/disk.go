@@ -32,7 +32,7 @@ func (bs *Backups) roomForBackup(ctx context.Context, addon daemon.Addon) error 
 		data += n
 	}
 	stored := data
-	backups, err := daemon.Read(ctx, bs.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(addon.Name) })
+	backups, err := daemon.Read(ctx, bs.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return daemon.BackupsOf(tx, addon.Name) })
 	if err != nil {
 		return err
 	}

@@ -18,15 +18,23 @@ import (
 
 // dataOf says that a backup is an add-on's data as a release of an app left it.
 type dataOf struct {
-	App     string `json:"app,omitempty"`
+	App     string `json:"app,omitempty"` // its handle, which outlasts a rename
 	Release int    `json:"release,omitempty"`
+}
+
+// leftBy marks data as what a release of an app leaves.
+func (re *Restores) leftBy(app string, version int) dataOf {
+	return dataOf{re.Containers.Handles.Of(app), version}
 }
 
 // OfRelease is the release of an app that left the data of a backup; 0 where none is
 // known.
-func OfRelease(b daemon.Backup) (app string, version int) {
+func (bs *Backups) OfRelease(b daemon.Backup) (app string, version int) {
 	of := detailOf(b).Of
-	return of.App, of.Release
+	if of.App == "" {
+		return "", 0
+	}
+	return bs.Containers.Handles.App(of.App), of.Release
 }
 
 // SetReleaseBackups has a backup of each add-on of an app taken before each release, or
@@ -43,11 +51,12 @@ func (re *Restores) SetReleaseBackups(ctx context.Context, app, member string, o
 			return err
 		}
 		a.ReleaseBackups = on
-		text := "backs its add-ons up before each release"
+		text, undo := "backs its add-ons up before each release", "backups:on-release off"
 		if !on {
+			undo = "backups:on-release on"
 			text = "backs its add-ons up before releases no longer"
 		}
-		return errors.Join(tx.UpdateApp(a), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, App: app, Text: text}))
+		return errors.Join(tx.UpdateApp(a), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.BackupOnRelease, App: app, Text: text, Undo: undo}))
 	})
 }
 
@@ -67,7 +76,7 @@ func (re *Restores) BeforeRelease(ctx context.Context, app, member string, out i
 		return err
 	}
 	for _, at := range attached {
-		if _, err := re.backups.captureOf(ctx, at.Addon, member, daemon.ReasonRelease, dataOf{app, a.Current}, out); err != nil {
+		if _, err := re.backups.captureOf(ctx, at.Addon, member, daemon.ReasonRelease, re.leftBy(app, a.Current), out); err != nil {
 			if errors.Is(err, daemon.ErrClosing) {
 				return err
 			}
@@ -95,11 +104,11 @@ const keptReleaseBackups = apps.KeptImages
 // took counts: see Keep.Expired for the others.
 func (re *Restores) pruneReleaseBackups(ctx context.Context, app string, attached []daemon.AddonAttachment) (err error) {
 	for _, at := range attached {
-		all, rerr := daemon.Read(ctx, re.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(at.Addon) })
+		all, rerr := daemon.Read(ctx, re.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return daemon.BackupsOf(tx, at.Addon) })
 		err = errors.Join(err, rerr)
 		good, failed := 0, 0
 		for _, b := range all { // newest first
-			if of, _ := OfRelease(b); of != app || b.Reason != daemon.ReasonRelease {
+			if detailOf(b).Of.App != re.Containers.Handles.Of(app) || b.Reason != daemon.ReasonRelease {
 				continue
 			}
 			switch b.Status {
@@ -170,7 +179,8 @@ func (re *Restores) RollbackWithData(ctx context.Context, app, member string, ve
 	ctx, cancel := re.Life.Detach(ctx)
 	defer cancel()
 	data := rollbackData{a.Current, items}
-	op, err := re.Journal.Begin(ctx, opRollback, app, member, "data", data)
+	event := daemon.Activity{Kind: daemon.RolledBack, Member: member, App: app, Text: fmt.Sprintf("rolled back to v%d, with the data", target.Version)}
+	op, err := re.Journal.Begin(ctx, opRollback, app, event, "data", data)
 	if err != nil {
 		return daemon.Release{}, err
 	}
@@ -192,7 +202,7 @@ func (re *Restores) RollbackWithData(ctx context.Context, app, member string, ve
 
 func (re *Restores) rollBack(ctx context.Context, op *journal.Operation, data rollbackData, target daemon.Release, out io.Writer) (daemon.Release, error) {
 	for _, item := range data.Items {
-		req := RestoreRequest{Backup: item.Backup, Member: op.Member, safety: item.Safety, of: dataOf{target.App, data.From}, hold: true}
+		req := RestoreRequest{Backup: item.Backup, Member: op.Member, safety: item.Safety, of: re.leftBy(target.App, data.From), hold: true, part: true}
 		if _, err := re.Restore(ctx, req, out); err != nil {
 			return daemon.Release{}, err
 		}
@@ -228,11 +238,11 @@ func (re *Restores) dataOfRelease(ctx context.Context, target daemon.Release) (i
 			return nil, daemon.Errorf(daemon.Conflict, "%s is attached to other apps too, whose data would go back with that of %s", at.Addon, target.App).
 				WithHint("restore it for all of them: towline backups %s; then roll back without --with-data", at.Addon)
 		}
-		backups, err := daemon.Read(ctx, re.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(at.Addon) })
+		backups, err := daemon.Read(ctx, re.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return daemon.BackupsOf(tx, at.Addon) })
 		if err != nil {
 			return nil, err
 		}
-		b, ok := leftBy(backups, target.App, versions)
+		b, ok := re.newestLeftBy(backups, target.App, versions)
 		if !ok {
 			return nil, daemon.Errorf(daemon.Conflict, "no backup is kept of %s as v%d left it", at.Addon, target.Version).
 				WithHint("towline backups:on-release on -a %s has one taken before each release; the newest %d are kept", target.App, keptReleaseBackups)
@@ -258,11 +268,11 @@ func (re *Restores) sameCode(ctx context.Context, target daemon.Release) (versio
 	return versions, err
 }
 
-// leftBy is the newest good backup of the first version that has one.
-func leftBy(backups []daemon.Backup, app string, versions []int) (daemon.Backup, bool) {
+// newestLeftBy is the newest good backup of the first version that has one.
+func (re *Restores) newestLeftBy(backups []daemon.Backup, app string, versions []int) (daemon.Backup, bool) {
 	for _, version := range versions {
 		for _, b := range backups { // newest first
-			if of := detailOf(b).Of; b.Status == daemon.BackupGood && of == (dataOf{app, version}) {
+			if of := detailOf(b).Of; b.Status == daemon.BackupGood && of == re.leftBy(app, version) {
 				return b, true
 			}
 		}
@@ -294,7 +304,7 @@ func (re *Restores) takeBack(ctx context.Context, op *journal.Operation, item ro
 	if _, err := re.backups.Backup(ctx, item.Safety); daemon.IsKind(err, daemon.NotFound) {
 		return nil
 	}
-	_, err := re.Restore(ctx, RestoreRequest{Backup: item.Safety, Member: op.Member}, out)
+	_, err := re.Restore(ctx, RestoreRequest{Backup: item.Safety, Member: op.Member, part: true}, out)
 	return err
 }
 
@@ -328,7 +338,18 @@ func (re *Restores) keepReplaced(ctx context.Context, item rollbackItem) error {
 // endRollback lets the requests go. That is a step of its own: once they write, the data
 // must not be put back again.
 func (re *Restores) endRollback(ctx context.Context, op *journal.Operation, out io.Writer) error {
-	if err := op.Next(ctx, "resume", nil); err != nil {
+	done := func(tx daemon.Tx) error {
+		data, err := journal.Decode[rollbackData](op.Operation)
+		if err != nil || op.Event == nil {
+			return err
+		}
+		app, err := tx.App(op.Subject)
+		if op.Event.Release = app.Current; err != nil || app.Current == data.From {
+			return err // it was taken back
+		}
+		return op.Done(tx)
+	}
+	if err := op.Next(ctx, "resume", nil, done); err != nil {
 		return err
 	}
 	err := re.Life.Outlast(ctx, out, func(ctx context.Context) error { return re.Router.Resume(ctx, op.Subject) })

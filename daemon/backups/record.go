@@ -70,7 +70,7 @@ func (bs *Backups) List(ctx context.Context, member, app, addon string) ([]daemo
 			if !ok || app != "" && b.App != app {
 				continue
 			}
-			if err := hideFrom(&b, tx, member); err != nil {
+			if err := bs.hideFrom(&b, tx, member); err != nil {
 				return nil, err
 			}
 			list = append(list, b)
@@ -80,8 +80,8 @@ func (bs *Backups) List(ctx context.Context, member, app, addon string) ([]daemo
 }
 
 // hideFrom takes the name of an app out of a backup that the member may not view.
-func hideFrom(b *daemon.Backup, tx daemon.Tx, member string) error {
-	of, _ := OfRelease(*b)
+func (bs *Backups) hideFrom(b *daemon.Backup, tx daemon.Tx, member string) error {
+	of, _ := bs.OfRelease(*b)
 	if of == "" {
 		return nil
 	}

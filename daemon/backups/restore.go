@@ -24,6 +24,7 @@ type RestoreRequest struct {
 
 	safety string // ID of the backup of what is replaced; empty: a new one
 	of     dataOf // whose data that is
+	part   bool   // of a rollback, whose event tells of it
 	hold   bool   // requests of the attached apps wait on afterwards, until resumeApps
 }
 
@@ -77,7 +78,14 @@ func (re *Restores) Restore(ctx context.Context, req RestoreRequest, out io.Writ
 	defer cancel()
 	next := addon
 	next.Generation++
-	op, err := re.Journal.Begin(ctx, opRestore, addon.Name, req.Member, "check",
+	event := daemon.Activity{Member: req.Member}
+	if !req.part { // else a rollback has the event
+		event = daemon.Activity{Kind: daemon.BackupRestored, Member: req.Member, App: addon.App, Subject: addon.Name, Text: "restored a dump into " + addon.Name}
+		if b.ID != "" {
+			event.Text = "restored " + b.ID + " into " + addon.Name
+		}
+	}
+	op, err := re.Journal.Begin(ctx, opRestore, addon.Name, event, "check",
 		backupData{Backup: b.ID, Generation: next.Generation, Safety: req.safety, Of: req.of})
 	if err != nil {
 		return addon, err
@@ -136,7 +144,10 @@ func (re *Restores) replaceData(ctx context.Context, op *journal.Operation, addo
 	if data.Safety == "" {
 		data.Safety = backupID(addon.Name, daemon.Now())
 	}
-	return op.Next(ctx, "current", data, func(tx daemon.Tx) error { return tx.UpdateAddon(next) })
+	if op.Event != nil {
+		op.Event.Undo = "backups:restore " + data.Safety
+	}
+	return op.Next(ctx, "current", data, func(tx daemon.Tx) error { return errors.Join(tx.UpdateAddon(next), op.Done(tx)) })
 }
 
 // proveNext tries the filled volumes while the service still runs on its own: what does

@@ -49,12 +49,13 @@ func (sc *Schedules) Set(ctx context.Context, s daemon.Schedule, member string) 
 	if t.TooOften() {
 		return ScheduleInfo{}, daemon.Errorf(daemon.Invalid, "schedule %q comes more often than once a minute", daemon.Clip(s.Cron)).WithHint("give @every at least 1m")
 	}
-	if _, err := sc.Addons.Addon(ctx, s.Addon); err != nil {
+	addon, err := sc.Addons.Addon(ctx, s.Addon)
+	if err != nil {
 		return ScheduleInfo{}, err
 	}
 	s.Last = daemon.Now()
 	err = sc.Store.Update(ctx, func(tx daemon.Tx) error {
-		return errors.Join(tx.PutSchedule(s), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member,
+		return errors.Join(tx.PutSchedule(s), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.BackupScheduled, App: addon.App, Subject: s.Addon, Undo: "backups:unschedule " + s.Addon,
 			Text: fmt.Sprintf("scheduled backups of %s: %s %s, keep %s", s.Addon, s.Cron, s.Zone, s.Keep)}))
 	})
 	sc.wakeSchedules()
@@ -67,7 +68,11 @@ func (sc *Schedules) Remove(ctx context.Context, addon, member string) error {
 		if err := tx.DeleteSchedule(addon); err != nil {
 			return err
 		}
-		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "ended the scheduled backups of " + addon})
+		a, err := tx.Addon(addon)
+		if err != nil {
+			return err
+		}
+		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.BackupUnscheduled, App: a.App, Subject: addon, Text: "ended the scheduled backups of " + addon})
 	})
 	sc.wakeSchedules()
 	return err
@@ -200,12 +205,14 @@ func (sc *Schedules) scheduledBackup(ctx context.Context, s daemon.Schedule, zon
 
 // recordRefusal puts a scheduled backup that could not even begin into the listing.
 func (sc *Schedules) recordRefusal(ctx context.Context, name string, cause error) {
-	addon, err := sc.Addons.Addon(ctx, name)
-	if err == nil {
-		b := daemon.Backup{ID: backupID(name, daemon.Now()), Addon: name, App: addon.App, Service: addon.Service, Version: addon.Version,
-			Status: daemon.BackupFailed, Reason: daemon.ReasonSchedule, Created: daemon.Now(), Finished: daemon.Now(), Error: cause.Error()}
-		err = sc.Store.Update(ctx, func(tx daemon.Tx) error { return tx.InsertBackup(b) })
-	}
+	err := sc.Store.Update(ctx, func(tx daemon.Tx) error {
+		addon, err := tx.Addon(name)
+		if err != nil {
+			return err
+		}
+		return tx.InsertBackup(daemon.Backup{ID: backupID(name, daemon.Now()), Addon: name, App: addon.App, Service: addon.Service, Version: addon.Version,
+			Status: daemon.BackupFailed, Reason: daemon.ReasonSchedule, Created: daemon.Now(), Finished: daemon.Now(), Error: cause.Error()})
+	})
 	if err != nil {
 		sc.Log.Error("record a failed backup", "addon", name, "err", err)
 	}
@@ -216,7 +223,7 @@ func (sc *Schedules) prune(ctx context.Context, s daemon.Schedule, zone *time.Lo
 	if err != nil {
 		return err
 	}
-	all, err := daemon.Read(ctx, sc.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(s.Addon) })
+	all, err := daemon.Read(ctx, sc.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return daemon.BackupsOf(tx, s.Addon) })
 	for _, b := range keep.Expired(all, zone) {
 		err = errors.Join(err, sc.backups.Delete(ctx, b.ID, ""))
 	}

@@ -52,8 +52,12 @@ func (pf *Proofs) Verify(ctx context.Context, id, member string, out io.Writer) 
 	case err != nil:
 		return b, err // of this machine's, and says nothing of the backup
 	}
+	outcome := daemon.Done
+	if err != nil {
+		outcome = daemon.Undone
+	}
 	return b, errors.Join(err, pf.Store.Update(ctx, func(tx daemon.Tx) error {
-		return errors.Join(tx.UpdateBackup(b), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Text: "verified the backup " + b.ID}))
+		return errors.Join(tx.UpdateBackup(b), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.BackupVerified, App: b.App, Subject: b.ID, Outcome: outcome, Text: "verified the backup " + b.ID}))
 	}))
 }
 

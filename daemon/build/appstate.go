@@ -12,8 +12,8 @@ import (
 // appState is what is remembered of an app's Dockerfile builds, next to their
 // store. Losing it costs one slow build.
 type appState struct {
-	// Bases are the images that layers in the store rest upon.
-	Bases []string `json:"bases,omitempty"`
+	// Bases are the unpacked images that layers in the store rest upon.
+	Bases []foundation `json:"foundations,omitempty"`
 	// Image is the newest that was handed to the engine, and Layers are its.
 	Image  string  `json:"image,omitempty"`
 	Layers []layer `json:"layers,omitempty"`
@@ -24,6 +24,12 @@ type appState struct {
 	// Dirty is set while a build runs: one that was killed leaves containers in
 	// the store.
 	Dirty bool `json:"dirty,omitempty"`
+}
+
+// foundation names an image in a store of its own, as it was unpacked one time.
+type foundation struct {
+	ID        string `json:"id"`
+	Unpacking string `json:"unpacking"`
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -117,6 +118,40 @@ func (e *export) layers() (all []layer) {
 		all = append(all, layer{DiffID: id, Size: e.manifest.Layers[i].Size})
 	}
 	return all
+}
+
+// setEnv gives the image an environment variable, unless it has that already.
+func (e *export) setEnv(name, value string) error {
+	image, config, env := map[string]json.RawMessage{}, map[string]json.RawMessage{}, []string{}
+	err := json.Unmarshal(e.config, &image)
+	if text := image["config"]; err == nil && text != nil {
+		err = json.Unmarshal(text, &config)
+	}
+	if text := config["Env"]; err == nil && text != nil {
+		err = json.Unmarshal(text, &env)
+	}
+	if err != nil {
+		return fmt.Errorf("exported configuration: %w", err)
+	}
+	if config == nil { // it was null
+		config = map[string]json.RawMessage{}
+	}
+	if slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, name+"=") }) {
+		return nil
+	}
+	config["Env"], err = json.Marshal(append(env, name+"="+value))
+	if err != nil {
+		return err
+	}
+	if image["config"], err = json.Marshal(config); err != nil {
+		return err
+	}
+	if e.config, err = json.Marshal(image); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(e.config)
+	e.manifest.Config.Digest, e.manifest.Config.Size = "sha256:"+hex.EncodeToString(sum[:]), int64(len(e.config))
+	return nil
 }
 
 // open opens a plain file. What could block or lead elsewhere is refused.

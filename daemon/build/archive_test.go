@@ -159,3 +159,25 @@ func errorsOf(errs ...error) error {
 	}
 	return nil
 }
+
+// TestSetEnv: an image's configuration keeps what else it says, and its digest is that of the text.
+func TestSetEnv(t *testing.T) {
+	for config, want := range map[string]string{
+		`{"os":"linux"}`:               `{"config":{"Env":["HOME=/app"]},"os":"linux"}`,
+		`{"config":null}`:              `{"config":{"Env":["HOME=/app"]}}`,
+		`{"config":{"Env":null}}`:      `{"config":{"Env":["HOME=/app"]}}`,
+		`{"config":{"Env":["HOME="]}}`: `{"config":{"Env":["HOME="]}}`,
+		`{"config":{"Env":["HOMES=1"],"User":"1001"},"x":{"y":12345678901234567890}}`: `{"config":{"Env":["HOMES=1","HOME=/app"],"User":"1001"},"x":{"y":12345678901234567890}}`,
+	} {
+		e := &export{config: []byte(config), manifest: imageManifest{Config: descriptor{Digest: digestOf(config), Size: int64(len(config))}}}
+		if err := e.setEnv("HOME", "/app"); err != nil {
+			t.Fatal(err)
+		}
+		if string(e.config) != want || e.manifest.Config.Digest != digestOf(want) || e.manifest.Config.Size != int64(len(want)) {
+			t.Errorf("%s: %s, %+v", config, e.config, e.manifest.Config)
+		}
+	}
+	if err := (&export{config: []byte(`{"config":[]}`)}).setEnv("HOME", "/app"); err == nil {
+		t.Error("a configuration that is a list is taken")
+	}
+}

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,9 +32,12 @@ type baseStores struct {
 
 // base is an image in a store of its own.
 type base struct {
-	ID     string   `json:"id"`
-	Names  []string `json:"names"`
-	Layers []layer  `json:"layers"`
+	ID string `json:"id"`
+	// Unpacking is another each time that the image is unpacked. Layers of an app
+	// rest upon one unpacking alone: they find what is below by links with random names.
+	Unpacking string   `json:"unpacking"`
+	Names     []string `json:"names"`
+	Layers    []layer  `json:"layers"`
 }
 
 // layer is one of an image's, named by the digest of its uncompressed form.
@@ -153,7 +157,7 @@ func (s *baseStores) unpack(ctx context.Context, j *job, id string) (base, error
 	if err != nil {
 		return base{}, err
 	}
-	got := base{ID: id, Layers: layers}
+	got := base{ID: id, Unpacking: rand.Text(), Layers: layers}
 	return got, s.write(got)
 }
 
@@ -206,7 +210,7 @@ func (s *baseStores) buildah(ctx context.Context, j *job, id, script string, env
 	said := newOutput(nil)
 	exit, err := j.run(ctx, "base", spec, said)
 	if err == nil && exit != 0 {
-		err = daemon.Errorf(daemon.Failed, "buildah: %s", said.Reason())
+		err = daemon.Errorf(daemon.Failed, "buildah: %s", said.Cause())
 	}
 	return err
 }
@@ -219,12 +223,12 @@ func (s *baseStores) Collect() error {
 	}
 	wanted := map[string]bool{}
 	for _, app := range apps {
-		state, err := readAppState(s.b.path("apps", app.Name()))
+		state, err := readAppState(dockerfileCache(s.b, app.Name()))
 		if err != nil {
 			return err
 		}
-		for _, id := range state.Bases {
-			wanted[id] = true
+		for _, under := range state.Bases {
+			wanted[under.ID] = true
 		}
 	}
 	stores, err := os.ReadDir(s.b.path("bases"))

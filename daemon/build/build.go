@@ -106,10 +106,13 @@ func (b *Builder) path(elem ...string) string {
 	return filepath.Join(append([]string{b.options.Dir}, elem...)...)
 }
 
-// Build builds req.Source into req.Image: by its Dockerfile if it has one at the
-// top, else by buildpacks.
+// Build builds req.Source into req.Image, by what choose says.
 func (b *Builder) Build(ctx context.Context, req daemon.BuildRequest, out io.Writer) (daemon.BuildResult, error) {
 	if err := checkNames(req); err != nil {
+		return daemon.BuildResult{}, err
+	}
+	method, err := choose(req.Source, req.Choice)
+	if err != nil {
 		return daemon.BuildResult{}, err
 	}
 	if err := b.apps.Lock(ctx, req.App); err != nil {
@@ -145,7 +148,7 @@ func (b *Builder) Build(ctx context.Context, req daemon.BuildRequest, out io.Wri
 	if err := os.Mkdir(job.work, 0o711); err != nil {
 		return daemon.BuildResult{}, err
 	}
-	result, err := job.build(ctx)
+	result, err := job.build(ctx, method)
 	if cleanErr := b.Clean(context.WithoutCancel(ctx), req.ID); err == nil {
 		err = cleanErr
 	}
@@ -163,15 +166,11 @@ type job struct {
 	work string // private directory, removed at the end
 }
 
-func (j *job) build(ctx context.Context) (daemon.BuildResult, error) {
-	file, err := findContainerfile(j.req.Source)
-	if err != nil {
-		return daemon.BuildResult{}, err
+func (j *job) build(ctx context.Context, m method) (daemon.BuildResult, error) {
+	if m.dockerfile != "" {
+		return j.buildDockerfile(ctx, m)
 	}
-	if file != "" {
-		return j.buildDockerfile(ctx, file)
-	}
-	return j.buildBuildpacks(ctx)
+	return j.buildBuildpacks(ctx, m)
 }
 
 // Clean removes the containers, the network and the files of the build id. Caches stay.

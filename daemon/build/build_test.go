@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,9 +66,18 @@ type fixture struct {
 }
 
 // newFixture skips where Podman or an image is missing, unless
-// TOWLINE_REQUIRE_PODMAN says that they must be there.
+// TOWLINE_REQUIRE_PODMAN says that they must be there. Under the race detector it
+// skips what unpacks large images, which takes that minutes, and where TOWLINE_RACED
+// says that the rest ran under it, the rest.
 func newFixture(t *testing.T, images ...string) *fixture {
 	t.Helper()
+	large := slices.Contains(images, runImage) || slices.Contains(images, builderImage)
+	if raceDetector && large {
+		t.Skip("make builds runs this")
+	}
+	if os.Getenv("TOWLINE_RACED") != "" && !large {
+		t.Skip("make race runs this")
+	}
 	lacking := t.Skipf
 	if os.Getenv("TOWLINE_REQUIRE_PODMAN") != "" {
 		lacking = t.Fatalf

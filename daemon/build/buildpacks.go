@@ -24,6 +24,10 @@ import (
 // launcherPath is where the lifecycle puts its launcher in every image it makes.
 const launcherPath = "/cnb/lifecycle/launcher"
 
+// appDir is where the source is while it is built and in the image, and the home of its processes:
+// on Heroku it is, and apps say so. The lifecycle's own choice would be /workspace.
+const appDir = "/app"
+
 // Exit codes of the lifecycle.
 const (
 	exitNoBuildpack  = 20
@@ -38,16 +42,18 @@ const buildpackScript = `
 phase() { printf '\036%s\n' "$1"; }
 cp /safe/analyzed.toml /layers/analyzed.toml || exit
 phase detect
-/cnb/lifecycle/detector -app /workspace -layers /layers || exit
+/cnb/lifecycle/detector -app /app -layers /layers ${ORDER:+-order "$ORDER"} || exit
 phase restore
 /cnb/lifecycle/restorer -cache-dir /cache -layers /layers -uid "$CNB_USER_ID" -gid "$CNB_GROUP_ID" || exit
 phase build
-/cnb/lifecycle/builder -app /workspace -layers /layers || exit
+/cnb/lifecycle/builder -app /app -layers /layers || exit
 `
 
 // buildpackBuild is what one build by buildpacks works with.
 type buildpackBuild struct {
 	*job
+	method
+	order    string // of the buildpacks; empty: the builder's own
 	platform platform
 	runImage daemon.Image
 	session  *session
@@ -55,13 +61,16 @@ type buildpackBuild struct {
 	state    appState
 }
 
-func (j *job) buildBuildpacks(ctx context.Context) (daemon.BuildResult, error) {
+func (j *job) buildBuildpacks(ctx context.Context, m method) (daemon.BuildResult, error) {
 	began := time.Now()
-	p := &buildpackBuild{job: j, dir: j.b.path("apps", j.req.App, "buildpacks")}
+	p := &buildpackBuild{job: j, method: m, dir: j.b.path("apps", j.req.App, "buildpacks")}
 	if err := p.agree(ctx); err != nil {
 		return daemon.BuildResult{}, err
 	}
-	j.out.Stage("Building with %s", j.b.options.Builder)
+	m.say(j.out, j.b.options.Builder)
+	if err := p.leaveOut(ctx); err != nil {
+		return daemon.BuildResult{}, err
+	}
 	if err := p.provideRunImage(ctx, p.runImage); err != nil {
 		return daemon.BuildResult{}, err
 	}
@@ -111,12 +120,29 @@ func (p *buildpackBuild) agree(ctx context.Context) error {
 		return daemon.Errorf(daemon.Failed, "can't use the builder image %s: %w", options.Builder, err).
 			WithHint("name a Cloud Native Buildpacks builder as builder under [build] in towline.toml")
 	}
+	if p.order, err = p.project.order(p.platform.Buildpacks); err != nil {
+		return err
+	}
+	if p.order == "" {
+		if err := p.platform.checkLanguage(p.req.Source); err != nil {
+			return err
+		}
+	}
 	for _, ref := range p.platform.RunImages {
 		if p.runImage, err = engine.EnsureImage(ctx, ref, p.out); err == nil {
 			return nil
 		}
 	}
 	return fmt.Errorf("the builder's run image: %w", err)
+}
+
+// leaveOut removes what project.toml has no build see.
+func (p *buildpackBuild) leaveOut(ctx context.Context) error {
+	n, err := p.project.leaveOut(ctx, p.req.Source)
+	if err == nil && n > 0 {
+		p.out.Note("project.toml leaves %d files out", n)
+	}
+	return err
 }
 
 // phases runs the three containers and hands the result to the engine.
@@ -131,7 +157,7 @@ func (p *buildpackBuild) phases(ctx context.Context) (daemon.Image, error) {
 		return daemon.Image{}, err
 	}
 	p.out.Stage("Exporting the image")
-	if err := p.trusted(ctx, "export", "exporter", "-app", "/workspace", "-cache-dir", "/cache"); err != nil {
+	if err := p.trusted(ctx, "export", "exporter", "-app", appDir, "-cache-dir", "/cache"); err != nil {
 		return daemon.Image{}, err
 	}
 	return p.deliver(ctx)
@@ -175,7 +201,13 @@ func (p *buildpackBuild) prepare() error {
 			return err
 		}
 	}
+	if p.order != "" {
+		if err := writeFile(p.path("safe/order.toml"), p.order, uid, gid); err != nil {
+			return err
+		}
+	}
 	env := p.b.buildEnv()
+	maps.Copy(env, p.project.env)
 	maps.Copy(env, p.req.Env)
 	for name, value := range env {
 		if name == "" || strings.ContainsAny(name, "/\x00") || name == "." || name == ".." {
@@ -229,11 +261,11 @@ func (p *buildpackBuild) trusted(ctx context.Context, phase, program string, arg
 			{Source: p.path("run.toml"), Target: "/cnb/run.toml", ReadOnly: true},
 			{Source: p.path("tmp"), Target: "/tmp"},
 			{Source: filepath.Join(p.dir, "cache"), Target: "/cache"},
-			{Source: p.req.Source, Target: "/workspace"},
+			{Source: p.req.Source, Target: appDir},
 		},
 	}, said)
 	if err == nil && exit != 0 {
-		return daemon.Errorf(daemon.Failed, "the %s of the lifecycle failed: %s", program, said.Reason())
+		return daemon.Errorf(daemon.Failed, "the %s of the lifecycle failed: %s", program, said.Cause())
 	}
 	return err
 }
@@ -255,8 +287,11 @@ func (p *buildpackBuild) build(ctx context.Context) error {
 			{Source: p.path("safe"), Target: "/safe", ReadOnly: true},
 			{Source: p.path("platform"), Target: "/platform", ReadOnly: true},
 			{Source: filepath.Join(p.dir, "cache"), Target: "/cache"},
-			{Source: p.req.Source, Target: "/workspace"},
+			{Source: p.req.Source, Target: appDir},
 		}),
+	}
+	if p.order != "" {
+		spec.Env["ORDER"] = "/safe/order.toml"
 	}
 	p.out.Stage("Detecting what the source is")
 	p.out.Filter(p.filter())
@@ -300,68 +335,4 @@ func (p *buildpackBuild) filter() func(line string) (string, bool) {
 		}
 		return line, true
 	}
-}
-
-// deliver loads the image that the lifecycle pushed into the engine. What the
-// engine has of it already does not travel.
-func (p *buildpackBuild) deliver(ctx context.Context) (daemon.Image, error) {
-	image, layers, err := p.load(ctx, p.knownLayers(ctx))
-	if err != nil && ctx.Err() == nil {
-		image, layers, err = p.load(ctx, nil) // a layer was gone after all
-	}
-	if err != nil {
-		return image, err
-	}
-	if err := p.b.options.Engine.TagImage(ctx, image.ID, p.req.Image); err != nil {
-		return image, err
-	}
-	p.state.Image, p.state.Layers = image.ID, layers
-	if err := p.state.write(p.dir); err != nil {
-		return image, err
-	}
-	return p.b.options.Engine.Image(ctx, p.req.Image)
-}
-
-func (p *buildpackBuild) load(ctx context.Context, known map[string]int64) (daemon.Image, []layer, error) {
-	root, err := os.OpenRoot(p.b.registry.path())
-	if err != nil {
-		return daemon.Image{}, nil, err
-	}
-	defer root.Close()
-	manifest, _, err := p.b.registry.Manifest(appRepository(p.req.App), "latest")
-	if err != nil {
-		return daemon.Image{}, nil, fmt.Errorf("the lifecycle pushed no image: %w", err)
-	}
-	pushed, err := newExport(root, ".", manifest, known)
-	if err != nil {
-		return daemon.Image{}, nil, err
-	}
-	image, err := loadArchive(ctx, p.b.options.Engine, pushed)
-	return image, pushed.layers(), err
-}
-
-// knownLayers are those of the run image and of the app's newest image, if the
-// engine still has it.
-func (p *buildpackBuild) knownLayers(ctx context.Context) map[string]int64 {
-	known := map[string]int64{}
-	if _, err := p.b.options.Engine.Image(ctx, p.state.Image); p.state.Image != "" && err == nil {
-		for _, l := range p.state.Layers {
-			known[l.DiffID] = l.Size
-		}
-	}
-	root, err := os.OpenRoot(p.b.registry.path())
-	if err != nil {
-		return known
-	}
-	defer root.Close()
-	manifest, _, err := p.b.registry.Manifest(runRepository(p.runImage.ID), runTag)
-	if err != nil {
-		return known
-	}
-	if run, err := newExport(root, ".", manifest, nil); err == nil {
-		for _, l := range run.layers() {
-			known[l.DiffID] = l.Size
-		}
-	}
-	return known
 }

@@ -33,9 +33,12 @@ func TestBuildpacksStatic(t *testing.T) {
 		t.Errorf("result %+v", first)
 	}
 	f.says(first, "cat index.html; "+first.Processes["clock"], "one\ntick 2\n")
-	files["index.html"] = "two\n"
+	f.says(first, "pwd; cd ~ && pwd && touch new && ls /app", "/app\n/app\nProcfile\nindex.html\nnew\n")
+	// A project.toml leaves a file out, and names the buildpacks that are tried.
+	files["index.html"], files["README.md"], files["project.toml"] = "two\n", "", "[io.buildpacks]\nexclude = [\"*.md\"]\n"+
+		"[[io.buildpacks.group]]\nid = \"towline/procfile\"\n[[io.buildpacks.build.env]]\nname = \"GREETING\"\nvalue = \"x\"\n"
 	second := f.mustBuild("static", f.source(files), nil)
-	f.says(second, "cat index.html", "two\n")
+	f.says(second, "cat index.html; ls", "two\nProcfile\nindex.html\nproject.toml\n")
 	f.says(first, "cat index.html", "one\n")
 }
 

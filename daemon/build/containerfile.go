@@ -15,6 +15,11 @@ type containerfile struct {
 	// args are the names that it declares with ARG: the build arguments that it
 	// can take.
 	args []string
+	// stages are its stages' names in their order; empty: it has none.
+	stages []string
+	// exposed are the TCP ports that each of them says it listens on, as far as they are
+	// plain numbers.
+	exposed [][]int
 	// refused are names that are not an image's.
 	refused []string
 }
@@ -49,6 +54,8 @@ func (p *containerfileParser) instruction(line string) {
 	switch strings.ToUpper(word) {
 	case "ARG":
 		p.arg(rest)
+	case "EXPOSE":
+		p.expose(rest)
 	case "FROM":
 		p.from(rest)
 	case "COPY":
@@ -123,15 +130,57 @@ func (p *containerfileParser) from(rest string) {
 		return
 	}
 	p.use(words[0])
-	number := 0
-	for p.stages[strconv.Itoa(number)] {
-		number++
-	}
-	p.stages[strconv.Itoa(number)] = true
+	p.stages[stageNumber(len(p.file.stages))] = true
+	name := ""
 	if len(words) >= 3 && strings.EqualFold(words[1], "as") {
-		p.stages[strings.ToLower(words[2])] = true
+		name = words[2]
+		p.stages[strings.ToLower(name)] = true
+	}
+	p.file.stages = append(p.file.stages, name)
+	p.file.exposed = append(p.file.exposed, nil)
+}
+
+func (p *containerfileParser) expose(rest string) {
+	for _, word := range splitWords(rest) {
+		number, protocol, _ := strings.Cut(word, "/")
+		if n, err := strconv.Atoi(number); err == nil && len(p.file.exposed) > 0 && (protocol == "" || strings.EqualFold(protocol, "tcp")) {
+			last := len(p.file.exposed) - 1
+			p.file.exposed[last] = append(p.file.exposed[last], n)
+		}
 	}
 }
+
+// exposedBy are the ports of a stage, the last if it is not named, that its image exposes
+// too; else all of the image's, which it has from its base.
+func (f containerfile) exposedBy(target string, image []int) (own []int) {
+	stage := len(f.stages) - 1
+	if i := f.stage(target); i >= 0 {
+		stage = i
+	}
+	for _, n := range image {
+		if stage >= 0 && slices.Contains(f.exposed[stage], n) {
+			own = append(own, n)
+		}
+	}
+	if own == nil {
+		return image
+	}
+	return own
+}
+
+// stage is the index of the stage of that name, or, if it has none, of that number; -1: there is
+// none.
+func (f containerfile) stage(target string) int {
+	for i, name := range slices.Backward(f.stages) {
+		if target != "" && (name == target || name == "" && stageNumber(i) == target) {
+			return i
+		}
+	}
+	return -1
+}
+
+// stageNumber is what a stage is called besides its name.
+func stageNumber(n int) string { return strconv.Itoa(n) }
 
 // use notes an image, unless the name is a stage's.
 func (p *containerfileParser) use(name string) {
@@ -140,7 +189,7 @@ func (p *containerfileParser) use(name string) {
 		return
 	}
 	p.seen["base "+name] = true
-	if isElsewhere(name) {
+	if isElsewhere(name) || len(name) == maxExpanded {
 		p.file.refused = append(p.file.refused, name)
 		return
 	}
@@ -160,10 +209,20 @@ var transports = []string{
 	"oci", "oci-archive", "ostree", "sif", "tarball",
 }
 
-// expand replaces $NAME, ${NAME}, ${NAME:-default} and ${NAME:+other}.
+// maxExpanded is longer than the name of any image. Of a few lines, each of which doubles a
+// variable, more would come than there is memory.
+const maxExpanded = 4096 // bytes
+
+// expand replaces $NAME, ${NAME}, ${NAME:-default} and ${NAME:+other}. What becomes too long for
+// a name is cut off.
 func (p *containerfileParser) expand(text string) string {
+	text = p.expandAll(text)
+	return text[:min(len(text), maxExpanded)]
+}
+
+func (p *containerfileParser) expandAll(text string) string {
 	var out strings.Builder
-	for text != "" {
+	for text != "" && out.Len() <= maxExpanded {
 		i := strings.IndexByte(text, '$')
 		if i < 0 || i == len(text)-1 {
 			break

@@ -2,6 +2,8 @@ package build
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -65,6 +67,27 @@ func TestParseContainerfile(t *testing.T) {
 	}
 }
 
+// TestExposed: what the stage itself exposes counts more than what it has from its base, as
+// far as the image has it.
+func TestExposed(t *testing.T) {
+	const text = "EXPOSE 1\nFROM nginx AS front\nEXPOSE 8080/tcp 53/udp\nFROM front\nFROM node AS app\nEXPOSE $P 3000 4000-4005\nEXPOSE 9229"
+	for _, c := range []struct {
+		text, target string
+		image, want  []int
+	}{
+		{text, "", []int{80, 3000, 9229}, []int{3000, 9229}},
+		{text, "front", []int{80, 8080}, []int{8080}},
+		{text, "1", []int{80, 8080}, []int{80, 8080}}, // all from its base
+		{text, "app", []int{7000}, []int{7000}},       // by the variable
+		{"EXPOSE 1", "", []int{5}, []int{5}},
+		{"FROM a", "", nil, nil},
+	} {
+		if got := parseContainerfile(c.text, nil).exposedBy(c.target, c.image); !slices.Equal(got, c.want) {
+			t.Errorf("%q of %q: %v, want %v", c.target, c.text, got, c.want)
+		}
+	}
+}
+
 func FuzzParseContainerfile(f *testing.F) {
 	f.Add("ARG A=1\nFROM ${A:-x} AS b\nRUN <<E\nE\n")
 	f.Fuzz(func(t *testing.T, text string) {
@@ -74,4 +97,12 @@ func FuzzParseContainerfile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestExpansionIsBounded: each of these lines doubles a variable.
+func TestExpansionIsBounded(t *testing.T) {
+	f := parseContainerfile("ARG A=xxxxxxxx\n"+strings.Repeat("ARG A=$A$A\n", 40)+"ARG B="+strings.Repeat("${A:-x}", 100_000)+"\nFROM $A$B\n", nil)
+	if len(f.bases) > 0 || len(f.refused) != 1 || len(f.refused[0]) > maxExpanded {
+		t.Errorf("%d bases, %d refused", len(f.bases), len(f.refused))
+	}
 }

@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,17 +37,23 @@ buildah push -q --compression-level 1 app oci:/out/img:latest || exit 11
 // dockerfileBuild is what one build by Dockerfile works with.
 type dockerfileBuild struct {
 	*job
+	method
 	dir   string // of the app's cache
 	state appState
 	bases []base // in the order of their mounts
 	known map[string]int64
-	// lostMount tells that a step did not find a directory that it mounts.
-	lostMount bool
+	args  map[string]string // build arguments that the Dockerfile may ask for
+	// lostMount tells that a step did not find a directory that it mounts, and
+	// lostLayer that the store lacks a part of what it has.
+	lostMount, lostLayer bool
 }
 
-func (j *job) buildDockerfile(ctx context.Context, file string) (daemon.BuildResult, error) {
+// dockerfileCache is the directory of what builds of an app by Dockerfile keep.
+func dockerfileCache(b *Builder, app string) string { return b.path("apps", app, "dockerfile") }
+
+func (j *job) buildDockerfile(ctx context.Context, m method) (daemon.BuildResult, error) {
 	began := time.Now()
-	j.out.Stage("Building with the %s", file)
+	m.say(j.out, m.name())
 	if j.b.options.Dockerfile == "" {
 		return daemon.BuildResult{}, daemon.Errorf(daemon.Unavailable, "no image to build a Dockerfile with is configured").
 			WithHint("set dockerfile under [build] in towline.toml")
@@ -54,20 +61,28 @@ func (j *job) buildDockerfile(ctx context.Context, file string) (daemon.BuildRes
 	if _, err := j.b.options.Engine.EnsureImage(ctx, j.b.options.Dockerfile, j.out); err != nil {
 		return daemon.BuildResult{}, err
 	}
-	text, err := readContainerfile(j.req.Source, file)
+	text, err := readPlain(j.req.Source, m.dockerfile, maxContainerfile)
 	if err != nil {
 		return daemon.BuildResult{}, err
 	}
-	parsed := parseContainerfile(text, j.b.options.Env)
+	args := maps.Clone(m.args)
+	if args == nil {
+		args = map[string]string{}
+	}
+	maps.Copy(args, j.b.buildEnv())
+	parsed := parseContainerfile(string(text), args)
+	if err := m.checkTarget(parsed); err != nil {
+		return daemon.BuildResult{}, err
+	}
 	if len(parsed.refused) > 0 {
 		return daemon.BuildResult{}, refuseBase(parsed.refused[0])
 	}
-	d := &dockerfileBuild{job: j, dir: j.b.path("apps", j.req.App, "dockerfile")}
+	d := &dockerfileBuild{job: j, method: m, args: args, dir: dockerfileCache(j.b, j.req.App)}
 	defer d.release()
 	if err := d.prepare(ctx, parsed.bases); err != nil {
 		return daemon.BuildResult{}, err
 	}
-	if err := d.build(ctx, file, parsed.args); err != nil {
+	if err := d.build(ctx, parsed.args); err != nil {
 		return daemon.BuildResult{}, err
 	}
 	image, err := d.deliver(ctx)
@@ -75,9 +90,12 @@ func (j *job) buildDockerfile(ctx context.Context, file string) (daemon.BuildRes
 		return daemon.BuildResult{}, err
 	}
 	j.out.Stage("Build succeeded in %.1f s", time.Since(began).Seconds())
-	result := daemon.BuildResult{Image: image, Kind: "dockerfile"}
+	result := daemon.BuildResult{Image: image, Kind: "dockerfile", Types: m.types, Exposed: parsed.exposedBy(m.target, image.Exposed)}
 	if words := slices.Concat(image.Entrypoint, image.Cmd); len(words) > 0 {
-		result.Processes = map[string]string{"web": shell.Join(words)}
+		result.Processes = map[string]string{}
+		for _, process := range append([]string{"web"}, m.defaults...) {
+			result.Processes[process] = shell.Join(words)
+		}
 	}
 	return result, nil
 }
@@ -96,7 +114,7 @@ func (d *dockerfileBuild) prepare(ctx context.Context, names []string) error {
 	}
 	ids := int(d.b.options.IDMap)
 	if _, err := os.Lstat(filepath.Join(d.dir, "store")); errors.Is(err, os.ErrNotExist) {
-		if err := makeDir(filepath.Join(d.dir, "store"), ids, ids); err != nil {
+		if err := d.clearStore(); err != nil {
 			return err
 		}
 	}
@@ -109,8 +127,12 @@ func (d *dockerfileBuild) prepare(ctx context.Context, names []string) error {
 }
 
 // build runs buildah.
-func (d *dockerfileBuild) build(ctx context.Context, file string, declared []string) error {
+func (d *dockerfileBuild) build(ctx context.Context, declared []string) error {
 	d.state.Builds++
+	file, err := filepath.Rel(d.context, d.dockerfile)
+	if err != nil {
+		return err
+	}
 	env := map[string]string{"FILE": file}
 	if d.state.Dirty {
 		env["DIRTY"] = "1"
@@ -131,6 +153,13 @@ func (d *dockerfileBuild) build(ctx context.Context, file string, declared []str
 		d.out.Stage("Once more, without the cache: a step mounts from a cached stage")
 		if err = d.clearExport(); err == nil {
 			exit, err = d.run(ctx, "dockerfile", d.spec(dockerfileScript, env, append(args, "--no-cache")), d.out)
+		}
+	}
+	if err == nil && exit != 0 && d.lostLayer {
+		d.out.Filter(d.filter())
+		d.out.Stage("Once more, with a new cache: the old one is damaged")
+		if err = errors.Join(d.clearStore(), d.clearExport()); err == nil {
+			exit, err = d.run(ctx, "dockerfile", d.spec(dockerfileScript, env, args), d.out)
 		}
 	}
 	d.out.Filter(nil)
@@ -158,7 +187,7 @@ func (d *dockerfileBuild) spec(script string, env map[string]string, args []stri
 		spec.Env["SSL_CERT_FILE"] = caPath
 	}
 	spec.Mounts = d.b.trust(append(spec.Mounts,
-		daemon.Mount{Source: d.req.Source, Target: "/ctx", ReadOnly: true},
+		daemon.Mount{Source: filepath.Join(d.req.Source, d.context), Target: "/ctx", ReadOnly: true},
 		daemon.Mount{Source: filepath.Join(d.work, "out"), Target: "/out"},
 		daemon.Mount{Source: filepath.Join(d.work, "storage.conf"), Target: "/etc/containers/storage.conf", ReadOnly: true},
 		daemon.Mount{Source: filepath.Join(d.dir, "store"), Target: nestedStore}))
@@ -173,14 +202,16 @@ func (d *dockerfileBuild) spec(script string, env map[string]string, args []stri
 // proxyArgs are build arguments that a Dockerfile need not declare.
 var proxyArgs = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy"}
 
-// arguments hands over what the configuration has for builds, as far as the
-// Dockerfile asks for it, and has its commands trust the CA bundle.
+// arguments hands over what the source and the configuration have for builds, as far as
+// the Dockerfile asks for it, and has its commands trust the CA bundle.
 func (d *dockerfileBuild) arguments(declared []string) (args []string) {
-	env := d.b.buildEnv()
 	for _, name := range slices.Concat(declared, proxyArgs) {
-		if value, ok := env[name]; ok {
+		if value, ok := d.args[name]; ok {
 			args = append(args, "--build-arg", name+"="+value)
 		}
+	}
+	if d.target != "" {
+		args = append(args, "--target", d.target)
 	}
 	if d.b.options.CABundle != "" {
 		args = append(args, "--volume", caPath+":"+caPath+":ro")
@@ -190,6 +221,7 @@ func (d *dockerfileBuild) arguments(declared []string) (args []string) {
 
 var (
 	lostMount = regexp.MustCompile(`couldn't find "?\\?"/var/lib/containers/storage/overlay/.* on host to bind mount`)
+	lostLayer = regexp.MustCompile(`Can't stat lower layer .* because it does not exist|(identifier is not a container|layer not known|image not known|locating item named "manifest" for image)\b`)
 	commitTag = regexp.MustCompile(`^(\[\d+/\d+\] )?COMMIT app$`)
 	stepImage = regexp.MustCompile(`^--> (?:Using cache )?([0-9a-f]{11})[0-9a-f]*$`)
 )
@@ -209,6 +241,9 @@ func (d *dockerfileBuild) filter() func(line string) (string, bool) {
 		}
 		if lostMount.MatchString(line) && cached {
 			d.lostMount = true
+		}
+		if lostLayer.MatchString(line) {
+			d.lostLayer = true
 		}
 		switch {
 		case commitTag.MatchString(line), strings.HasPrefix(line, "Successfully tagged localhost/app"):

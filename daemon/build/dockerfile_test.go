@@ -2,6 +2,8 @@ package build_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -43,6 +45,26 @@ func TestDockerfile(t *testing.T) {
 	third := f.mustBuild("shop", f.source(files), nil)
 	if got := f.output(third.Image.ID, nil); got != "two\nbuilding\n" {
 		t.Errorf("third image says %q", got)
+	}
+}
+
+// TestDockerfileOfHerokuYML builds a stage of a Dockerfile below the top, which copies from
+// its own directory, with a build argument of heroku.yml's.
+func TestDockerfileOfHerokuYML(t *testing.T) {
+	f := newFixture(t, buildahImage, runImage)
+	result, said, err := f.build("manifest", f.source(map[string]string{
+		"heroku.yml": "build:\n  docker:\n    web: {dockerfile: ops/Dockerfile, target: app}\n  config:\n    WORD: spoken\n    UNUSED: x\nrun:\n  web: serve\n",
+		"Dockerfile": "FROM none\n", "file": "top\n", "ops/file": "ops\n",
+		"ops/Dockerfile": "FROM " + runImage + " AS app\nARG WORD\nUSER root\nCOPY file /file\nRUN echo $WORD $UNUSED >> /file\nCMD [\"cat\", \"/file\"]\nFROM app\nCMD [\"false\"]\n",
+	}), nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	if got := f.output(result.Image.ID, nil); got != "ops\nspoken\n" || result.Types["web"] != "serve" {
+		t.Errorf("the image says %q, and runs %v", got, result.Types)
+	}
+	if !strings.Contains(said, "-----> Building with ops/Dockerfile, stage app: heroku.yml names it\n       towline builder:set buildpacks chooses otherwise\n") {
+		t.Errorf("the pusher reads %s", said)
 	}
 }
 
@@ -104,10 +126,55 @@ func TestDockerfileTogether(t *testing.T) {
 	}
 }
 
+// TestDockerfileCacheAndItsBases builds an app again after something happened to what its
+// cache rests upon, so that a step follows upon one that the cache has.
+func TestDockerfileCacheAndItsBases(t *testing.T) {
+	f := newFixture(t, buildahImage, appImage)
+	f.options.Dir = t.TempDir()
+	f.open()
+	store := filepath.Join(f.options.Dir, "apps", "stays", "dockerfile", "store", "overlay")
+	for i, test := range []struct {
+		name   string
+		happen func() error
+		want   string // in the output of the build after it
+	}{
+		{"nothing", func() error { return nil }, ""},
+		{"another app on the same base was destroyed", func() error {
+			f.mustBuild("goes", f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\nCOPY Dockerfile /x\n"}), nil)
+			return f.RemoveCaches(t.Context(), "goes")
+		}, "(cached)"},
+		{"the base was lost, and is unpacked anew", func() error {
+			return removeAll(filepath.Join(f.options.Dir, "bases", "*"))
+		}, ""},
+		{"layers of the cache are lost, as by a power cut", func() error {
+			return removeAll(filepath.Join(store, "*"))
+		}, "Once more, with a new cache"},
+	} {
+		if err := test.happen(); err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintln(i)
+		_, said, err := f.build("stays", f.source(map[string]string{
+			"Dockerfile": "FROM " + appImage + "\nCOPY name /name\nCOPY text /text\n", "name": "stays", "text": text,
+		}), nil)
+		if err != nil || !strings.Contains(said, test.want) {
+			t.Errorf("after this: %s: error %v, output without %q:\n%s", test.name, err, test.want, said)
+		}
+	}
+}
+
+func removeAll(pattern string) error {
+	paths, err := filepath.Glob(pattern)
+	for _, path := range paths {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
+}
+
 // TestDockerfileCacheIsBounded builds the same app over and over: what earlier
 // builds left in its store goes, what is of use stays.
 func TestDockerfileCacheIsBounded(t *testing.T) {
-	f := newFixture(t, buildahImage, runImage)
+	f := newFixture(t, buildahImage, appImage)
 	stored := func() int {
 		layers, err := os.ReadDir(filepath.Join(f.options.Dir, "apps", "often", "dockerfile", "store", "overlay"))
 		if err != nil {
@@ -118,7 +185,7 @@ func TestDockerfileCacheIsBounded(t *testing.T) {
 	var sizes []int
 	for i := range 12 {
 		_, said, err := f.build("often", f.source(map[string]string{
-			"Dockerfile": "FROM " + runImage + "\nUSER root\nRUN echo slow > /slow\nCOPY x /x\n", "x": strconv.Itoa(i),
+			"Dockerfile": "FROM " + appImage + "\nUSER root\nRUN echo slow > /slow\nCOPY x /x\n", "x": strconv.Itoa(i),
 		}), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -135,14 +202,14 @@ func TestDockerfileCacheIsBounded(t *testing.T) {
 
 // TestDockerfileNewBase rebuilds when the image that a name stands for changed.
 func TestDockerfileNewBase(t *testing.T) {
-	f := newFixture(t, buildahImage, runImage)
+	f := newFixture(t, buildahImage, appImage)
 	name := "localhost/" + run + "/base:1"
 	f.options.Bases = append(f.options.Bases, name)
 	f.open()
 	t.Cleanup(func() { _ = f.engine.UntagImage(context.Background(), name) })
 	for _, version := range []string{"old\n", "new\n"} {
 		base := f.mustBuild("base", f.source(map[string]string{
-			"Dockerfile": "FROM " + runImage + "\nUSER root\nCOPY version /version\n", "version": version,
+			"Dockerfile": "FROM " + appImage + "\nUSER root\nCOPY version /version\n", "version": version,
 		}), nil)
 		if err := f.engine.TagImage(t.Context(), base.Image.ID, name); err != nil {
 			t.Fatal(err)
@@ -157,11 +224,11 @@ func TestDockerfileNewBase(t *testing.T) {
 // TestDockerfileArguments hands over what is configured and asked for, and keeps
 // an app's config vars out of its image.
 func TestDockerfileArguments(t *testing.T) {
-	f := newFixture(t, buildahImage, runImage)
+	f := newFixture(t, buildahImage, appImage)
 	f.options.Env = map[string]string{"MIRROR": "https://mirror.example/", "OTHER": "hidden"}
 	f.open()
 	_, said, err := f.build("args", f.source(map[string]string{
-		"Dockerfile": "FROM " + runImage + "\nARG MIRROR\nARG MINE=default\nRUN echo \"$MIRROR $MINE ($OTHER$DATABASE_URL)\"; env\n",
+		"Dockerfile": "FROM " + appImage + "\nARG MIRROR\nARG MINE=default\nRUN echo \"$MIRROR $MINE ($OTHER$DATABASE_URL)\"; env\n",
 	}), map[string]string{"DATABASE_URL": "secret"})
 	if err != nil {
 		t.Fatal(err)

@@ -59,40 +59,47 @@ func (d *dockerfileBuild) provideBases(ctx context.Context, names []string) erro
 	if err := d.provideOldBases(); err != nil {
 		return err
 	}
-	d.state.Bases = d.baseIDs()
+	d.state.Bases = nil
+	for _, b := range d.bases {
+		d.state.Bases = append(d.state.Bases, foundation{b.ID, b.Unpacking})
+	}
 	return nil
 }
 
 // provideOldBases finds the stores that the layers in the app's cache rest upon. If
-// one is gone, or there are too many, the cache is begun anew.
+// one is gone or was unpacked anew, or there are too many, the cache is begun anew.
 func (d *dockerfileBuild) provideOldBases() error {
 	own := len(d.bases)
-	usable := true
-	for _, id := range d.state.Bases {
-		if slices.Contains(d.baseIDs(), id) {
-			continue
-		}
-		got, err := d.b.bases.Use(id)
-		if err == nil && !d.mayUse(got) {
-			d.b.bases.Release(id)
-			err = errors.New("no longer allowed")
-		}
-		if err == nil {
-			d.bases = append(d.bases, got)
-		}
-		if usable = err == nil && len(d.bases) <= max(own, keepBases); !usable {
-			break
+	for _, under := range d.state.Bases {
+		if !d.provideOldBase(under) || len(d.bases) > max(own, keepBases) {
+			for _, b := range d.bases[own:] {
+				d.b.bases.Release(b.ID)
+			}
+			d.bases = d.bases[:own]
+			return d.clearStore()
 		}
 	}
-	if usable {
-		return nil
+	return nil
+}
+
+// provideOldBase tells whether layers in the app's cache can still rest upon an image.
+func (d *dockerfileBuild) provideOldBase(under foundation) bool {
+	if i := slices.IndexFunc(d.bases, func(b base) bool { return b.ID == under.ID }); i >= 0 {
+		return d.bases[i].Unpacking == under.Unpacking
 	}
-	for _, b := range d.bases[own:] {
-		d.b.bases.Release(b.ID)
+	got, err := d.b.bases.Use(under.ID)
+	if err != nil {
+		return false
 	}
-	d.bases = d.bases[:own]
+	d.bases = append(d.bases, got)
+	return got.Unpacking == under.Unpacking && d.mayUse(got)
+}
+
+// clearStore begins the app's cache anew.
+func (d *dockerfileBuild) clearStore() error {
 	d.state.Steps = nil
-	return os.RemoveAll(filepath.Join(d.dir, "store"))
+	store, ids := filepath.Join(d.dir, "store"), int(d.b.options.IDMap)
+	return errors.Join(os.RemoveAll(store), makeDir(store, ids, ids))
 }
 
 // mayUse tells whether the app may still build upon a store that its cache rests

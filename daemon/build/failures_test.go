@@ -44,17 +44,17 @@ func TestDockerfileFailures(t *testing.T) {
 // TestBuildBounds: what a build may have open, and how large a file it writes; and that one
 // waits for another where no more may run.
 func TestBuildBounds(t *testing.T) {
-	f := newFixture(t, buildahImage, runImage)
+	f := newFixture(t, buildahImage, appImage)
 	f.options.AtOnce, f.options.Disk = 1, 1<<30 // the layers of the base image are below it
 	f.open()
-	_, said, err := f.build("bounds", f.source(map[string]string{"Dockerfile": "FROM " + runImage + "\nRUN echo open $(ulimit -Hn), file $(ulimit -Hf)\nRUN truncate -s 1100M /tmp/large\n"}), nil)
+	_, said, err := f.build("bounds", f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\nRUN echo open $(ulimit -Hn), file $(ulimit -Hf)\nRUN truncate -s 1100M /tmp/large\n"}), nil)
 	// buildah gives a step fewer open files than its own container may have.
 	if err == nil || !strings.Contains(said, ", file 2097152") || strings.Contains(said, "open unlimited") {
 		t.Errorf("%v: %s", err, said)
 	}
 	both := make(chan string, 2)
 	for _, app := range []string{"first", "second"} {
-		req := f.request(app, f.source(map[string]string{"Dockerfile": "FROM " + runImage + "\nRUN echo " + app + "; sleep 5\nCMD true\n"}), nil)
+		req := f.request(app, f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\nRUN echo " + app + "; sleep 5\nCMD true\n"}), nil)
 		go func() {
 			var said bytes.Buffer
 			if _, err := f.Build(t.Context(), req, &said); err != nil {
@@ -96,12 +96,12 @@ func TestBuildpackFailures(t *testing.T) {
 
 // TestCancel ends builds in the middle, by their context and by their time limit.
 func TestCancel(t *testing.T) {
-	f := newFixture(t, buildahImage, runImage)
+	f := newFixture(t, buildahImage, appImage)
 	source := func() string {
-		return f.source(map[string]string{"Dockerfile": "FROM " + runImage + "\nRUN echo going; sleep 1000\n"})
+		return f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\nRUN echo going; sleep 1000\n"})
 	}
 	// Have the base image unpacked, so that the limits below are spent in the step.
-	f.mustBuild("slow", f.source(map[string]string{"Dockerfile": "FROM " + runImage + "\nRUN true\n"}), nil)
+	f.mustBuild("slow", f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\nRUN true\n"}), nil)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -124,7 +124,7 @@ func TestCancel(t *testing.T) {
 	// A build that was killed leaves the app's cache usable.
 	f.options.Timeout = time.Minute
 	f.open()
-	f.mustBuild("slow", f.source(map[string]string{"Dockerfile": "FROM " + runImage + "\nRUN true\n"}), nil)
+	f.mustBuild("slow", f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\nRUN true\n"}), nil)
 }
 
 // watched calls seen once it was told text.
@@ -144,11 +144,11 @@ func (w *watched) Write(p []byte) (int, error) {
 
 // TestClean finds what a daemon that was killed in a build has left.
 func TestClean(t *testing.T) {
-	f := newFixture(t, buildahImage, runImage)
+	f := newFixture(t, buildahImage, appImage)
 	f.options.Dir = t.TempDir() // to see that it gets empty
 	f.open()
 	ctx, cancel := context.WithCancel(t.Context())
-	req := f.request("killed", f.source(map[string]string{"Dockerfile": "FROM " + runImage + "\nRUN echo going; sleep 1000\n"}), nil)
+	req := f.request("killed", f.source(map[string]string{"Dockerfile": "FROM " + appImage + "\nRUN echo going; sleep 1000\n"}), nil)
 	started := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
@@ -183,11 +183,11 @@ func TestClean(t *testing.T) {
 }
 
 func TestMemoryLimit(t *testing.T) {
-	f := newFixture(t, buildahImage, runImage)
+	f := newFixture(t, buildahImage, appImage)
 	f.options.Memory = 200 << 20
 	f.open()
 	_, _, err := f.build("greedy", f.source(map[string]string{
-		"Dockerfile": "FROM " + runImage + "\nRUN ruby -e 'a = []; loop { a << \"x\" * 10_000_000 }'\n",
+		"Dockerfile": "FROM " + appImage + "\nRUN awk 'BEGIN { s = \"x\"; while (1) s = s s }'\n",
 	}), nil)
 	if e := failure(t, err); !strings.Contains(e.Message, "memory") {
 		t.Errorf("error %q", e.Message)

@@ -189,7 +189,7 @@ func TestHostileLayers(t *testing.T) {
 	result, _, err := f.build("layers", f.source(map[string]string{
 		"package.json": `{"name": "x", "version": "1.0.0", "scripts": {"build": "sh evil.sh", "start": "node x"}}`,
 		"evil.sh": "ln -s " + path + " /layers/config/evil; ln -sf " + path + " /layers/report.toml; ln -s / /layers/towline_node/root; " +
-			"ln -s " + path + " /workspace/stolen; ln -sfn / /cache/committed; true\n",
+			"ln -s " + path + " /app/stolen; ln -sfn / /cache/committed; true\n",
 	}), nil)
 	if err != nil {
 		t.Logf("refused: %v", err)

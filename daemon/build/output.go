@@ -8,13 +8,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"towline/daemon/cause"
 )
 
 const (
 	indentation  = "       " // as wide as "-----> "
 	maxLine      = 4096      // bytes kept of one line; the rest is dropped
-	reasonLines  = 30        // lines at the end where the reason of a failure is sought
-	maxReason    = 300       // bytes
+	reasonLines  = 80        // lines at the end where the cause of a failure is sought
+	maxClipped   = 300       // bytes
 	stagePrefix  = "-----> "
 	warnPrefix   = " !     "
 	deleteToLine = "\x1b[K"
@@ -45,6 +47,21 @@ func (o *output) Stage(format string, args ...any) {
 	defer o.mu.Unlock()
 	o.flush()
 	fmt.Fprintf(o.out, stagePrefix+format+"\n", args...)
+}
+
+// Note says more of a stage.
+func (o *output) Note(format string, args ...any) { o.say(indentation, fmt.Sprintf(format, args...)) }
+
+// Warn tells of what its reader may have to do something about.
+func (o *output) Warn(text string) { o.say(warnPrefix, text) }
+
+func (o *output) say(prefix, text string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.flush()
+	for line := range strings.Lines(text) {
+		fmt.Fprintln(o.out, prefix+strings.TrimSuffix(line, "\n"))
+	}
 }
 
 // Filter has every line of a process looked at before it is shown. f may change
@@ -106,42 +123,14 @@ func (o *output) line() {
 	}
 }
 
-var (
-	ansi       = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
-	complaint  = regexp.MustCompile(`(?i)\berror\b|\bfailed\b|\bfatal\b|cannot|can't|could not|couldn't|not found|no such|unable to|npm ERR!`)
-	afterwords = regexp.MustCompile(`(?i)^(ERROR: failed to [a-z]+: exit status \d+$|Error: building at STEP .*: (while running runtime: )?exit status \d+$|subprocess exited|exit status \d+$|npm (ERR!|error) (A complete log|.*-debug-))`)
-	// noise is never a reason: what is about to be done, and a program's own log.
-	noise  = regexp.MustCompile(`^((\[\d+/\d+\] )?STEP \d+|time="[^"]*" level=|\(cached\))`)
-	killed = regexp.MustCompile(`(?i)^killed$|\bexit(ed with)? (status|code):? 137\b|\bSIGKILL\b`)
-)
+var killed = regexp.MustCompile(`(?i)^killed$|\bexit(ed with)? (status|code):? 137\b|\bSIGKILL\b|^subprocess exited on killed$`)
 
-// Reason is the line that most likely tells why the last process failed: the
-// newest that sounds like a complaint, but for those that only say that there
-// was one.
-func (o *output) Reason() string {
+// Cause is why the last process failed, as far as what it wrote tells.
+func (o *output) Cause() cause.Cause {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.flush()
-	var last, complained string
-	for i := len(o.last) - 1; i >= 0; i-- {
-		line := strings.TrimSpace(ansi.ReplaceAllString(o.last[i], ""))
-		line = strings.TrimSpace(strings.TrimPrefix(line, "!"))
-		switch {
-		case line == "", noise.MatchString(line):
-		case afterwords.MatchString(line):
-			if last == "" {
-				last = line
-			}
-		case complaint.MatchString(line):
-			return clipped(line)
-		case complained == "":
-			complained = line
-		}
-	}
-	if complained != "" {
-		return clipped(complained)
-	}
-	return clipped(last)
+	return cause.Of(o.last)
 }
 
 // Killed tells whether something in the last process was killed, as happens to what
@@ -153,8 +142,8 @@ func (o *output) Killed() bool {
 }
 
 func clipped(line string) string {
-	if len(line) > maxReason {
-		return strings.ToValidUTF8(line[:maxReason], "") + "..."
+	if len(line) > maxClipped {
+		return strings.ToValidUTF8(line[:maxClipped], "") + "..."
 	}
 	return line
 }

@@ -22,7 +22,7 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-func TestReason(t *testing.T) {
+func TestCause(t *testing.T) {
 	for _, test := range []struct{ name, said, want string }{
 		{"nothing", "", ""},
 		{"the last line", "one\ntwo\n\n", "two"},
@@ -33,14 +33,30 @@ func TestReason(t *testing.T) {
 		{"nothing but that there was one", "ERROR: failed to build: exit status 3\n", "ERROR: failed to build: exit status 3"},
 		{"npm", "npm ERR! code E404\nnpm ERR! 404 Not Found - left-pat\nnpm ERR! A complete log of this run can be found in:\nnpm ERR!     /x/_logs/1-debug-0.log\n", "npm ERR! 404 Not Found - left-pat"},
 		{"colours", "\x1b[31mError: red\x1b[0m\n", "Error: red"},
-		{"not too much", strings.Repeat("é", maxReason) + "\n", strings.Repeat("é", maxReason/2) + "..."},
+		{"not too much", strings.Repeat("é", maxClipped) + "\n", strings.Repeat("é", maxClipped/2) + "..."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := newOutput(nil)
 			fmt.Fprint(o, test.said)
-			if got := o.Reason(); got != test.want {
-				t.Errorf("reason %q, want %q", got, test.want)
+			if got := o.Cause().String(); got != test.want {
+				t.Errorf("cause %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestKilled(t *testing.T) {
+	for said, want := range map[string]bool{
+		"Killed\n":                                true,
+		"subprocess exited on killed\nexit 1\n":   true, // of a step that is one command, by the shell's exec
+		"the process has exited with code 137\n":  true,
+		"npm ERR! signal SIGKILL\n":               true,
+		"a bug was killed today\nexit status 1\n": false,
+	} {
+		o := newOutput(nil)
+		_, _ = o.Write([]byte(said))
+		if got := o.Killed(); got != want {
+			t.Errorf("%q: %v", said, got)
+		}
 	}
 }

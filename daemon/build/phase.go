@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -96,9 +97,9 @@ func (j *job) failed(what string, exit int) *daemon.Error {
 		return daemon.Errorf(daemon.Failed, "%s: a command was killed, most likely as it needed more than the %d MB of memory that a build has", what, memory>>20).
 			WithHint("make the build need less, or raise memory under [build] in towline.toml")
 	}
-	line := j.out.Reason()
-	if line == "" {
-		line = fmt.Sprintf("exit code %d", exit)
+	c := j.out.Cause()
+	if c.String() == "" {
+		c.Line = fmt.Sprintf("exit code %d", exit)
 	}
-	return daemon.Errorf(daemon.Failed, "%s: %s", what, line).WithHint("mend what the output above complains about, commit and push again")
+	return daemon.Errorf(daemon.Failed, "%s: %s", what, c).WithHint("%s", cmp.Or(c.Hint, "mend what the output above complains about, commit and push again"))
 }

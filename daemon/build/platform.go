@@ -24,15 +24,13 @@ type platform struct {
 	API        string
 	UID, GID   int      // of builds
 	RunImages  []string // references to the same image, to be tried in order
-	Buildpacks []string // ids
+	Buildpacks []buildpackRef
 }
 
 type builderMetadata struct {
-	Buildpacks []struct {
-		ID string `json:"id"`
-	} `json:"buildpacks"`
-	Images []runImage `json:"images"`
-	Stack  struct {
+	Buildpacks []buildpackRef `json:"buildpacks"`
+	Images     []runImage     `json:"images"`
+	Stack      struct {
 		RunImage runImage `json:"runImage"` // where older builders have it
 	} `json:"stack"`
 	Lifecycle struct {
@@ -107,9 +105,7 @@ func parsePlatform(builder, lifecycle daemon.Image) (platform, error) {
 	if p.RunImages[0] == "" {
 		return p, fmt.Errorf("it names no run image")
 	}
-	for _, bp := range meta.Buildpacks {
-		p.Buildpacks = append(p.Buildpacks, bp.ID)
-	}
+	p.Buildpacks = meta.Buildpacks
 	return p, nil
 }
 
@@ -121,35 +117,4 @@ func userID(env map[string]string, name string) (int, error) {
 		return 0, fmt.Errorf("its %s is %q, not a number from 1 to 65535", name, env[name])
 	}
 	return id, nil
-}
-
-// marks are the files that buildpacks look for, by what their ids contain.
-var marks = []struct{ word, file string }{
-	{"ruby", "Gemfile"},
-	{"node", "package.json"},
-	{"python", "requirements.txt"},
-	{"go", "go.mod"},
-	{"maven", "pom.xml"},
-	{"jvm", "pom.xml"},
-	{"gradle", "build.gradle"},
-	{"scala", "build.sbt"},
-	{"php", "composer.json"},
-	{"dotnet", "*.csproj"},
-	{"static", "index.html"},
-	{"procfile", "Procfile"},
-}
-
-// lookedFor lists the files that would have made a build possible.
-func (p platform) lookedFor() string {
-	files := []string{"Dockerfile"}
-	for _, mark := range marks {
-		has := slices.ContainsFunc(p.Buildpacks, func(id string) bool {
-			_, name, _ := strings.Cut(id, "/")
-			return strings.Contains(name, mark.word)
-		})
-		if has && !slices.Contains(files, mark.file) {
-			files = append(files, mark.file)
-		}
-	}
-	return strings.Join(files, ", ")
 }

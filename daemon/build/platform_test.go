@@ -30,7 +30,7 @@ func TestParsePlatform(t *testing.T) {
 			builderImage(`{"buildpacks":[{"id":"heroku/ruby"}],"images":[{"image":"docker.io/heroku/heroku:24","mirrors":["m.example/run"]}],` +
 				`"lifecycle":{"apis":` + apis014 + `}}`),
 			lifecycle(`{"platform":{"supported":["0.12","0.13"]}}`),
-			platform{API: "0.13", UID: 1002, GID: 1000, RunImages: []string{"docker.io/heroku/heroku:24", "m.example/run"}, Buildpacks: []string{"heroku/ruby"}},
+			platform{API: "0.13", UID: 1002, GID: 1000, RunImages: []string{"docker.io/heroku/heroku:24", "m.example/run"}, Buildpacks: []buildpackRef{{ID: "heroku/ruby"}}},
 		},
 		{
 			"a lifecycle image without a label",
@@ -80,7 +80,7 @@ func TestParsePlatformRefuses(t *testing.T) {
 }
 
 func TestLookedFor(t *testing.T) {
-	p := platform{Buildpacks: []string{"heroku/nodejs", "heroku/ruby", "heroku/nodejs-engine", "heroku/go", "heroku/procfile", "google/x"}}
+	p := platform{Buildpacks: []buildpackRef{{ID: "heroku/nodejs"}, {ID: "heroku/ruby"}, {ID: "heroku/nodejs-engine"}, {ID: "heroku/go"}, {ID: "heroku/procfile"}, {ID: "google/x"}}}
 	if got := p.lookedFor(); got != "Dockerfile, Gemfile, package.json, go.mod, Procfile" {
 		t.Errorf("looked for %s", got)
 	}

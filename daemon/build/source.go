@@ -41,22 +41,6 @@ func findContainerfile(source string) (string, error) {
 	return "", nil
 }
 
-// readContainerfile returns its text. The name is one that findContainerfile gave.
-func readContainerfile(source, name string) (string, error) {
-	root, err := os.OpenRoot(source)
-	if err != nil {
-		return "", err
-	}
-	defer root.Close()
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxContainerfile))
-	return string(text), err
-}
-
 // handOver gives every file below dir to the user and group that the ids of a
 // build's container stand for on the host, and, with groupWrite, its group the
 // right to write. Links are changed, never followed. Nothing may run in dir
@@ -185,4 +169,54 @@ func ownedBy(path string, uid, gid int) bool {
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == uid && int(stat.Gid) == gid
+}
+
+// readPlain reads a file of the source by its path; nil: it is not there. Neither it nor a
+// directory on the way may be a link: what is built is what the path says.
+func readPlain(source, name string, most int64) ([]byte, error) {
+	root, err := os.OpenRoot(source)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	for i, c := range name {
+		if c != '/' {
+			continue
+		}
+		info, err := root.Lstat(name[:i])
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil || !info.IsDir() {
+			return nil, notPlain(name, "a file that can be read: "+daemon.Clip(name[:i])+" is no directory")
+		}
+	}
+	info, err := root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, notPlain(name, "a file that can be read")
+	case info.IsDir():
+		return nil, notPlain(name, "a file, but a directory")
+	case !info.Mode().IsRegular():
+		return nil, notPlain(name, "a file, but a link or the like")
+	case info.Size() > most:
+		return nil, notPlain(name, "a file of at most "+daemon.BytesText(most))
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most))
+	if text == nil {
+		text = []byte{}
+	}
+	return text, err
+}
+
+func notPlain(name, what string) error {
+	return daemon.Errorf(daemon.Invalid, "%s is not %s", daemon.Clip(name), what).
+		WithHint("commit it as a plain file, not as a link or below one")
 }

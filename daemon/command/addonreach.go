@@ -26,7 +26,7 @@ func addonReachCommands() []*Command {
 				appToo(f)
 			}},
 		{Name: "addons:forward", Args: "ADDON", Summary: "lead a port of your machine to an add-on, over SSH", Min: 1, Max: 1,
-			On: on(theAddon(daemon.Operate)), Run: runAddonForward,
+			With: map[string]Stream{"stdio": Bytes}, On: on(theAddon(daemon.Operate)), Run: runAddonForward,
 			Help: "The towline program listens on 127.0.0.1 until you press Ctrl-C. Without it, one connection is a\n" +
 				"command's standard input and output.\n\n" +
 				"  towline addons:forward redis-shop                     (the service's own port number, if it is free)\n" +
@@ -41,24 +41,24 @@ func addonReachCommands() []*Command {
 	}
 }
 
-func runAddonOpen(ctx context.Context, call *Call) error {
+func runAddonOpen(ctx context.Context, call *Call) (Result, error) {
 	req := addons.OpenRequest{Addon: call.Args[0], Member: call.Member}
 	if end, _ := call.Flags.GetBool("close"); end {
 		if err := call.Pages.Close(ctx, req.Addon, call.Member); err != nil {
-			return err
+			return Result{}, err
 		}
-		return call.did(object{"addon": req.Addon, "open": false}, "The web page of %s is closed", req.Addon)
+		return did(object{"addon": req.Addon, "open": false}, "The web page of %s is closed", req.Addon)
 	}
 	req.For, _ = call.Flags.GetDuration("for")
 	page, err := call.Pages.Open(ctx, req)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	info, err := call.Addons.Info(ctx, req.Addon, call.Member)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(page, func(w io.Writer) {
+	return show(page, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n\nIt asks for a user and a password, which is not shown again:\n", page.URL)
 		table(w, func(row func(...any)) {
 			row("  User:", page.User)
@@ -73,17 +73,17 @@ func runAddonOpen(ctx context.Context, call *Call) error {
 	})
 }
 
-func runAddonForward(ctx context.Context, call *Call) error {
+func runAddonForward(ctx context.Context, call *Call) (Result, error) {
 	name := call.Args[0]
 	port, _ := call.Flags.GetString("port-name")
 	f, err := call.Tunnels.ForwardTo(ctx, name, port)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	if stdio, _ := call.Flags.GetBool("stdio"); stdio {
-		return call.Tunnels.Tunnel(ctx, f, call.Member, call.Stdin, call.Stdout)
+		return Result{}, call.Tunnels.Tunnel(ctx, f, call.Member, call.Stdin, call.Stdout)
 	}
-	return call.result(f, func(w io.Writer) {
+	return show(f, func(w io.Writer) {
 		fmt.Fprintf(w, "%s listens on its port %d (%s). On your machine the towline program leads a port there:\n", f.Addon, f.Port, f.PortName)
 		fmt.Fprintf(w, "  towline addons:forward %s --port-name %s\n", f.Addon, f.PortName)
 		fmt.Fprintf(w, "Without it, this is one connection, on standard input and output:\n")

@@ -33,7 +33,7 @@ func backupCommands() []*Command {
 				f.Bool("dump", false, "read a dump from the standard input")
 			}},
 		{Name: "backups:download", Args: "BACKUP", Summary: "write a backup's portable dump to the standard output", Min: 1, Max: 1, On: on(theBackup(daemon.Manage)),
-			Help: "  towline backups:download BACKUP > my.dump", Stream: true, Run: runBackupDownload, Flags: appNotNeeded},
+			Help: "  towline backups:download BACKUP > my.dump", Stream: Bytes, Run: runBackupDownload, Flags: appNotNeeded},
 		{Name: "backups:verify", Args: "BACKUP", Summary: "prove a stored backup again", Min: 1, Max: 1, On: on(theBackup(daemon.Operate)),
 			Help: "Checks the sums, unpacks it and starts a throwaway container on it.", Run: runBackupVerify, Flags: appNotNeeded},
 		{Name: "backups:info", Args: "BACKUP", Summary: "show a backup", Min: 1, Max: 1, On: on(theBackup(daemon.View)), Run: runBackupInfo, Flags: appNotNeeded},
@@ -96,7 +96,7 @@ func restoreExists(_ context.Context, call *Call) error {
 	return nil
 }
 
-func runBackups(ctx context.Context, call *Call) error {
+func runBackups(ctx context.Context, call *Call) (Result, error) {
 	app, _ := call.Flags.GetString("app")
 	addon := ""
 	if len(call.Args) == 1 {
@@ -104,9 +104,9 @@ func runBackups(ctx context.Context, call *Call) error {
 	}
 	list, err := call.Backups.List(ctx, call.Member, app, addon)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(list, func(w io.Writer) {
+	return show(list, func(w io.Writer) {
 		if len(list) == 0 {
 			fmt.Fprintln(w, "No backups. Take one: towline backups:capture ADDON")
 			return
@@ -142,17 +142,17 @@ func offsite(b daemon.Backup) string {
 	return "-"
 }
 
-func runBackupCapture(ctx context.Context, call *Call) error {
+func runBackupCapture(ctx context.Context, call *Call) (Result, error) {
 	b, err := call.Backups.Capture(ctx, call.Args[0], call.Member, "manual", call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(b, func(w io.Writer) {
+	return show(b, func(w io.Writer) {
 		fmt.Fprintf(w, "Backup %s is %s: %s, the service stood still for %s\n", b.ID, b.Status, size(b.Size), b.Stall.Round(time.Millisecond))
 	})
 }
 
-func runBackupRestore(ctx context.Context, call *Call) error {
+func runBackupRestore(ctx context.Context, call *Call) (Result, error) {
 	to, _ := call.Flags.GetString("to")
 	dump, _ := call.Flags.GetBool("dump")
 	req := backups.RestoreRequest{To: to, Member: call.Member}
@@ -163,50 +163,53 @@ func runBackupRestore(ctx context.Context, call *Call) error {
 	}
 	addon, err := call.Restores.Restore(ctx, req, call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	if dump {
-		return call.did(object{"addon": addon.Name, "restored": "dump"}, "%s holds what the dump held", addon.Name)
+		return did(object{"addon": addon.Name, "restored": "dump"}, "%s holds what the dump held", addon.Name)
 	}
-	return call.did(object{"addon": addon.Name, "restored": req.Backup}, "%s is back to %s", addon.Name, req.Backup)
+	return did(object{"addon": addon.Name, "restored": req.Backup}, "%s is back to %s", addon.Name, req.Backup)
 }
 
-func runBackupDownload(ctx context.Context, call *Call) error {
+func runBackupDownload(ctx context.Context, call *Call) (Result, error) {
 	b := call.Backup
 	if call.Terminal {
-		return daemon.Errorf(daemon.Invalid, "a dump is nothing for a terminal").WithHint("towline backups:download %s > my.dump", b.ID)
+		return Result{}, daemon.Errorf(daemon.Invalid, "a dump is nothing for a terminal").WithHint("towline backups:download %s > my.dump", b.ID)
 	}
 	r, name, err := call.Copies.Download(ctx, b.ID)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	defer r.Close()
+	if err := call.Activity.Record(ctx, daemon.Activity{Kind: daemon.BackupDownloaded, Member: call.Member, App: b.App, Subject: b.ID, Text: "downloaded the dump of " + b.ID}); err != nil {
+		return Result{}, err
+	}
 	n, err := io.Copy(call.Stdout, r)
 	if err == nil {
 		fmt.Fprintf(call.Stderr, "%s, %s\n", name, size(n))
 	}
-	return err
+	return Result{}, err
 }
 
-func runBackupVerify(ctx context.Context, call *Call) error {
+func runBackupVerify(ctx context.Context, call *Call) (Result, error) {
 	b, err := call.Proofs.Verify(ctx, call.Backup.ID, call.Member, call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(b, func(w io.Writer) {
+	return show(b, func(w io.Writer) {
 		fmt.Fprintf(w, "Backup %s is proven: %s\n", b.ID, b.Facts)
 	})
 }
 
-func runBackupInfo(_ context.Context, call *Call) error {
+func runBackupInfo(_ context.Context, call *Call) (Result, error) {
 	b := call.Backup
-	return call.result(b, func(w io.Writer) {
+	return show(b, func(w io.Writer) {
 		table(w, func(row func(...any)) {
 			row("=== " + b.ID)
 			row("Add-on:", b.Addon+" ("+b.Service+" "+b.Version+")")
 			row("Status:", b.Status)
 			row("Reason:", b.Reason)
-			if app, version := backups.OfRelease(b); version > 0 {
+			if app, version := call.Backups.OfRelease(b); version > 0 {
 				row("Data of:", fmt.Sprintf("%s v%d", app, version))
 			}
 			row("Taken:", b.Created.Local().Format("2006-01-02 15:04:05 MST"))
@@ -227,25 +230,25 @@ func runBackupInfo(_ context.Context, call *Call) error {
 	})
 }
 
-func runBackupDelete(ctx context.Context, call *Call) error {
+func runBackupDelete(ctx context.Context, call *Call) (Result, error) {
 	b := call.Backup
 	if err := call.Backups.Delete(ctx, b.ID, call.Member); err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.did(object{"backup": b.ID, "deleted": true}, "%s is deleted", b.ID)
+	return did(object{"backup": b.ID, "deleted": true}, "%s is deleted", b.ID)
 }
 
-func runBackupOnRelease(ctx context.Context, call *Call) error {
+func runBackupOnRelease(ctx context.Context, call *Call) (Result, error) {
 	on := call.Args[0] == "on"
 	if !on && call.Args[0] != "off" {
-		return daemon.Errorf(daemon.Invalid, "%q is neither on nor off", clip(call.Args[0])).WithHint("towline backups:on-release on -a %s", call.App)
+		return Result{}, daemon.Errorf(daemon.Invalid, "%q is neither on nor off", clip(call.Args[0])).WithHint("towline backups:on-release on -a %s", call.App)
 	}
 	if err := call.Restores.SetReleaseBackups(ctx, call.App, call.Member, on); err != nil {
-		return err
+		return Result{}, err
 	}
 	text := "Releases of %s take no backups"
 	if on {
 		text = "The add-ons of %s are backed up before each release"
 	}
-	return call.did(object{"app": call.App, "release_backups": on}, text, call.App)
+	return did(object{"app": call.App, "release_backups": on}, text, call.App)
 }

@@ -1,6 +1,6 @@
 // Package command is the verb table: every command that users can type, one file for
 // each family. A command checks its words, calls one method of the daemon, and
-// prints the result as text or JSON.
+// returns what it came to; the table shows that as text or JSON.
 package command
 
 import (
@@ -15,12 +15,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/activity"
 	"towline/daemon/addons"
 	"towline/daemon/apps"
 	"towline/daemon/backups"
 	"towline/daemon/conform"
 	"towline/daemon/journal"
 	"towline/daemon/people"
+	"towline/daemon/pipelines"
 )
 
 // Command is one verb.
@@ -40,13 +42,14 @@ type Command struct {
 	Exists  func(context.Context, *Call) error
 	// Rest: everything after the first word is the command's, flags included.
 	Rest bool
-	// Stream: its output is a program's, or a file, and never JSON.
-	Stream bool
+	// Stream is what it writes by itself. With has another for each flag that makes it so.
+	Stream Stream
+	With   map[string]Stream
 	Hidden bool
 	// Internal: a program of Towline's asks; nobody can type it.
 	Internal bool
 	Flags    func(*pflag.FlagSet)
-	Run      func(context.Context, *Call) error
+	Run      func(context.Context, *Call) (Result, error)
 }
 
 // The rooms, each by the names of what there is in it.
@@ -61,8 +64,10 @@ type Rooms struct {
 	AppRoom
 	AddonRoom
 	BackupRoom
-	People *people.People
-	Suite  *conform.Suite
+	People    *people.People
+	Activity  *activity.Log
+	Suite     *conform.Suite
+	Pipelines *pipelines.Pipelines
 }
 
 // Call is one invocation of a command.
@@ -75,14 +80,16 @@ type Call struct {
 	Flags    *pflag.FlagSet
 	JSON     bool
 	Stdin    io.Reader
-	Stdout   io.Writer
+	Stdout   io.Writer // of commands that stream; the others write nothing by themselves
 	Stderr   io.Writer
 	Terminal bool
 	Term     string
 	Size     daemon.Size
 	Resize   <-chan daemon.Size
-	Raw      func()        // hands the user's terminal over, key by key
-	Backup   daemon.Backup // that the first argument names, in commands on a backup
+	Raw      func()          // hands the user's terminal over, key by key
+	Backup   daemon.Backup   // that the first argument names, in commands on a backup
+	Targets  []string        // of a promotion: what its caller was found to have rights on
+	denied   activity.Denied // the subject that its caller may not do this with
 	table    *Table
 	vitals   *vitals
 	request  Request
@@ -92,6 +99,7 @@ type Call struct {
 type Request struct {
 	Member   string
 	Key      string // by which the member has connected
+	Address  string // from which; empty: from the machine itself
 	App      string // of the checkout they stand in; a default only
 	Internal bool   // a program of Towline's asks in the member's name
 	Args     []string
@@ -108,6 +116,11 @@ type Request struct {
 	// like it in colour.
 	Width  int
 	Colour bool
+	// Render takes what the command returns, in place of Stdout; nil: that gets it as text, or
+	// as JSON.
+	Render func(Result) error
+	// completing: the command runs for its names alone, and nobody is shown what it returns.
+	completing bool
 }
 
 // Table holds all commands.
@@ -122,8 +135,8 @@ type Table struct {
 func New(r Rooms, host HostParts) *Table {
 	t := &Table{Rooms: r, host: host, commands: map[string]*Command{}, quiet: quietFor}
 	families := [][]*Command{
-		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(),
-		releaseCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), keyCommands(), gitCommands(), hostCommands(),
+		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(), builderCommands(), activityCommands(),
+		buildCommands(), releaseCommands(), pipelineCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), accessCommands(), keyCommands(), gitCommands(), hostCommands(),
 	}
 	for _, family := range families {
 		for _, c := range family {
@@ -137,7 +150,7 @@ func New(r Rooms, host HostParts) *Table {
 func (t *Table) Run(ctx context.Context, r Request) int {
 	err := t.run(ctx, r)
 	if err != nil {
-		printError(&screen{Writer: r.Stderr, width: r.Width, colour: r.Colour}, err, t.wantsJSON(r.Args))
+		printError(r.screen(r.Stderr), err, t.wantsJSON(r.Args))
 	}
 	return exitCode(err)
 }
@@ -159,20 +172,29 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	v, stdout, stderr := watch(r.Stdout, r.Stderr, t.quiet)
 	defer v.end()
 	call := &Call{
-		Rooms: t.Rooms, Member: r.Member, Key: r.Key, App: r.App, Stdin: r.Stdin, Stdout: stdout, Stderr: stderr, vitals: v, request: r,
+		Rooms: t.Rooms, Member: r.Member, Key: r.Key, App: r.App, Stdin: r.Stdin, Stderr: stderr, vitals: v, request: r,
 		Terminal: r.Terminal, Term: r.Term, Size: r.Size, Resize: r.Resize, Raw: r.Raw, table: t,
-	}
-	if !c.Stream {
-		call.Stdout = &screen{Writer: stdout, width: r.Width, colour: r.Colour}
-		call.Stderr = &screen{Writer: stderr, width: r.Width, colour: r.Colour}
 	}
 	help, err := call.parse(c, rest)
 	if err != nil {
 		return err
 	}
+	stream := call.stream(c)
+	out := stdout
+	if stream != Bytes {
+		out, call.Stderr = r.screen(stdout), r.screen(stderr)
+	}
 	if help {
-		printHelp(call.Stdout, c)
+		printHelp(out, c)
 		return nil
+	}
+	switch {
+	case stream == Whole:
+		call.Stdout = io.Discard
+	case stream == Progress && call.JSON:
+		call.Stdout = call.Stderr
+	default:
+		call.Stdout = out
 	}
 	ctx, closed, err := call.open(ctx, c, r.End)
 	if err != nil {
@@ -182,18 +204,40 @@ func (t *Table) run(ctx context.Context, r Request) (err error) {
 	if err := call.confirm(ctx, c); err != nil {
 		return err
 	}
-	follows, _ := call.Flags.GetBool("tail")
-	stdio, _ := call.Flags.GetBool("stdio")
-	if c.Stream || follows || stdio {
+	follows := false
+	for _, flag := range []string{"tail", "follow"} {
+		given, _ := call.Flags.GetBool(flag)
+		follows = follows || given
+	}
+	changes := call.App
+	if len(call.Targets) > 0 {
+		changes = call.Targets[0]
+	}
+	if stream == Bytes || follows {
 		v.pause(true)
 	} else {
-		defer v.onInterrupt(ctx, call.App)()
+		defer v.onInterrupt(ctx, changes)()
 	}
-	err = c.Run(journal.TellWaits(ctx, call.Stderr), call)
-	if why := ended(ctx); why != nil && err != nil {
+	ctx = daemon.WithCaller(ctx, call.caller())
+	result, err := c.Run(journal.TellWaits(ctx, call.Stderr), call)
+	if why := ended(ctx); why != nil && (err != nil || result.Code != 0) {
 		return why
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if err := call.render(out, result); err != nil {
+		return err
+	}
+	if result.Code != 0 {
+		return exit(result.Code)
+	}
+	return nil
+}
+
+// screen is what the request's output is shown on.
+func (r Request) screen(w io.Writer) io.Writer {
+	return &screen{Writer: w, width: r.Width, colour: r.Colour}
 }
 
 // wantsJSON tells whether words ask for JSON, even if they are wrong otherwise.
@@ -201,7 +245,7 @@ func (t *Table) wantsJSON(words []string) bool {
 	if len(words) == 0 {
 		return false
 	}
-	if c, _, err := t.find(words); err == nil && c.Stream {
+	if c, _, err := t.find(words); err == nil && c.Stream == Bytes {
 		return false
 	}
 	if i := slices.Index(words, "--"); i >= 0 {
@@ -251,10 +295,17 @@ func (call *Call) parse(c *Command, words []string) (help bool, err error) {
 	if app, _ := f.GetString("app"); c.takesApp() && f.Changed("app") {
 		call.App = app
 	}
+	wantsApp := c.takesApp()
+	if other := c.inPlaceOfApp(); other != "" && f.Changed(other) {
+		if f.Changed("app") {
+			return false, usageError(c, "%s is about an app or a %s, and not both", c.Name, other)
+		}
+		wantsApp, call.App = false, "" // that of the checkout is not meant
+	}
 	switch n := len(call.Args); {
 	case help:
 		return true, nil
-	case c.takesApp() && call.App == "":
+	case wantsApp && call.App == "":
 		hint := "add -a NAME; towline apps lists them"
 		if c.Max >= 0 && n > c.Max && daemon.CheckAppName(call.Args[n-1]) == nil {
 			hint = "an app is named by -a: write -a " + call.Args[n-1]

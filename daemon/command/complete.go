@@ -10,14 +10,16 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"towline/daemon"
 )
 
 // runComplete lists what the last word of a command line may become. Names come from the
 // listings, asked for as who asks: nobody sees more by completion than by a command.
-func runComplete(ctx context.Context, call *Call) error {
+func runComplete(ctx context.Context, call *Call) (Result, error) {
 	words, last := call.Args[:len(call.Args)-1], call.Args[len(call.Args)-1]
 	names := call.candidates(ctx, words, strings.HasPrefix(last, "-"))
-	return call.result(names, func(w io.Writer) {
+	return show(names, func(w io.Writer) {
 		for _, name := range names {
 			fmt.Fprintln(w, name)
 		}
@@ -71,7 +73,7 @@ func (call *Call) candidates(ctx context.Context, words []string, flags bool) []
 	case c.Rest && len(positional) > 0:
 		return nil // a command line of the app's
 	case flag != nil:
-		if len(flag.Annotations[valueKind]) > 0 {
+		if kind := flag.Annotations[valueKind]; len(kind) > 0 && kind[0] != flagKinds[flag.Name] {
 			return nil
 		}
 		return call.values(ctx, flagKinds[flag.Name], app)
@@ -97,20 +99,23 @@ func (call *Call) candidates(ctx context.Context, words []string, flags bool) []
 }
 
 // flagKinds are the kinds of value of flags.
-var flagKinds = map[string]string{"app": "APP", "to": "ADDON", "ps": "PROCESS", "source": "SOURCE", "permissions": "PERMISSIONS"}
+var flagKinds = map[string]string{"app": "APP", "to": "ADDON", "ps": "PROCESS", "source": "SOURCE", "permissions": "PERMISSIONS", "member": "MEMBER", "kind": "KIND",
+	"pipeline": "PIPELINE", "stage": "STAGE"}
 
 // argumentKind is what the usage calls the command's nth argument.
 func argumentKind(c *Command, n int) string {
 	kinds := strings.Fields(strings.NewReplacer("[", "", "]", "", "|", " ", "...", "").Replace(c.Args))
 	switch {
-	case c.Args == "on|off":
-		return "on|off"
+	case c.Args == "on|off", c.Name == "builder:set" && n == 0:
+		return c.Args
 	case c.Args == "NAME" && strings.HasPrefix(c.Name, "members:"):
 		return "MEMBER"
 	case c.Args == "NAME" && c.Name == "plugins:remove":
 		return "PLUGIN"
 	case c.Name == "ps:scale":
 		return "TYPE="
+	case c.Name == "ps:capabilities:set":
+		return "CAPABILITY"
 	case c.Name == "ps:restart":
 		return "PROCESS"
 	case c.Name == "config:set":
@@ -141,6 +146,12 @@ func (call *Call) values(ctx context.Context, kind, app string) (names []string)
 		names = append(call.listed(ctx, "id", "backups"), "latest")
 	case "MEMBER":
 		names = call.listed(ctx, "name", "members")
+	case "PIPELINE":
+		names = call.listed(ctx, "name", "pipelines")
+	case "STAGE":
+		for _, s := range daemon.Stages {
+			names = append(names, string(s))
+		}
 	case "PLUGIN":
 		names = call.listed(ctx, "name", "plugins")
 	case "HOST":
@@ -149,23 +160,32 @@ func (call *Call) values(ctx context.Context, kind, app string) (names []string)
 		for _, v := range call.listed(ctx, "version", "releases", "-a", app) {
 			names = append(names, "v"+v)
 		}
+	case "N":
+		names = call.listed(ctx, "number", "builds", "-a", app)
 	case "KEY", "KEY=":
 		names = call.listed(ctx, "", "config", "-a", app)
 	case "TYPE=":
 		names = call.listed(ctx, "", "ps:scale", "-a", app)
 	case "PROCESS":
 		names = append(call.listed(ctx, "", "ps:scale", "-a", app), call.listed(ctx, "name", "ps", "-a", app)...)
+	case "CAPABILITY":
+		for _, c := range daemon.Capabilities {
+			names = append(names, c.Name)
+		}
+		return append(names, "none")
 	case "SOURCE":
 		return logSources
 	case "PERMISSIONS":
 		return []string{"view", "deploy", "operate", "manage"}
+	case "KIND":
+		return activityKinds()
 	case "TOPIC":
 		for _, t := range topics {
 			names = append(names, t.name)
 		}
 		names = append(names, call.table.names()...)
-	case "on|off":
-		return []string{"on", "off"}
+	case "on|off", "auto|buildpacks|dockerfile":
+		return strings.Split(kind, "|")
 	}
 	if strings.HasSuffix(kind, "=") {
 		for i := range names {
@@ -183,6 +203,7 @@ func (call *Call) listed(ctx context.Context, field string, words ...string) (na
 	}
 	var out bytes.Buffer
 	r := call.request
+	r.completing = true
 	r.Args, r.Stdin, r.Stdout, r.Stderr = append(words, "--json"), strings.NewReader(""), &out, io.Discard
 	if call.table.Run(ctx, r) != 0 {
 		return nil

@@ -13,30 +13,38 @@ func TestCompletion(t *testing.T) {
 		return strings.Fields(b.ask(Request{Member: member, App: "shop", Args: words}).out)
 	}
 	for line, names := range map[string]string{
-		"":                          "addons:create config:set logs",
-		"config ":                   "set get unset",
-		"ps -a ":                    "shop",
-		"ps --app ":                 "shop",
-		"-a ":                       "shop",
-		"-a shop ":                  "ps logs",
-		"addons:info ":              "redis-shop",
-		"addons info ":              "redis-shop",
-		"addons:create ":            "redis redis:large neo4j postgres:small",
-		"addons:create -":           "--app -a --version --as --name --json",
-		"backups:restore ":          "redis-shop.1 latest",
-		"backups:restore latest --": "--to --dump --confirm",
-		"backups:restore --to ":     "redis-shop",
-		"backups:capture ":          "redis-shop",
-		"backups:on-release ":       "on off",
-		"members:remove ":           "alice",
-		"access:add ":               "alice",
-		"releases:rollback ":        "v1 v2",
-		"config:get ":               "REDISCLOUD_URL",
-		"config:set ":               "REDISCLOUD_URL=",
-		"domains:remove ":           "www.example.org",
-		"logs --source ":            "app router build",
-		"plugins:remove ":           "redis neo4j",
-		"help ":                     "addons apps:create",
+		"":                           "addons:create config:set logs",
+		"config ":                    "set get unset",
+		"ps -a ":                     "shop",
+		"ps --app ":                  "shop",
+		"-a ":                        "shop",
+		"-a shop ":                   "ps logs",
+		"addons:info ":               "redis-shop",
+		"addons info ":               "redis-shop",
+		"addons:create ":             "redis redis:large neo4j postgres:small",
+		"addons:create -":            "--app -a --version --as --alias --name --json",
+		"addons:attach redis-shop -": "--app -a --as --alias --json",
+		"backups:restore ":           "redis-shop.1 latest",
+		"backups:restore latest --":  "--to --dump --confirm",
+		"backups:restore --to ":      "redis-shop",
+		"backups:capture ":           "redis-shop",
+		"backups:on-release ":        "on off",
+		"builder:set ":               "auto buildpacks dockerfile",
+		"builder:set dockerfile --":  "--path --target",
+		"ps:capabilities:set CHOWN ": "SETUID NET_BIND_SERVICE none",
+		"members:remove ":            "alice",
+		"access:add ":                "alice",
+		"access:add bob --pipeline ": "safetow",
+		"access:add bob --stage ":    "review staging production",
+		"access:remove bob -":        "--app -a --pipeline --stage -s --json",
+		"pipelines:add safetow -s ":  "development staging",
+		"releases:rollback ":         "v1 v2",
+		"config:get ":                "REDISCLOUD_URL",
+		"config:set ":                "REDISCLOUD_URL=",
+		"domains:remove ":            "www.example.org",
+		"logs --source ":             "app router build",
+		"plugins:remove ":            "redis neo4j",
+		"help ":                      "addons apps:create",
 	} {
 		got := complete("", line)
 		for _, name := range strings.Fields(names) {
@@ -52,7 +60,7 @@ func TestCompletion(t *testing.T) {
 	}
 	// Who may not see a thing is not told of it.
 	b.member("mallory")
-	for _, line := range []string{"ps -a ", "addons:info ", "config:get ", "releases:rollback ", "domains:remove "} {
+	for _, line := range []string{"ps -a ", "addons:info ", "config:get ", "releases:rollback ", "domains:remove ", "access --pipeline "} {
 		if got := complete("mallory", line); len(got) > 0 {
 			t.Errorf("mallory sees %v by %q", got, line)
 		}

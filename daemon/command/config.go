@@ -39,15 +39,15 @@ func configCommands() []*Command {
 	}
 }
 
-func runConfig(ctx context.Context, call *Call) error {
-	vars, err := call.Releases.Config(ctx, call.App)
+func runConfig(ctx context.Context, call *Call) (Result, error) {
+	vars, err := call.config(ctx)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	if vars == nil {
 		vars = map[string]string{}
 	}
-	return call.result(vars, func(w io.Writer) {
+	return show(vars, func(w io.Writer) {
 		if shell, _ := call.Flags.GetBool("shell"); shell {
 			printDotenv(w, call.App, vars)
 			return
@@ -61,6 +61,14 @@ func runConfig(ctx context.Context, call *Call) error {
 	})
 }
 
+// config is what the caller is shown of the config vars, which is recorded.
+func (call *Call) config(ctx context.Context, names ...string) (map[string]string, error) {
+	if call.request.completing {
+		return call.Releases.Config(ctx, call.App)
+	}
+	return call.Releases.ReadConfig(ctx, call.App, call.Member, names...)
+}
+
 // printDotenv writes lines that a shell, and config:import, read back exactly.
 func printDotenv(w io.Writer, app string, vars map[string]string) {
 	fmt.Fprintf(w, "# Config vars of %s\n", app)
@@ -71,14 +79,14 @@ func printDotenv(w io.Writer, app string, vars map[string]string) {
 
 // runConfigExport leaves add-ons' config vars out: imported into another app, they would
 // lead it to this one's data.
-func runConfigExport(ctx context.Context, call *Call) error {
-	vars, err := call.Releases.Config(ctx, call.App)
+func runConfigExport(ctx context.Context, call *Call) (Result, error) {
+	vars, err := call.config(ctx)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	owner, err := call.Apps.AddonVars(ctx, call.App)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	own := map[string]string{}
 	for key, value := range vars {
@@ -86,7 +94,7 @@ func runConfigExport(ctx context.Context, call *Call) error {
 			own[key] = value
 		}
 	}
-	return call.result(own, func(w io.Writer) {
+	return show(own, func(w io.Writer) {
 		printDotenv(w, call.App, own)
 		for _, key := range slices.Sorted(maps.Keys(owner)) {
 			fmt.Fprintf(w, "# %s is left out: it belongs to the add-on %s\n", key, owner[key])
@@ -94,56 +102,56 @@ func runConfigExport(ctx context.Context, call *Call) error {
 	})
 }
 
-func runConfigGet(ctx context.Context, call *Call) error {
-	vars, err := call.Releases.Config(ctx, call.App)
+func runConfigGet(ctx context.Context, call *Call) (Result, error) {
+	vars, err := call.config(ctx, call.Args[0])
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	value, ok := vars[call.Args[0]]
 	if !ok {
-		return daemon.Errorf(daemon.NotFound, "%s has no config var %q", call.App, clip(call.Args[0])).WithHint("towline config -a %s", call.App)
+		return Result{}, daemon.Errorf(daemon.NotFound, "%s has no config var %q", call.App, clip(call.Args[0])).WithHint("towline config -a %s", call.App)
 	}
-	return call.result(value, func(w io.Writer) { fmt.Fprintln(w, value) })
+	return show(value, func(w io.Writer) { fmt.Fprintln(w, value) })
 }
 
-func runConfigSet(ctx context.Context, call *Call) error {
+func runConfigSet(ctx context.Context, call *Call) (Result, error) {
 	set := map[string]string{}
 	for _, word := range call.Args {
 		key, value, found := strings.Cut(word, "=")
 		if !found {
-			return daemon.Errorf(daemon.Invalid, "%q has no =", clip(word)).WithHint("write KEY=value; to remove one: towline config:unset KEY")
+			return Result{}, daemon.Errorf(daemon.Invalid, "%q has no =", clip(word)).WithHint("write KEY=value; to remove one: towline config:unset KEY")
 		}
 		if _, twice := set[key]; twice {
-			return daemon.Errorf(daemon.Invalid, "%s is given twice", clip(key))
+			return Result{}, daemon.Errorf(daemon.Invalid, "%s is given twice", clip(key))
 		}
 		set[key] = value
 	}
 	return setConfig(ctx, call, set)
 }
 
-func setConfig(ctx context.Context, call *Call, set map[string]string) error {
+func setConfig(ctx context.Context, call *Call, set map[string]string) (Result, error) {
 	noRestart, _ := call.Flags.GetBool("no-restart")
 	rel, err := call.Releases.SetConfig(ctx, apps.ConfigChange{
 		App: call.App, Member: call.Member, Set: set, NoRestart: noRestart,
 	}, call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	keys := slices.Sorted(maps.Keys(set))
-	return call.result(rel, func(w io.Writer) {
+	return show(rel, func(w io.Writer) {
 		fmt.Fprintf(w, "Set %s; %s is at v%d\n", strings.Join(keys, ", "), call.App, rel.Version)
 	})
 }
 
-func runConfigUnset(ctx context.Context, call *Call) error {
+func runConfigUnset(ctx context.Context, call *Call) (Result, error) {
 	noRestart, _ := call.Flags.GetBool("no-restart")
 	rel, err := call.Releases.SetConfig(ctx, apps.ConfigChange{
 		App: call.App, Member: call.Member, Unset: call.Args, NoRestart: noRestart,
 	}, call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(rel, func(w io.Writer) {
+	return show(rel, func(w io.Writer) {
 		fmt.Fprintf(w, "Removed %s; %s is at v%d\n", strings.Join(call.Args, ", "), call.App, rel.Version)
 	})
 }
@@ -151,31 +159,31 @@ func runConfigUnset(ctx context.Context, call *Call) error {
 // maxImport bounds what config:import reads, in bytes.
 const maxImport = 4 << 20
 
-func runConfigImport(ctx context.Context, call *Call) error {
+func runConfigImport(ctx context.Context, call *Call) (Result, error) {
 	text, err := io.ReadAll(io.LimitReader(work.NewInput(call.input("KEY=value lines"), 0), maxImport+1))
 	if err != nil {
-		return daemon.Errorf(daemon.Invalid, "can't read the lines: %w", err).WithHint("nothing was changed")
+		return Result{}, daemon.Errorf(daemon.Invalid, "can't read the lines: %w", err).WithHint("nothing was changed")
 	}
 	if len(text) > maxImport {
-		return daemon.Errorf(daemon.Invalid, "standard input is longer than %s", size(maxImport)).WithHint("nothing was changed")
+		return Result{}, daemon.Errorf(daemon.Invalid, "standard input is longer than %s", size(maxImport)).WithHint("nothing was changed")
 	}
 	vars, err := dotenv.Parse(text)
 	if err != nil {
 		var e *dotenv.Error
 		errors.As(err, &e)
-		return daemon.Errorf(daemon.Invalid, "%w", err).WithHint("%s; nothing was changed", e.Hint)
+		return Result{}, daemon.Errorf(daemon.Invalid, "%w", err).WithHint("%s; nothing was changed", e.Hint)
 	}
 	if len(vars) == 0 {
-		return daemon.Errorf(daemon.Invalid, "standard input has no KEY=value lines").WithHint("towline config:import -a %s < .env", call.App)
+		return Result{}, daemon.Errorf(daemon.Invalid, "standard input has no KEY=value lines").WithHint("towline config:import -a %s < .env", call.App)
 	}
 	owner, err := call.Apps.AddonVars(ctx, call.App)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	set := map[string]string{}
 	for _, v := range vars {
 		if err := daemon.CheckConfigKey(v.Key); err != nil {
-			return daemon.Errorf(daemon.Invalid, "line %d: %w", v.Line, err).WithHint("correct or remove the line; nothing was changed")
+			return Result{}, daemon.Errorf(daemon.Invalid, "line %d: %w", v.Line, err).WithHint("correct or remove the line; nothing was changed")
 		}
 		if addon := owner[v.Key]; addon != "" {
 			fmt.Fprintf(call.Stderr, "%s belongs to the add-on %s and is left as it is\n", v.Key, addon)
@@ -184,7 +192,7 @@ func runConfigImport(ctx context.Context, call *Call) error {
 		set[v.Key] = v.Value
 	}
 	if len(set) == 0 {
-		return daemon.Errorf(daemon.Invalid, "there is nothing to set").WithHint("nothing was changed")
+		return Result{}, daemon.Errorf(daemon.Invalid, "there is nothing to set").WithHint("nothing was changed")
 	}
 	return setConfig(ctx, call, set)
 }

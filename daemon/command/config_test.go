@@ -64,7 +64,7 @@ func TestImportIsRefusedWithTheLine(t *testing.T) {
 		"A=b\nC":                          "line 2 has no =",
 		"A=b\nURL=http://$HOST":           "line 2 has a variable",
 		"A=b\n\nB='c":                     "line 3 begins a value in single quotes that is not closed",
-		"A=b\nPORT=80":                    "line 2: config var PORT is set by Towline itself",
+		"A=b\nDYNO=80":                    "line 2: config var DYNO is set by Towline itself",
 		"A=b\nA.B=c":                      `line 2: config var name "A.B" is not allowed`,
 		"A=b\nA=c":                        "line 2 sets A again",
 		"":                                "no KEY=value lines",

@@ -26,12 +26,19 @@ func (c *Command) flagSet() *pflag.FlagSet {
 	if c.Confirm != nil {
 		f.StringP("confirm", "c", "", "the name, typed again")
 	}
-	if !c.Stream {
+	if c.Stream != Bytes {
 		f.Bool("json", false, "print JSON")
 	}
 	f.BoolP("help", "h", false, "show this help")
 	f.SetInterspersed(!c.Rest)
 	return f
+}
+
+// given are the values of a flag that may be given several times. An empty one is one of them, which
+// GetStringArray loses if it is alone.
+func (call *Call) given(flag string) []string {
+	values, _ := call.Flags.Lookup(flag).Value.(pflag.SliceValue)
+	return values.GetSlice()
 }
 
 // eachFlag calls do for the flags that tell one command from others.
@@ -72,14 +79,18 @@ func valueName(f *pflag.Flag) string {
 const valueKind = "value"
 
 var valueNames = map[string]string{
-	"confirm": "NAME", "env": "KEY=VALUE", "num": "LINES", "ps": "PROCESS", "for": "TIME", "as": "PREFIX", "tz": "ZONE", "to": "ADDON",
+	"confirm": "NAME", "env": "KEY=VALUE", "num": "LINES", "ps": "PROCESS", "for": "TIME", "as": "PREFIX", "alias": "NEW=VAR", "tz": "ZONE", "to": "ADDON",
 	"port-name": "NAME", "keep": "RULE",
 }
 
 // usage is the command as one types it, with its flags.
 func usage(c *Command) string {
 	var parts []string
-	if c.takesApp() {
+	instead := c.inPlaceOfApp()
+	switch {
+	case instead != "":
+		parts = append(parts, "-a APP|--"+instead+" "+strings.ToUpper(instead))
+	case c.takesApp():
 		parts = append(parts, "-a APP")
 	}
 	if c.Args != "" && !c.Rest {
@@ -87,7 +98,7 @@ func usage(c *Command) string {
 	}
 	c.eachFlag(func(f *pflag.Flag) {
 		switch {
-		case f.Name == "json" || f.Name == "app" && c.takesApp():
+		case f.Name == "json" || f.Name == "app" && c.takesApp() || f.Name == instead:
 		case f.Name == "confirm":
 			parts = append(parts, "[--confirm NAME]")
 		default:

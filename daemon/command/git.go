@@ -16,11 +16,11 @@ import (
 // push is the one that git received, as nobody else can name it.
 func gitCommands() []*Command {
 	return []*Command{
-		{Name: "git:receive", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Stream: true, Summary: "may this member push?",
+		{Name: "git:receive", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Summary: "may this member push?",
 			On: on(appOfArgument(daemon.Deploy)), Run: runRepositoryPath},
-		{Name: "git:upload", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Stream: true, Summary: "may this member fetch?",
+		{Name: "git:upload", Args: "APP", Min: 1, Max: 1, Hidden: true, Internal: true, Summary: "may this member fetch?",
 			On: on(appOfArgument(daemon.View)), Run: runRepositoryPath},
-		{Name: "git:push", Min: 0, Max: 0, On: on(theApp(daemon.Deploy)), Hidden: true, Internal: true, Summary: "deploy a pushed commit",
+		{Name: "git:push", Min: 0, Max: 0, On: on(theApp(daemon.Deploy)), Hidden: true, Internal: true, Stream: Progress, Summary: "deploy a pushed commit",
 			Flags: func(f *pflag.FlagSet) {
 				f.String("ref", "", "ref that was pushed")
 				f.String("old", "", "commit before")
@@ -29,64 +29,64 @@ func gitCommands() []*Command {
 			}, Run: runGitPush},
 		{Name: "git:served", Min: 0, Max: 0, On: on(theApp(daemon.Deploy)), Hidden: true, Internal: true, Summary: "does a pushed commit serve?",
 			Flags: func(f *pflag.FlagSet) { f.String("new", "", "the commit") }, Run: runGitServed},
-		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", On: on(theApp(daemon.Deploy)),
+		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", Stream: Progress, On: on(theApp(daemon.Deploy)),
 			Help: "  git archive HEAD | towline deploy:archive -a shop",
-			Run: func(ctx context.Context, call *Call) error {
+			Run: func(ctx context.Context, call *Call) (Result, error) {
 				return deploy(ctx, call, apps.DeployRequest{App: call.App, Member: call.Member, Source: call.input("a tar of the source")})
 			}},
 	}
 }
 
-func runRepositoryPath(ctx context.Context, call *Call) error {
+func runRepositoryPath(ctx context.Context, call *Call) (Result, error) {
 	app, err := call.Apps.App(ctx, call.Args[0])
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	fmt.Fprintf(call.Stdout, "%s\n%s\n", call.Apps.Repositories.Path(app.Name), app.DeployBranch)
-	return nil
+	path := call.Apps.Repositories.Path(app.Name)
+	return show(object{"path": path, "deploy_branch": app.DeployBranch}, func(w io.Writer) { fmt.Fprintf(w, "%s\n%s\n", path, app.DeployBranch) })
 }
 
-func runGitPush(ctx context.Context, call *Call) error {
+func runGitPush(ctx context.Context, call *Call) (Result, error) {
 	ref, _ := call.Flags.GetString("ref")
 	commit, _ := call.Flags.GetString("new")
 	subject, _ := call.Flags.GetString("subject")
 	if err := call.Releases.CheckPush(ctx, call.App, ref); err != nil {
-		return err
+		return Result{}, err
 	}
 	return deploy(ctx, call, apps.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Subject: subject, Source: call.Stdin})
 }
 
 // runGitServed tells how the deploy of a commit has ended that a restart cut short.
-func runGitServed(ctx context.Context, call *Call) error {
+func runGitServed(ctx context.Context, call *Call) (Result, error) {
 	commit, _ := call.Flags.GetString("new")
 	rel, err := call.Apps.Release(ctx, call.App, 0)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	if rel.Commit != commit || commit == "" || rel.Image == "" {
-		return daemon.Errorf(daemon.Failed, "the deploy was undone as Towline was restarted; v%d serves on", rel.Version).WithHint("push again")
+		return Result{}, daemon.Errorf(daemon.Failed, "the deploy was undone as Towline was restarted; v%d serves on", rel.Version).WithHint("push again")
 	}
-	return call.did(object{"release": rel.Version}, "-----> Released v%d, though Towline was restarted meanwhile", rel.Version)
+	return did(object{"release": rel.Version}, "-----> Released v%d, though Towline was restarted meanwhile", rel.Version)
 }
 
-func deploy(ctx context.Context, call *Call, req apps.DeployRequest) error {
-	progress := call.Stdout // which git shows to who pushes
-	if call.JSON {
-		progress = call.Stderr
-	}
-	rel, err := call.Releases.Deploy(ctx, req, progress)
+func deploy(ctx context.Context, call *Call, req apps.DeployRequest) (Result, error) {
+	rel, err := call.Releases.Deploy(ctx, req, call.Stdout)
 	if err != nil {
 		var e *daemon.Error
 		if errors.As(err, &e) && rel.Version > 0 {
-			fmt.Fprintf(progress, " !     Release v%d was refused\n", rel.Version)
+			fmt.Fprintf(call.Stdout, " !     Release v%d was refused\n", rel.Version)
 		}
-		return err
+		return Result{}, err
 	}
 	info, err := call.Apps.Info(ctx, req.App)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(rel, func(w io.Writer) {
-		fmt.Fprintf(w, "-----> Released v%d\n       %s deployed to Towline\n", rel.Version, info.WebURL)
+	return show(rel, func(w io.Writer) {
+		address := info.WebURL
+		if _, serves := rel.Processes["web"]; !serves {
+			address = req.App // has none that serves
+		}
+		fmt.Fprintf(w, "-----> Released v%d\n       %s deployed to Towline\n", rel.Version, address)
 	})
 }

@@ -19,15 +19,15 @@ func helpCommands() []*Command {
 		{Name: "help", Args: "[TOPIC | COMMAND]", Summary: "list topics and commands, or explain one", Max: 2, On: on(nothing()), Run: runHelp,
 			Flags: func(f *pflag.FlagSet) { f.Bool("all", false, "list all commands") }},
 		{Name: "commands", Summary: "list the names of all commands", Max: 0, Hidden: true, On: on(nothing()),
-			Run: func(_ context.Context, call *Call) error {
+			Run: func(_ context.Context, call *Call) (Result, error) {
 				names := call.table.names()
-				return call.result(names, func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) })
+				return show(names, func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) })
 			}},
-		{Name: "complete", Args: "WORD ...", Summary: "list what the last of the words may become", Min: 1, Max: -1, Rest: true, Stream: true, Hidden: true,
+		{Name: "complete", Args: "WORD ...", Summary: "list what the last of the words may become", Min: 1, Max: -1, Rest: true, Stream: Bytes, Hidden: true,
 			On: on(nothing()), Run: runComplete},
 		{Name: "version", Summary: "show the server's version", Max: 0, On: on(nothing()),
-			Run: func(_ context.Context, call *Call) error {
-				return call.result(map[string]string{"version": Version}, func(w io.Writer) { fmt.Fprintln(w, "towline "+Version) })
+			Run: func(_ context.Context, call *Call) (Result, error) {
+				return show(map[string]string{"version": Version}, func(w io.Writer) { fmt.Fprintln(w, "towline "+Version) })
 			}},
 	}
 }
@@ -43,12 +43,13 @@ var topics = []struct {
 	families    []string
 }{
 	{"apps", "create apps, name their hosts, see to their routes and certificates", []string{"apps", "domains", "router", "certs", "maintenance"}},
-	{"deploy", "releases, and going back", []string{"deploy", "releases"}},
+	{"deploy", "how pushes are built; builds and releases, and going back", []string{"deploy", "builder", "builds", "releases"}},
+	{"pipelines", "promote a build from staging to production", []string{"pipelines"}},
 	{"processes", "scale, restart, one-off commands, logs", []string{"ps", "run", "logs"}},
 	{"config", "config vars, .env files", []string{"config"}},
 	{"addons", "Neo4j, Redis, PostgreSQL and what plugins bring", []string{"addons"}},
 	{"backups", "take, prove, restore, schedule", []string{"backups"}},
-	{"members", "who may do what, and with which key", []string{"members", "access", "keys", "whoami"}},
+	{"members", "who may do what, with which key, and who did what", []string{"members", "access", "keys", "whoami", "activity"}},
 	{"host", "look the machine over, back it up; plugins, version, this help", []string{"host", "plugins", "version", "help"}},
 }
 
@@ -78,14 +79,11 @@ func (t *Table) commandsOf(topic string) (names []string) {
 	return names
 }
 
-func runHelp(_ context.Context, call *Call) error {
+func runHelp(_ context.Context, call *Call) (Result, error) {
 	t := call.table
 	all, _ := call.Flags.GetBool("all")
-	switch {
-	case call.JSON && len(call.Args) == 0:
-		return call.result(t.entries(t.names()), nil)
-	case len(call.Args) == 0:
-		return call.result(nil, func(w io.Writer) { t.printTopics(w, all) })
+	if len(call.Args) == 0 {
+		return show(t.entries(t.names()), func(w io.Writer) { t.printTopics(w, all) })
 	}
 	// A topic lists its commands, a family's name those of the family too.
 	names := t.commandsOf(call.Args[0])
@@ -95,11 +93,11 @@ func runHelp(_ context.Context, call *Call) error {
 	if len(call.Args) > 1 || len(names) == 0 {
 		c, _, err := t.find(call.Args)
 		if err != nil {
-			return err
+			return Result{}, err
 		}
-		return call.result(t.entries([]string{c.Name})[0], func(w io.Writer) { printHelp(w, c) })
+		return show(t.entries([]string{c.Name})[0], func(w io.Writer) { printHelp(w, c) })
 	}
-	return call.result(t.entries(names), func(w io.Writer) {
+	return show(t.entries(names), func(w io.Writer) {
 		if c := t.commands[call.Args[0]]; c != nil {
 			printHelp(w, c)
 			fmt.Fprintln(w)

@@ -50,7 +50,7 @@ func hostCommands() []*Command {
 		{Name: "host:disk", Summary: "show who holds what of the disk", On: on(theHost()), Run: runHostDisk,
 			Help: "An app has images, a repository, logs and a build cache; an add-on has volumes and backups. An image counts by\n" +
 				"what it shares with no other."},
-		{Name: "host:backup", Args: "[FILE]", Summary: "back up the whole machine as one encrypted stream", Max: 1, Stream: true, On: on(theHost()), Run: runHostBackup,
+		{Name: "host:backup", Args: "[FILE]", Summary: "back up the whole machine as one encrypted stream", Max: 1, Stream: Bytes, On: on(theHost()), Run: runHostBackup,
 			Help: hostBackupHelp,
 			Flags: func(f *pflag.FlagSet) {
 				f.String("to", "", "write to this file of the machine, or send to offsite, in place of the standard output")
@@ -63,15 +63,13 @@ func hostCommands() []*Command {
 	}
 }
 
-func runHostDoctor(ctx context.Context, call *Call) error {
+func runHostDoctor(ctx context.Context, call *Call) (Result, error) {
 	r := call.table.host.Doctor(ctx)
-	if err := call.result(r, func(w io.Writer) { PrintReport(w, r) }); err != nil {
-		return err
-	}
+	res := Result{Value: r, Text: func(w io.Writer) { PrintReport(w, r) }}
 	if r.Status == doctor.Fail {
-		return exit(1)
+		res.Code = 1
 	}
-	return nil
+	return res, nil
 }
 
 // PrintReport shows what the doctor found: what is wrong comes last, where eyes are.
@@ -124,12 +122,12 @@ func say(w io.Writer, heading, text string) {
 	}
 }
 
-func runHostDisk(ctx context.Context, call *Call) error {
+func runHostDisk(ctx context.Context, call *Call) (Result, error) {
 	r, err := call.table.host.Disk(ctx)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(r, func(w io.Writer) {
+	return show(r, func(w io.Writer) {
 		table(w, func(row func(...any)) {
 			row("WHO", "", "TOTAL", "OF IT")
 			for _, u := range r.Uses {
@@ -172,7 +170,7 @@ type hostInfo struct {
 }
 
 // runHostInfo shows what can be had; a neighbour that is away leaves a blank.
-func runHostInfo(ctx context.Context, call *Call) error {
+func runHostInfo(ctx context.Context, call *Call) (Result, error) {
 	h := call.table.host
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -207,9 +205,9 @@ func runHostInfo(ctx context.Context, call *Call) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(v, func(w io.Writer) {
+	return show(v, func(w io.Writer) {
 		table(w, func(row func(...any)) {
 			row("=== " + v.Domain)
 			row("Towline:", v.Version)

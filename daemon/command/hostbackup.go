@@ -24,23 +24,23 @@ const hostBackupHelp = "State, secrets with their key, repositories, certificate
 	"With --verify nothing is backed up: the stream is restored into a second root and checked, add-ons' data in\n" +
 	"throwaway containers. On an empty machine: towline host:restore towline.age. See docs/disaster.md."
 
-func runHostBackup(ctx context.Context, call *Call) error {
+func runHostBackup(ctx context.Context, call *Call) (Result, error) {
 	h := call.table.host.Backups
 	to, _ := call.Flags.GetString("to")
-	recipients, _ := call.Flags.GetStringArray("recipient")
+	recipients := call.given("recipient")
 	verify, _ := call.Flags.GetBool("verify")
 	stdin := bufio.NewReader(call.input("a passphrase or a backup"))
 	passphrase, err := call.passphrase(stdin)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	switch {
 	case verify:
 		return call.verifyHost(ctx, stdin, passphrase)
 	case len(call.Args) > 0:
-		return daemon.Errorf(daemon.Invalid, "FILE is for --verify").WithHint("towline host:backup --to %s", clip(call.Args[0]))
+		return Result{}, daemon.Errorf(daemon.Invalid, "FILE is for --verify").WithHint("towline host:backup --to %s", clip(call.Args[0]))
 	case to == "" && call.Terminal:
-		return daemon.Errorf(daemon.Invalid, "a backup is nothing for a terminal").WithHint("without ssh -t: ssh towline@HOST host:backup > towline.age")
+		return Result{}, daemon.Errorf(daemon.Invalid, "a backup is nothing for a terminal").WithHint("without ssh -t: ssh towline@HOST host:backup > towline.age")
 	}
 	req := hostbackup.Request{Recipients: recipients, Passphrase: passphrase, Out: call.Stdout, Progress: call.Stderr}
 	var res hostbackup.Result
@@ -51,16 +51,20 @@ func runHostBackup(ctx context.Context, call *Call) error {
 		res, err = h.Send(ctx, req, h.Plan.Keep)
 	default:
 		if err := call.hostPath("--to", to); err != nil {
-			return err
+			return Result{}, err
 		}
 		res, err = h.File(ctx, to, req)
 	}
 	if err != nil {
-		return err
+		return Result{}, err
+	}
+	event := daemon.Activity{Kind: daemon.HostBackedUp, Member: call.Member, Text: "backed the whole machine up"}
+	if err := call.Activity.Record(context.WithoutCancel(ctx), event); err != nil {
+		return Result{}, err
 	}
 	fmt.Fprintf(call.Stderr, "%s: %s, %s, %s; as of %s\n", size(res.Size), count(len(res.Apps), "app"), count(len(res.Addons), "add-on"),
 		count(len(res.Images), "image"), res.DataAsOf.Local().Format("2006-01-02 15:04:05"))
-	return nil
+	return Result{}, nil
 }
 
 // passphrase reads the first line of the input, if that is what it is.
@@ -103,29 +107,29 @@ func (call *Call) hostPath(what, path string) error {
 	return nil
 }
 
-func (call *Call) verifyHost(ctx context.Context, stdin io.Reader, passphrase string) error {
+func (call *Call) verifyHost(ctx context.Context, stdin io.Reader, passphrase string) (Result, error) {
 	in := stdin
 	if len(call.Args) > 0 {
 		if err := call.hostPath("FILE", call.Args[0]); err != nil {
-			return err
+			return Result{}, err
 		}
 		f, err := os.Open(call.Args[0])
 		if err != nil {
-			return daemon.Errorf(daemon.NotFound, "%w", err)
+			return Result{}, daemon.Errorf(daemon.NotFound, "%w", err)
 		}
 		defer f.Close()
 		in = f
 	} else if call.Terminal {
-		return daemon.Errorf(daemon.Invalid, "the backup is read from the standard input, which is a terminal").WithHint("add: < towline.age")
+		return Result{}, daemon.Errorf(daemon.Invalid, "the backup is read from the standard input, which is a terminal").WithHint("add: < towline.age")
 	}
 	res, err := call.table.host.Backups.Try(ctx, in, hostbackup.Unlock{Passphrase: passphrase}, call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	for _, m := range res.Missing {
 		warn(call.Stderr, m)
 	}
-	return call.result(res, func(w io.Writer) {
+	return show(res, func(w io.Writer) {
 		fmt.Fprintf(w, "The backup of %s, taken %s, is whole and was restored: %s, %s\n", res.Domain, res.Created.Local().Format("2006-01-02 15:04"),
 			count(len(res.Apps), "app"), count(len(res.Addons), "add-on"))
 		for _, a := range res.Addons {
@@ -136,12 +140,12 @@ func (call *Call) verifyHost(ctx context.Context, stdin io.Reader, passphrase st
 	})
 }
 
-func runHostBackupInfo(_ context.Context, call *Call) error {
+func runHostBackupInfo(_ context.Context, call *Call) (Result, error) {
 	r, err := call.table.host.Backups.Record()
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(r, func(w io.Writer) {
+	return show(r, func(w io.Writer) {
 		if r.Taken.IsZero() && r.Error == "" {
 			fmt.Fprintln(w, "This machine was never backed up. See: towline help host:backup")
 			return

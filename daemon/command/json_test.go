@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,14 +32,25 @@ func filledBench(t *testing.T) *bench {
 				Detail: json.RawMessage(`{"dump": "x.rdb", "as_of": "2026-01-01T00:00:00Z"}`)})
 		},
 		func(tx daemon.Tx) error {
-			return tx.PutSchedule(daemon.Schedule{Addon: "redis-shop", Cron: "0 3 * * *", Zone: "UTC", Keep: "7d"})
+			return tx.PutSchedule(daemon.Schedule{Addon: "redis-shop", Cron: "0 3 * * *", Zone: "UTC", Keep: "7d", Last: now})
+		},
+		func(tx daemon.Tx) error {
+			return tx.InsertBuild(&daemon.Build{App: "shop", Status: daemon.BuildFailed, Member: "alice", Commit: "0123", Created: now, Finished: now, Release: 2, Error: "none"})
 		},
 		func(tx daemon.Tx) error { return tx.InsertMember(daemon.Member{Name: "alice", Created: now}) },
+		func(tx daemon.Tx) error {
+			return errors.Join(tx.InsertApp(daemon.App{Name: "live", Created: now, Formation: daemon.Formation{}}), tx.InsertPipeline(daemon.Pipeline{Name: "safetow", Created: now, Owner: "alice"}),
+				tx.PutCoupling(daemon.Coupling{App: "shop", Pipeline: "safetow", Stage: daemon.StageStaging}),
+				tx.PutCoupling(daemon.Coupling{App: "live", Pipeline: "safetow", Stage: daemon.StageProduction}))
+		},
 		func(tx daemon.Tx) error {
 			return tx.InsertKey(daemon.MemberKey{Member: "alice", Key: "ssh-ed25519 AAAA", Fingerprint: "SHA256:x", Created: now})
 		},
 		func(tx daemon.Tx) error {
-			return tx.PutAccess(daemon.Access{App: "shop", Member: "alice", Permissions: []daemon.Permission{daemon.View}})
+			view := []daemon.Permission{daemon.View}
+			return errors.Join(tx.PutAccess(daemon.Access{App: "shop", Member: "alice", Permissions: view}),
+				tx.PutPipelineAccess(daemon.PipelineAccess{Pipeline: "safetow", Stage: daemon.StageReview, Member: "alice", Permissions: view}),
+				tx.PutPipelineAccess(daemon.PipelineAccess{Pipeline: "safetow", Member: "alice", Permissions: view}))
 		},
 		func(tx daemon.Tx) error {
 			return tx.InsertDomain(daemon.Domain{App: "shop", Host: "www.example.org", Created: now})
@@ -52,21 +64,24 @@ func filledBench(t *testing.T) *bench {
 // change something without a container.
 var (
 	readers = []string{
-		"router -a shop",
+		"router -a shop", "builder -a shop", "ps:capabilities -a shop",
 		"help", "commands", "version", "apps", "apps:info -a shop", "apps:open -a shop /cart", "config -a shop", "config:get -a shop REDISCLOUD_URL", "config:export -a shop",
-		"ps -a shop", "ps:scale -a shop", "logs -a shop", "releases -a shop", "releases:info -a shop v2", "releases:output -a shop v2", "domains -a shop", "certs -a shop",
+		"ps -a shop", "ps:scale -a shop", "logs -a shop", "releases -a shop", "releases:info -a shop v2", "releases:output -a shop v2", "builds -a shop", "builds:output -a shop 1", "domains -a shop", "certs -a shop",
 		"addons", "addons -a shop", "addons:services", "addons:plans redis", "addons:info redis-shop", "addons:logs redis-shop",
-		"backups", "backups redis-shop", "backups:info redis-shop.1", "backups:schedules", "backups:check", "members", "access -a shop", "plugins", "plugins:list",
-		"host", "host:info", "host:doctor", "host:disk", "host:backup:info",
+		"backups", "backups redis-shop", "backups:info redis-shop.1", "backups:schedules", "backups:check", "members", "access -a shop", "access --pipeline safetow", "plugins", "plugins:list",
+		"pipelines", "pipelines:info safetow", "pipelines:diff -a shop",
+		"host", "host:info", "host:doctor", "host:disk", "host:backup:info", "activity", "activity -a shop --kind app --since 2h --limit 1",
 	}
 	doers = []string{
-		"apps:create blog", "addons:transfer redis-shop -a blog", "apps:deploy-branch -a shop trunk", "maintenance:on -a shop", "maintenance:off -a shop", "config:set -a shop KEY=1", "config:unset -a shop KEY",
+		"apps:create blog", "addons:transfer redis-shop -a blog", "apps:deploy-branch -a shop trunk", "builder:set dockerfile --path deploy/Dockerfile --target app -a shop", "maintenance:on -a shop", "maintenance:off -a shop", "config:set -a shop KEY=1", "config:unset -a shop KEY",
 		"backups:on-release on -a shop", "backups:schedule redis-shop 0 3 * * *", "backups:unschedule redis-shop", "domains:add -a shop a.example.org",
-		"domains:redirect -a shop b.example.org a.example.org", "domains:remove -a shop b.example.org", "domains:remove -a shop a.example.org", "router:set -a shop body=1M allow=10.0.0.0/8", "router:unset -a shop body", "maintenance:page -a shop --default", "access:add alice -a shop", "access:remove alice -a shop", "backups:delete redis-shop.1 --confirm redis-shop.1",
-		"apps:rename -a blog journal",
+		"domains:redirect -a shop b.example.org a.example.org", "domains:remove -a shop b.example.org", "domains:remove -a shop a.example.org", "router:set -a shop body=1M allow=10.0.0.0/8", "router:unset -a shop body", "maintenance:page -a shop --default", "access:add alice -a shop", "access:update alice -a shop -p view", "access:remove alice -a shop",
+		"access:add alice --pipeline safetow -p view,deploy", "access:update alice --pipeline safetow -p view", "access:add alice --pipeline safetow -s staging", "access:remove alice --pipeline safetow -s staging", "backups:delete redis-shop.1 --confirm redis-shop.1",
+		"apps:rename -a blog journal", "pipelines:create line", "pipelines:add line -a journal --stage review", "pipelines:update -a journal --stage production", "pipelines:remove -a journal",
+		"pipelines:rename line tow", "pipelines:destroy tow --confirm tow",
 	}
 	// What starts containers, feeds standard input or is git's is tested in e2e.
-	elsewhereTested = regexp.MustCompile(`^(git:.*|host:backup|run.*|config:import|deploy:.*|apps:destroy|ps:restart|releases:rollback|releases:retry|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
+	elsewhereTested = regexp.MustCompile(`^(git:.*|host:backup|run.*|config:import|deploy:.*|apps:destroy|ps:restart|ps:capabilities:set|releases:rollback|releases:retry|pipelines:promote|builds:cancel|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
 		`backups:(capture|restore|download|verify)|plugins:(install|remove|check)|members:(add|remove)|certs:(add|remove)|complete|keys.*|whoami)$`)
 )
 
@@ -217,14 +232,14 @@ func TestResultsArePrintedInOnePlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	prints := regexp.MustCompile(`Fprint\w*\(call\.Stdout`)
-	own := map[string]int{"print.go": 0, "logs.go": 1, "git.go": 1} // log lines, and what git is told
+	own := map[string]int{"logs.go": 1, "git.go": 1, "activity.go": 1} // log lines, events as they come, and that a release was refused
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n := len(prints.FindAll(text, -1)); n != own[file] && !strings.HasSuffix(file, "_test.go") {
-			t.Errorf("%s prints to standard output %d times: use call.result or call.did", file, n)
+			t.Errorf("%s prints to standard output %d times: return a Result", file, n)
 		}
 	}
 }

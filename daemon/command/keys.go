@@ -39,14 +39,14 @@ func (call *Call) keyOwner(i int) (string, error) {
 	return call.Member, nil
 }
 
-func runWhoami(ctx context.Context, call *Call) error {
+func runWhoami(ctx context.Context, call *Call) (Result, error) {
 	admin := call.People.IsAdmin(ctx, call.Member)
 	v := struct {
 		Member string `json:"member"`
 		Admin  bool   `json:"admin"`
 		Key    string `json:"key,omitempty"`
 	}{call.Member, admin, call.Key}
-	return call.result(v, func(w io.Writer) { fmt.Fprintln(w, by(call.Member)) })
+	return show(v, func(w io.Writer) { fmt.Fprintln(w, by(call.Member)) })
 }
 
 // keyEntry is a key as the listing shows it.
@@ -57,20 +57,20 @@ type keyEntry struct {
 	InUse       bool      `json:"in_use"` // by this very call
 }
 
-func runKeys(ctx context.Context, call *Call) error {
+func runKeys(ctx context.Context, call *Call) (Result, error) {
 	member, err := call.keyOwner(0)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	keys, err := call.People.MemberKeys(ctx, member)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	list := []keyEntry{}
 	for _, k := range keys {
 		list = append(list, keyEntry{k.Fingerprint, k.Name(), k.Created, k.Fingerprint == call.Key})
 	}
-	return call.result(list, func(w io.Writer) {
+	return show(list, func(w io.Writer) {
 		if len(list) == 0 {
 			fmt.Fprintf(w, "%s has no keys. Add one: towline keys:add %s < key.pub\n", member, member)
 			return
@@ -83,33 +83,33 @@ func runKeys(ctx context.Context, call *Call) error {
 	})
 }
 
-func runKeysAdd(ctx context.Context, call *Call) error {
+func runKeysAdd(ctx context.Context, call *Call) (Result, error) {
 	member, err := call.keyOwner(0)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	line, err := io.ReadAll(io.LimitReader(call.Stdin, 64<<10))
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	key, err := call.People.AddKey(ctx, member, string(line), call.Member)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(key, func(w io.Writer) { fmt.Fprintf(w, "Added %s to %s\n", key.Fingerprint, key.Member) })
+	return show(key, func(w io.Writer) { fmt.Fprintf(w, "Added %s to %s\n", key.Fingerprint, key.Member) })
 }
 
-func runKeysRemove(ctx context.Context, call *Call) error {
+func runKeysRemove(ctx context.Context, call *Call) (Result, error) {
 	member, err := call.keyOwner(1)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	key, left, err := call.People.RemoveKey(ctx, member, call.Args[0], call.Member)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	if left == 0 {
 		fmt.Fprintf(call.Stderr, " !     %s has no key now and cannot connect: towline keys:add %s < key.pub\n", member, member)
 	}
-	return call.result(key, func(w io.Writer) { fmt.Fprintf(w, "Removed %s from %s\n", key.Fingerprint, member) })
+	return show(key, func(w io.Writer) { fmt.Fprintf(w, "Removed %s from %s\n", key.Fingerprint, member) })
 }

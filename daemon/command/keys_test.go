@@ -93,10 +93,10 @@ func TestRemoveMember(t *testing.T) {
 	if out := run("members:remove owner --confirm owner", 0); strings.Contains(out, "shop") {
 		t.Errorf("shop has another manager: %s", out)
 	}
-	if out := run("members:remove manage", 2); !strings.Contains(out, "this removes manage with all keys and access; nobody but administrators may manage shop then") {
+	if out := run("members:remove manage", 2); !strings.Contains(out, "this removes manage with all keys and access; nobody but administrators may manage live, shop then") {
 		t.Error(out)
 	}
-	if out := run("members:remove manage --confirm manage", 0); !strings.Contains(out, "nobody but administrators may manage shop") {
+	if out := run("members:remove manage --confirm manage", 0); !strings.Contains(out, "nobody but administrators may manage live now") {
 		t.Error(out)
 	}
 	if list, err := table.People.AccessList(t.Context(), "shop"); err != nil || len(list) != 3 {

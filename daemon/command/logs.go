@@ -18,7 +18,7 @@ var logSources = []string{"app", "router", "build", "addon", "system"}
 
 func logCommands() []*Command {
 	return []*Command{
-		{Name: "logs", Summary: "show what an app has written", On: on(theApp(daemon.View)), Run: runLogs,
+		{Name: "logs", Summary: "show what an app has written", Stream: Lines, On: on(theApp(daemon.View)), Run: runLogs,
 			Help: "Logs are kept across deploys and restarts.\n\n  towline logs -t --ps web.1 -a shop",
 			Flags: func(f *pflag.FlagSet) {
 				f.IntP("num", "n", 100, "how many lines")
@@ -29,24 +29,24 @@ func logCommands() []*Command {
 	}
 }
 
-func runLogs(ctx context.Context, call *Call) error {
+func runLogs(ctx context.Context, call *Call) (Result, error) {
 	q := daemon.LogQuery{App: call.App}
 	q.Process, _ = call.Flags.GetString("ps")
 	q.Source, _ = call.Flags.GetString("source")
 	if err := call.logRange(&q); err != nil {
-		return err
+		return Result{}, err
 	}
 	known := q.Source == ""
 	for _, s := range logSources {
 		known = known || s == q.Source
 	}
 	if !known {
-		return daemon.Errorf(daemon.Invalid, "there is no log source %q", clip(q.Source)).WithHint("use app, router, build, addon or system")
+		return Result{}, daemon.Errorf(daemon.Invalid, "there is no log source %q", clip(q.Source)).WithHint("use app, router, build, addon or system")
 	}
 	if err := call.checkProcess(ctx, q); err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.printLogs(ctx, q, call.Apps.ReadLogs)
+	return Result{}, call.printLogs(ctx, q, call.Apps.ReadLogs)
 }
 
 // checkProcess refuses a process that no release has and that has written nothing.

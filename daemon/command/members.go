@@ -18,17 +18,17 @@ func memberCommands() []*Command {
 		{Name: "members:add", Args: "NAME", Summary: "add a member's SSH key from standard input", Min: 1, Max: 1, On: on(theHost()),
 			Help:  "  towline members:add alice < alice.pub",
 			Flags: func(f *pflag.FlagSet) { f.Bool("admin", false, "may do everything") },
-			Run: func(ctx context.Context, call *Call) error {
+			Run: func(ctx context.Context, call *Call) (Result, error) {
 				line, err := io.ReadAll(io.LimitReader(work.NewInput(call.input("a public key, a line like that of id_ed25519.pub"), 0), 64<<10))
 				if err != nil {
-					return err
+					return Result{}, err
 				}
 				admin, _ := call.Flags.GetBool("admin")
 				key, err := call.People.AddMember(ctx, call.Args[0], string(line), admin, call.Member)
 				if err != nil {
-					return err
+					return Result{}, err
 				}
-				return call.result(key, func(w io.Writer) { fmt.Fprintf(w, "Added %s to %s\n", key.Fingerprint, key.Member) })
+				return show(key, func(w io.Writer) { fmt.Fprintf(w, "Added %s to %s\n", key.Fingerprint, key.Member) })
 			}},
 		{Name: "members:remove", Args: "NAME", Summary: "remove a member with all keys and access", Min: 1, Max: 1, On: on(theHost(), theMember(0)),
 			Help:    "What the member has open ends. Their apps stay. One key alone: towline keys:remove.",
@@ -43,69 +43,22 @@ func memberCommands() []*Command {
 				}
 				return effect
 			},
-			Run: func(ctx context.Context, call *Call) error {
+			Run: func(ctx context.Context, call *Call) (Result, error) {
 				left, err := call.People.RemoveMember(ctx, call.Args[0], call.Member)
 				if err != nil {
-					return err
+					return Result{}, err
 				}
-				err = call.did(object{"member": call.Args[0], "removed": true, "unmanaged_apps": append([]string{}, left...)}, "Removed %s", call.Args[0])
-				for _, app := range left {
-					fmt.Fprintf(call.Stderr, " !     nobody but administrators may manage %s now: towline access:add MEMBER -a %s -p deploy,operate,manage\n", app, app)
-				}
-				return err
-			}},
-		{Name: "access", Summary: "list who may do what with an app", On: on(theApp(daemon.View)),
-			Run: func(ctx context.Context, call *Call) error {
-				list, err := call.People.AccessList(ctx, call.App)
-				if err != nil {
-					return err
-				}
-				return call.result(list, func(w io.Writer) {
-					table(w, func(row func(...any)) {
-						row("MEMBER", "PERMISSIONS")
-						for _, a := range list {
-							row(a.Member, permissions(a.Permissions))
-						}
-					})
-				})
-			}},
-		{Name: "access:add", Args: "MEMBER", Summary: "let a member work on an app", Min: 1, Max: 1, On: on(theApp(daemon.Manage)),
-			Flags: func(f *pflag.FlagSet) {
-				f.StringP("permissions", "p", "view,deploy,operate", "view, deploy, operate, manage, with commas")
-			},
-			Run: func(ctx context.Context, call *Call) error {
-				text, _ := call.Flags.GetString("permissions")
-				var ps []daemon.Permission
-				for _, word := range strings.Split(text, ",") {
-					ps = append(ps, daemon.Permission(strings.TrimSpace(word)))
-				}
-				if err := call.People.Grant(ctx, call.App, call.Args[0], ps, call.Member); err != nil {
-					return err
-				}
-				return call.did(object{"member": call.Args[0], "app": call.App, "permissions": ps}, "%s may now %s %s", call.Args[0], text, call.App)
-			}},
-		{Name: "access:remove", Args: "MEMBER", Summary: "take a member's access to an app away", Min: 1, Max: 1, On: on(theApp(daemon.Manage)),
-			Run: func(ctx context.Context, call *Call) error {
-				if err := call.People.Grant(ctx, call.App, call.Args[0], nil, call.Member); err != nil {
-					return err
-				}
-				return call.did(object{"member": call.Args[0], "app": call.App, "permissions": []daemon.Permission{}}, "%s has no access to %s any more", call.Args[0], call.App)
+				res, err := did(object{"member": call.Args[0], "removed": true, "unmanaged_apps": append([]string{}, left...)}, "Removed %s", call.Args[0])
+				res.Warnings = unmanaged(left)
+				return res, err
 			}},
 	}
 }
 
-func permissions(ps []daemon.Permission) string {
-	var words []string
-	for _, p := range ps {
-		words = append(words, string(p))
-	}
-	return strings.Join(words, ",")
-}
-
-func runMembers(ctx context.Context, call *Call) error {
+func runMembers(ctx context.Context, call *Call) (Result, error) {
 	members, keys, err := call.People.Members(ctx)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	type entry struct {
 		daemon.Member
@@ -121,7 +74,7 @@ func runMembers(ctx context.Context, call *Call) error {
 		}
 		list = append(list, e)
 	}
-	return call.result(list, func(w io.Writer) {
+	return show(list, func(w io.Writer) {
 		table(w, func(row func(...any)) {
 			row("MEMBER", "ROLE", "KEYS")
 			for _, e := range list {

@@ -31,12 +31,12 @@ func pluginCommands() []*Command {
 	}
 }
 
-func runPlugins(ctx context.Context, call *Call) error {
+func runPlugins(ctx context.Context, call *Call) (Result, error) {
 	list, err := call.Plugins.List(ctx)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(list, func(w io.Writer) {
+	return show(list, func(w io.Writer) {
 		table(w, func(row func(...any)) {
 			row("PLUGIN", "VERSIONS", "FROM", "ADD-ONS", "TITLE")
 			for _, p := range list {
@@ -47,32 +47,32 @@ func runPlugins(ctx context.Context, call *Call) error {
 	})
 }
 
-func runPluginInstall(ctx context.Context, call *Call) error {
+func runPluginInstall(ctx context.Context, call *Call) (Result, error) {
 	p, err := call.Plugins.Install(ctx, call.Args[0], call.Member, call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(p, func(w io.Writer) {
+	return show(p, func(w io.Writer) {
 		fmt.Fprintf(w, "%s is installed: towline addons:create %s -a APP\n", p.Name, p.Name)
 	})
 }
 
-func runPluginRemove(ctx context.Context, call *Call) error {
+func runPluginRemove(ctx context.Context, call *Call) (Result, error) {
 	if err := call.Plugins.Remove(ctx, call.Args[0], call.Member); err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.did(object{"plugin": call.Args[0], "removed": true}, "%s is removed", call.Args[0])
+	return did(object{"plugin": call.Args[0], "removed": true}, "%s is removed", call.Args[0])
 }
 
-func runPluginCheck(ctx context.Context, call *Call) error {
+func runPluginCheck(ctx context.Context, call *Call) (Result, error) {
 	req := conform.PluginCheck{Source: call.Args[0], Member: call.Member}
 	req.Run, _ = call.Flags.GetBool("run")
 	req.Version, _ = call.Flags.GetString("version")
 	p, err := call.Suite.Check(ctx, req, call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(p, func(w io.Writer) {
+	return show(p, func(w io.Writer) {
 		if req.Run {
 			fmt.Fprintf(w, "%s conforms\n", p.Name)
 			return

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
 	"time"
 
@@ -58,32 +57,6 @@ func warn(w io.Writer, text string) {
 			fmt.Fprintln(w, mark+part)
 		}
 	}
-}
-
-// result prints v as JSON if that was asked for, else by text.
-func (call *Call) result(v any, text func(w io.Writer)) error {
-	if !call.JSON {
-		text(call.Stdout)
-		return nil
-	}
-	// No program expects null of a listing.
-	switch list := reflect.ValueOf(v); {
-	case list.Kind() == reflect.Slice && list.IsNil():
-		v = []any{}
-	case list.Kind() == reflect.Map && list.IsNil():
-		v = object{}
-	}
-	enc := encoder(call.Stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
-// object is the JSON of what a command has done, where it lists nothing.
-type object map[string]any
-
-// did says in a sentence what a command has done, or by v in JSON.
-func (call *Call) did(v object, format string, args ...any) error {
-	return call.result(v, func(w io.Writer) { fmt.Fprintf(w, format+"\n", args...) })
 }
 
 func encoder(w io.Writer) *json.Encoder {

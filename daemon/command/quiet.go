@@ -106,6 +106,9 @@ func (v *vitals) onInterrupt(ctx context.Context, app string) (stop func() bool)
 		where += " -a " + app
 	}
 	return context.AfterFunc(ctx, func() {
+		if ended(ctx) != nil {
+			return // for another reason, which the command's error tells
+		}
 		time.AfterFunc(v.quiet/6, func() {
 			v.say("-----> What was begun goes on; Ctrl-C again leaves it alone, and %s tells what came of it", where)
 		})

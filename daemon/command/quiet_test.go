@@ -7,7 +7,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"towline/daemon"
 )
 
 // shown is a terminal that a test looks at.
@@ -40,7 +43,8 @@ func (s *shown) has(t *testing.T, text string) {
 
 // slow adds a command to the table that does as it is told.
 func (b *bench) slow(c Command, run func(context.Context, *Call) error) {
-	c.Name, c.On, c.Run = "slow", on(nothing()), run
+	c.Name, c.On = "slow", on(nothing())
+	c.Run = func(ctx context.Context, call *Call) (Result, error) { return Result{}, run(ctx, call) }
 	b.commands[c.Name] = &c
 }
 
@@ -55,7 +59,7 @@ func TestSignsOfLife(t *testing.T) {
 	said := screen.String()
 
 	// What is quiet by its nature has none, and there are none afterwards.
-	b.slow(Command{Stream: true}, func(context.Context, *Call) error { time.Sleep(10 * b.quiet); return nil })
+	b.slow(Command{Stream: Bytes}, func(context.Context, *Call) error { time.Sleep(10 * b.quiet); return nil })
 	b.Run(t.Context(), Request{Args: []string{"slow"}, Stdout: io.Discard, Stderr: &screen})
 	if screen.String() != said {
 		t.Errorf("it says %q", screen.String())
@@ -83,7 +87,8 @@ func TestInputIsAskedFor(t *testing.T) {
 			}()
 			screen.has(t, what)
 			time.Sleep(10 * time.Millisecond)
-			wantNone(t, screen.String(), "still at work") // which it is not
+			_, after, _ := strings.Cut(screen.String(), what)
+			wantNone(t, after, "still at work") // which it is not
 			typed.Close()
 			<-done
 		}
@@ -106,4 +111,18 @@ func TestCtrlCSaysWhatBecomesOfIt(t *testing.T) {
 	if code := b.Run(ctx, Request{Args: []string{"slow"}, Stdout: io.Discard, Stderr: &screen}); code != 130 {
 		t.Errorf("ended with %d", code)
 	}
+}
+
+// TestEndedIsNoCtrlC: who may not go on has pressed nothing.
+func TestEndedIsNoCtrlC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var screen shown
+		v, _, _ := watch(io.Discard, &screen, time.Second)
+		ctx, end := context.WithCancelCause(t.Context())
+		defer v.onInterrupt(ctx, "shop")()
+		end(&endedError{daemon.Errorf(daemon.Forbidden, "this was ended")})
+		time.Sleep(time.Minute)
+		v.end()
+		wantNone(t, screen.String(), "Ctrl-C")
+	})
 }

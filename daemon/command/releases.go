@@ -17,12 +17,12 @@ func releaseCommands() []*Command {
 		{Name: "releases", Summary: "list releases", On: on(theApp(daemon.View)), Run: runReleases},
 		{Name: "releases:info", Args: "[vN]", Summary: "show one release", Max: 1, On: on(theApp(daemon.View)), Run: runReleasesInfo},
 		{Name: "releases:output", Args: "[vN]", Summary: "show what a release phase wrote", Max: 1, On: on(theApp(daemon.View)),
-			Run: func(ctx context.Context, call *Call) error {
+			Run: func(ctx context.Context, call *Call) (Result, error) {
 				r, err := call.release(ctx)
 				if err != nil {
-					return err
+					return Result{}, err
 				}
-				return call.result(r.Output, func(w io.Writer) { fmt.Fprint(w, r.Output) })
+				return show(r.Output, func(w io.Writer) { fmt.Fprint(w, r.Output) })
 			}},
 		{Name: "releases:rollback", Args: "[vN]", Summary: "go back to an earlier release", Max: 1, Run: runRollback,
 			On: on(theApp(daemon.Deploy), theApp(daemon.Manage).when("with-data"), addonsOfApp(daemon.Manage).when("with-data")),
@@ -72,16 +72,16 @@ func (call *Call) release(ctx context.Context) (daemon.Release, error) {
 	return call.Apps.Release(ctx, call.App, version)
 }
 
-func runReleases(ctx context.Context, call *Call) error {
+func runReleases(ctx context.Context, call *Call) (Result, error) {
 	list, err := call.Apps.Releases(ctx, call.App)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	app, err := call.Apps.App(ctx, call.App)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(list, func(w io.Writer) {
+	return show(list, func(w io.Writer) {
 		fmt.Fprintf(w, "=== %s Releases - Current: v%d\n", call.App, app.Current)
 		table(w, func(row func(...any)) {
 			row("VERSION", "CHANGE", "STATUS", "BY", "WHEN")
@@ -99,12 +99,12 @@ func runReleases(ctx context.Context, call *Call) error {
 	})
 }
 
-func runReleasesInfo(ctx context.Context, call *Call) error {
+func runReleasesInfo(ctx context.Context, call *Call) (Result, error) {
 	r, err := call.release(ctx)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(r, func(w io.Writer) {
+	return show(r, func(w io.Writer) {
 		table(w, func(row func(...any)) {
 			row(fmt.Sprintf("=== v%d", r.Version))
 			row("Change:", r.Description)
@@ -124,10 +124,10 @@ func runReleasesInfo(ctx context.Context, call *Call) error {
 	})
 }
 
-func runRollback(ctx context.Context, call *Call) error {
+func runRollback(ctx context.Context, call *Call) (Result, error) {
 	version, err := call.version()
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	rollback := call.Releases.Rollback
 	if data, _ := call.Flags.GetBool("with-data"); data {
@@ -135,13 +135,13 @@ func runRollback(ctx context.Context, call *Call) error {
 	}
 	rel, err := rollback(ctx, call.App, call.Member, version, call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	newest, err := call.Releases.LeftBehind(ctx, call.App)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(rel, func(w io.Writer) {
+	return show(rel, func(w io.Writer) {
 		fmt.Fprintf(w, "%s; %s is at v%d\n", rel.Description, call.App, rel.Version)
 		if newest.Version > 0 {
 			fmt.Fprintf(w, "git has nothing to push now; to deploy v%d again: towline releases:retry -a %s\n", newest.Version, call.App)
@@ -149,14 +149,14 @@ func runRollback(ctx context.Context, call *Call) error {
 	})
 }
 
-func runRetry(ctx context.Context, call *Call) error {
+func runRetry(ctx context.Context, call *Call) (Result, error) {
 	version, err := call.version()
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	rel, err := call.Releases.Retry(ctx, call.App, call.Member, version, call.Stderr)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(rel, func(w io.Writer) { fmt.Fprintf(w, "%s; %s is at v%d\n", rel.Description, call.App, rel.Version) })
+	return show(rel, func(w io.Writer) { fmt.Fprintf(w, "%s; %s is at v%d\n", rel.Description, call.App, rel.Version) })
 }

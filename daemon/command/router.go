@@ -113,10 +113,10 @@ type routeView struct {
 	MaintenancePage bool              `json:"maintenance_page"` // one of its own
 }
 
-func runRouter(ctx context.Context, call *Call) error {
+func runRouter(ctx context.Context, call *Call) (Result, error) {
 	info, err := call.Routes.RouteInfo(ctx, call.App)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	certs, err := call.Routes.Certificates(ctx, call.App)
 	if err != nil {
@@ -133,7 +133,7 @@ func runRouter(ctx context.Context, call *Call) error {
 	if v.Logins == nil {
 		v.Logins = []string{}
 	}
-	return call.result(v, func(w io.Writer) {
+	return show(v, func(w io.Writer) {
 		fmt.Fprintf(w, "=== %s Router\n", call.App)
 		table(w, func(row func(...any)) {
 			for _, h := range v.Hosts {
@@ -158,16 +158,16 @@ func runRouter(ctx context.Context, call *Call) error {
 	})
 }
 
-func runRouterSet(ctx context.Context, call *Call) error {
+func runRouterSet(ctx context.Context, call *Call) (Result, error) {
 	var edits []func(*daemon.Rules) error
 	var names, login []string
 	for _, word := range call.Args {
 		key, value, found := strings.Cut(word, "=")
 		if !found {
-			return daemon.Errorf(daemon.Invalid, "%q has no =", clip(word)).WithHint("write KEY=value; towline router:set --help")
+			return Result{}, daemon.Errorf(daemon.Invalid, "%q has no =", clip(word)).WithHint("write KEY=value; towline router:set --help")
 		}
 		if slices.Contains(names, key) {
-			return daemon.Errorf(daemon.Invalid, "%s is given twice", clip(key))
+			return Result{}, daemon.Errorf(daemon.Invalid, "%s is given twice", clip(key))
 		}
 		names = append(names, key)
 		if key == loginKey {
@@ -176,14 +176,14 @@ func runRouterSet(ctx context.Context, call *Call) error {
 		}
 		s, err := settingOf(key)
 		if err != nil {
-			return err
+			return Result{}, err
 		}
 		edits = append(edits, func(r *daemon.Rules) error { return s.set(r, value) })
 	}
 	for _, name := range login {
 		hash, err := readPassword(call, name)
 		if err != nil {
-			return err
+			return Result{}, err
 		}
 		edits = append(edits, func(r *daemon.Rules) error {
 			if r.Auth == nil {
@@ -193,7 +193,7 @@ func runRouterSet(ctx context.Context, call *Call) error {
 			return nil
 		})
 	}
-	return changeRules(ctx, call, "set "+strings.Join(names, ", ")+" of the route", edits...)
+	return changeRules(ctx, call, apps.RuleChange{What: "set " + strings.Join(names, ", ") + " of the route", Names: names}, edits...)
 }
 
 // readPassword reads the password of a login, the first line of standard input, and
@@ -210,7 +210,7 @@ func readPassword(call *Call, name string) (string, error) {
 	return apps.HashPassword(strings.TrimRight(line, "\r\n"))
 }
 
-func runRouterUnset(ctx context.Context, call *Call) error {
+func runRouterUnset(ctx context.Context, call *Call) (Result, error) {
 	var edits []func(*daemon.Rules) error
 	for _, word := range call.Args {
 		key, user, one := strings.Cut(word, "=")
@@ -228,45 +228,45 @@ func runRouterUnset(ctx context.Context, call *Call) error {
 		}
 		s, err := settingOf(key)
 		if err != nil {
-			return err
+			return Result{}, err
 		}
 		if one {
-			return daemon.Errorf(daemon.Invalid, "%q has a value", clip(word)).WithHint("towline router:unset %s -a %s", key, call.App)
+			return Result{}, daemon.Errorf(daemon.Invalid, "%q has a value", clip(word)).WithHint("towline router:unset %s -a %s", key, call.App)
 		}
 		edits = append(edits, func(r *daemon.Rules) error { return s.set(r, "") })
 	}
-	return changeRules(ctx, call, "unset "+strings.Join(call.Args, ", ")+" of the route", edits...)
+	return changeRules(ctx, call, apps.RuleChange{What: "unset " + strings.Join(call.Args, ", ") + " of the route", Names: call.Args}, edits...)
 }
 
-func changeRules(ctx context.Context, call *Call, what string, edits ...func(*daemon.Rules) error) error {
-	err := call.Routes.ChangeRules(ctx, apps.RuleChange{App: call.App, Member: call.Member, What: what, Edit: func(r *daemon.Rules) error {
+func changeRules(ctx context.Context, call *Call, change apps.RuleChange, edits ...func(*daemon.Rules) error) (Result, error) {
+	change.App, change.Member, change.Edit = call.App, call.Member, func(r *daemon.Rules) error {
 		for _, edit := range edits {
 			if err := edit(r); err != nil {
 				return err
 			}
 		}
 		return nil
-	}})
-	if err != nil {
-		return err
+	}
+	if err := call.Routes.ChangeRules(ctx, change); err != nil {
+		return Result{}, err
 	}
 	return runRouter(ctx, call)
 }
 
-func runMaintenancePage(ctx context.Context, call *Call) error {
+func runMaintenancePage(ctx context.Context, call *Call) (Result, error) {
 	page := ""
 	what := "went back to the usual maintenance page"
 	if back, _ := call.Flags.GetBool("default"); !back {
 		text, err := io.ReadAll(io.LimitReader(call.input("a page, HTML"), daemon.MaxMaintenancePage+1))
 		if err != nil {
-			return daemon.Errorf(daemon.Invalid, "can't read the page: %w", err).WithHint("nothing was changed")
+			return Result{}, daemon.Errorf(daemon.Invalid, "can't read the page: %w", err).WithHint("nothing was changed")
 		}
 		if strings.TrimSpace(string(text)) == "" {
-			return daemon.Errorf(daemon.Invalid, "standard input is empty").WithHint("towline maintenance:page -a %s < page.html, or --default", call.App)
+			return Result{}, daemon.Errorf(daemon.Invalid, "standard input is empty").WithHint("towline maintenance:page -a %s < page.html, or --default", call.App)
 		}
 		page, what = string(text), "set the maintenance page"
 	}
-	return changeRules(ctx, call, what, func(r *daemon.Rules) error {
+	return changeRules(ctx, call, apps.RuleChange{What: what, Names: []string{"maintenance page"}}, func(r *daemon.Rules) error {
 		r.MaintenancePage = page
 		return nil
 	})

@@ -13,7 +13,7 @@ import (
 func runCommands() []*Command {
 	return []*Command{
 		{Name: "run", Args: "COMMAND [ARGUMENT ...]", Summary: "run a one-off command in the app's image and config", Min: 1, Max: -1,
-			On: on(theApp(daemon.Operate)), Rest: true, Stream: true, Run: runRun,
+			On: on(theApp(daemon.Operate)), Rest: true, Stream: Bytes, Run: runRun,
 			Help: "Flags of Towline's own go before the command, but -a APP may also come last.\n" +
 				"The exit code is the command's. It ends when you hang up.\n\n" +
 				"  towline run rake db:migrate -a shop\n" +
@@ -26,14 +26,13 @@ func runCommands() []*Command {
 	}
 }
 
-func runRun(ctx context.Context, call *Call) error {
-	pairs, _ := call.Flags.GetStringArray("env")
+func runRun(ctx context.Context, call *Call) (Result, error) {
 	noTTY, _ := call.Flags.GetBool("no-tty")
 	env := map[string]string{}
-	for _, pair := range pairs {
+	for _, pair := range call.given("env") {
 		key, value, found := strings.Cut(pair, "=")
 		if !found {
-			return daemon.Errorf(daemon.Invalid, "%q has no =", clip(pair)).WithHint("write --env KEY=value")
+			return Result{}, daemon.Errorf(daemon.Invalid, "%q has no =", clip(pair)).WithHint("write --env KEY=value")
 		}
 		env[key] = value
 	}
@@ -51,10 +50,7 @@ func runRun(ctx context.Context, call *Call) error {
 		},
 	})
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	if code != 0 {
-		return exit(code)
-	}
-	return nil
+	return Result{Code: code}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 	"towline/daemon/backups"
 )
 
-func runBackupSchedule(ctx context.Context, call *Call) error {
+func runBackupSchedule(ctx context.Context, call *Call) (Result, error) {
 	addon := call.Args[0]
 	keep, _ := call.Flags.GetString("keep")
 	zone, _ := call.Flags.GetString("tz")
@@ -19,9 +20,9 @@ func runBackupSchedule(ctx context.Context, call *Call) error {
 	s := daemon.Schedule{Addon: addon, Cron: strings.Join(call.Args[1:], " "), Zone: zone, Keep: keep}
 	info, err := call.Schedules.Set(ctx, s, call.Member)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(info, func(w io.Writer) {
+	return show(info, func(w io.Writer) {
 		fmt.Fprintf(w, "The first backup of %s is due %s; %s are kept\n", addon, due(info), info.Keep)
 	})
 }
@@ -34,13 +35,13 @@ func due(s backups.ScheduleInfo) string {
 	return next.Format("2006-01-02 15:04 MST")
 }
 
-func runBackupSchedules(ctx context.Context, call *Call) error {
+func runBackupSchedules(ctx context.Context, call *Call) (Result, error) {
 	app, _ := call.Flags.GetString("app")
 	list, err := call.Schedules.List(ctx, call.Member, app)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.result(list, func(w io.Writer) {
+	return show(list, func(w io.Writer) {
 		if len(list) == 0 {
 			fmt.Fprintln(w, `No schedules. Make one: towline backups:schedule ADDON "0 3 * * *" --keep 7d,4w,6m`)
 			return
@@ -54,32 +55,28 @@ func runBackupSchedules(ctx context.Context, call *Call) error {
 	})
 }
 
-func runBackupUnschedule(ctx context.Context, call *Call) error {
+func runBackupUnschedule(ctx context.Context, call *Call) (Result, error) {
 	if err := call.Schedules.Remove(ctx, call.Args[0], call.Member); err != nil {
-		return err
+		return Result{}, err
 	}
-	return call.did(object{"addon": call.Args[0], "scheduled": false}, "Backups of %s are no longer taken by schedule; those taken stay", call.Args[0])
+	return did(object{"addon": call.Args[0], "scheduled": false}, "Backups of %s are no longer taken by schedule; those taken stay", call.Args[0])
 }
 
-func runBackupCheck(ctx context.Context, call *Call) error {
+func runBackupCheck(ctx context.Context, call *Call) (Result, error) {
 	addon := ""
 	if len(call.Args) == 1 {
 		addon = call.Args[0]
 	}
 	list, err := call.Schedules.Check(ctx, call.Member, addon)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	if host, asked, err := call.checkHost(ctx, addon); err != nil {
-		return err
+		return Result{}, err
 	} else if asked {
 		list = append(list, host)
 	}
-	bad := false
-	for _, h := range list {
-		bad = bad || len(h.Problems) > 0
-	}
-	err = call.result(list, func(w io.Writer) {
+	res, err := show(list, func(w io.Writer) {
 		for _, h := range list {
 			if len(h.Problems) == 0 {
 				fmt.Fprintf(w, "%s: good, last %s\n", h.Addon, ago(h.LastGood))
@@ -89,10 +86,10 @@ func runBackupCheck(ctx context.Context, call *Call) error {
 			}
 		}
 	})
-	if err == nil && bad {
-		return exit(1)
+	if slices.ContainsFunc(list, func(c backups.Check) bool { return len(c.Problems) > 0 }) {
+		res.Code = 1
 	}
-	return err
+	return res, err
 }
 
 // checkHost looks at the backups of the whole machine, for an administrator who asked for no

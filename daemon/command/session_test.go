@@ -63,6 +63,41 @@ func TestChangedRightsEndSessions(t *testing.T) {
 			}
 			return err
 		}},
+		{"permission on a target taken", "deploy", "pipelines:promote -a shop", "you may not deploy live", func(t *testing.T, table *Table) error {
+			return table.People.Grant(t.Context(), "live", "deploy", []daemon.Permission{daemon.View}, "manage")
+		}},
+		// What was chosen as the call began stays chosen.
+		{"another app in the next stage", "deploy", "pipelines:promote -a shop", "", func(t *testing.T, table *Table) error {
+			return later(t, table, func(tx daemon.Tx) error {
+				return errors.Join(tx.InsertApp(daemon.App{Name: "secret", Created: time.Now()}), tx.PutCoupling(daemon.Coupling{App: "secret", Pipeline: "safetow", Stage: daemon.StageProduction}))
+			})
+		}},
+		{"out of the pipeline", "deploy", "pipelines:promote -a shop", "", func(t *testing.T, table *Table) error {
+			return later(t, table, func(tx daemon.Tx) error { return tx.DeleteCoupling("shop") })
+		}},
+		{"access by the pipeline taken", "byline", "run -a shop sh", `no app "shop"`, func(t *testing.T, table *Table) error {
+			_, err := table.Pipelines.Grant(t.Context(), daemon.PipelineAccess{Pipeline: "safetow", Stage: daemon.StageStaging, Member: "byline"}, "manage")
+			return err
+		}},
+		{"less access by the pipeline", "byline", "run -a shop sh", "you may not operate shop", func(t *testing.T, table *Table) error {
+			_, err := table.Pipelines.Grant(t.Context(), daemon.PipelineAccess{Pipeline: "safetow", Stage: daemon.StageStaging, Member: "byline", Permissions: []daemon.Permission{daemon.Deploy}}, "manage")
+			return err
+		}},
+		{"app moved to another stage", "byline", "addons:forward redis-shop --stdio", `no add-on "redis-shop"`, func(t *testing.T, table *Table) error {
+			_, err := table.Pipelines.Couple(t.Context(), daemon.Coupling{App: "shop", Pipeline: "safetow", Stage: daemon.StageProduction}, "manage", true)
+			return err
+		}},
+		{"app taken out of the pipeline", "byline", "logs -t -a shop", `no app "shop"`, func(t *testing.T, table *Table) error {
+			_, _, err := table.Pipelines.Uncouple(t.Context(), "shop", "manage")
+			return err
+		}},
+		{"pipeline destroyed", "byline", "logs -t -a shop", `no app "shop"`, func(t *testing.T, table *Table) error {
+			_, err := table.Pipelines.Destroy(t.Context(), "safetow", "manage")
+			return err
+		}},
+		{"pipeline renamed", "byline", "run -a shop sh", "", func(t *testing.T, table *Table) error {
+			return table.Pipelines.Rename(t.Context(), "safetow", "tow", "manage")
+		}},
 		{"nothing that matters", "operate", "run -a shop sh", "", func(t *testing.T, table *Table) error {
 			return errors.Join(
 				table.People.Grant(t.Context(), "shop", "operate", []daemon.Permission{daemon.Operate, daemon.Deploy}, "manage"),
@@ -72,19 +107,28 @@ func TestChangedRightsEndSessions(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			table, _ := newTable(t)
+			if err := table.People.Store.Update(t.Context(), func(tx daemon.Tx) error {
+				return errors.Join(tx.InsertMember(daemon.Member{Name: "byline"}), tx.InsertKey(daemon.MemberKey{Member: "byline", Key: newKey(t), Fingerprint: "SHA256:byline"}),
+					tx.PutPipelineAccess(daemon.PipelineAccess{Pipeline: "safetow", Stage: daemon.StageStaging, Member: "byline", Permissions: []daemon.Permission{daemon.View, daemon.Operate}}))
+			}); err != nil {
+				t.Fatal(err)
+			}
 			words := strings.Fields(c.line)
 			command, _, err := table.find(words)
 			if err != nil {
 				t.Fatal(err)
 			}
 			begun, finish := make(chan struct{}), make(chan struct{})
-			command.Run = func(ctx context.Context, _ *Call) error {
+			command.Run = func(ctx context.Context, _ *Call) (Result, error) {
 				close(begun)
 				select {
 				case <-ctx.Done():
-					return ctx.Err()
+					if words[0] == "run" { // whose program is killed
+						return Result{Code: 137}, nil
+					}
+					return Result{}, ctx.Err()
 				case <-finish:
-					return nil
+					return Result{}, nil
 				}
 			}
 			var out safe
@@ -177,4 +221,12 @@ func TestEndedTail(t *testing.T) {
 			t.Errorf("ended as rights did: %v", err)
 		}
 	}
+}
+
+// later changes the state, and then what somebody may do.
+func later(t *testing.T, table *Table, edit func(daemon.Tx) error) error {
+	if err := table.People.Store.Update(t.Context(), edit); err != nil {
+		return err
+	}
+	return table.People.Grant(t.Context(), "shop", "view", nil, "manage")
 }

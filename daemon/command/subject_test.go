@@ -38,6 +38,8 @@ var rights = []struct{ line, least string }{
 	{"apps:destroy -a shop --confirm shop", "manage"},
 	{"apps:deploy-branch -a shop trunk", "manage"},
 	{"apps:rename -a shop store", "manage"},
+	{"builder -a shop", "view"},
+	{"builder:set auto -a shop", "operate"},
 	{"maintenance:on -a shop", "operate"},
 	{"maintenance:off -a shop", "operate"},
 	{"config -a shop", "operate"},
@@ -49,8 +51,13 @@ var rights = []struct{ line, least string }{
 	{"ps -a shop", "view"},
 	{"ps:scale -a shop web=2", "operate"},
 	{"ps:restart -a shop", "operate"},
+	{"ps:capabilities -a shop", "view"},
+	{"ps:capabilities:set CHOWN -a shop", "admin"},
 	{"run -a shop env", "operate"},
 	{"logs -a shop", "view"},
+	{"builds -a shop", "view"},
+	{"builds:output 1 -a shop", "view"},
+	{"builds:cancel 1 -a shop", "deploy"},
 	{"releases -a shop", "view"},
 	{"releases:info -a shop", "view"},
 	{"releases:output -a shop", "view"},
@@ -106,7 +113,21 @@ var rights = []struct{ line, least string }{
 	{"backups:on-release on -a shop", "operate"},
 	{"backups:check", "none"},
 	{"backups:check redis-shop", "view"},
+	{"pipelines", "none"},
+	{"pipelines:create fresh", "none"},
+	{"pipelines:create fresh -a shop --stage staging", "manage"},
+	{"pipelines:add safetow -a shop --stage staging", "manage"},
+	{"pipelines:update -a shop --stage staging", "manage"},
+	{"pipelines:remove -a shop", "manage"},
+	{"pipelines:info safetow", "view"},
+	{"pipelines:rename safetow tow", "manage"},
+	{"pipelines:destroy safetow --confirm safetow", "manage"},
+	{"pipelines:promote -a shop", "deploy"},
+	{"pipelines:promote -a shop --to live --dry-run", "deploy"},
+	{"pipelines:diff -a shop", "operate"},
 	{"members", "none"},
+	{"activity", "none"},
+	{"activity -a shop", "view"},
 	{"members:add new", "admin"},
 	{"host", "admin"},
 	{"host:info", "admin"},
@@ -124,7 +145,13 @@ var rights = []struct{ line, least string }{
 	{"keys:remove SHA256:x view", "self"},
 	{"access -a shop", "view"},
 	{"access:add none -a shop", "manage"},
+	{"access:update view -a shop -p view", "manage"},
 	{"access:remove view -a shop", "manage"},
+	{"access --pipeline safetow", "view"},
+	{"access:add none --pipeline safetow", "manage"},
+	{"access:add none --pipeline safetow --stage staging", "manage"},
+	{"access:update view --pipeline safetow -p view", "manage"},
+	{"access:remove view --pipeline safetow --stage staging", "manage"},
 	{"plugins", "admin"},
 	{"plugins:list", "admin"},
 	{"plugins:install /x", "admin"},
@@ -136,7 +163,16 @@ var memberKinds = []string{"none", "view", "deploy", "operate", "manage", "admin
 
 // newTable returns the table over a real store, with an app, its add-on and a backup, and
 // a member of each kind. What a command would do is replaced: it tells that it was reached.
-func newTable(t *testing.T) (table *Table, reached *string) {
+func newTable(t *testing.T) (table *Table, reached *string) { return newTableBy(t, forEachApp) }
+
+// Ways in which the members of newTableBy have come by their permissions on both of its apps.
+const (
+	forEachApp  = "for each app"
+	byAPipeline = "by the pipeline"
+	byItsStages = "by its stages"
+)
+
+func newTableBy(t *testing.T, way string) (table *Table, reached *string) {
 	t.Helper()
 	dir := t.TempDir()
 	key, err := store.LoadKey(filepath.Join(dir, "key"))
@@ -159,12 +195,26 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 			tx.InsertAttachment(daemon.AddonAttachment{Addon: "redis-shop", App: "shop", Vars: []string{"REDISCLOUD_URL"}}),
 			tx.InsertBackup(daemon.Backup{ID: "redis-shop.1", Addon: "redis-shop", App: "shop", Service: "redis", Status: daemon.BackupGood, Created: now}),
 			tx.InsertMember(daemon.Member{Name: "owner", Created: now}),
-			tx.PutAccess(daemon.Access{App: "shop", Member: "owner", Permissions: all}))
+			tx.PutAccess(daemon.Access{App: "shop", Member: "owner", Permissions: all}),
+			tx.InsertApp(daemon.App{Name: "live", Created: now}),
+			tx.InsertPipeline(daemon.Pipeline{Name: "safetow", Created: now, Owner: "owner"}),
+			tx.PutCoupling(daemon.Coupling{App: "shop", Pipeline: "safetow", Stage: daemon.StageStaging}),
+			tx.PutCoupling(daemon.Coupling{App: "live", Pipeline: "safetow", Stage: daemon.StageProduction}))
 		for _, kind := range memberKinds {
 			err = errors.Join(err, tx.InsertMember(daemon.Member{Name: kind, Admin: kind == "admin", Created: now}),
 				tx.InsertKey(daemon.MemberKey{Member: kind, Key: newKey(t), Fingerprint: "SHA256:" + kind, Created: now}))
-			if kind != "none" && kind != "admin" {
-				err = errors.Join(err, tx.PutAccess(daemon.Access{App: "shop", Member: kind, Permissions: []daemon.Permission{daemon.View, daemon.Permission(kind)}}))
+			if kind == "none" || kind == "admin" {
+				continue
+			}
+			ps := []daemon.Permission{daemon.View, daemon.Permission(kind)}
+			switch way {
+			case forEachApp:
+				err = errors.Join(err, tx.PutAccess(daemon.Access{App: "shop", Member: kind, Permissions: ps}), tx.PutAccess(daemon.Access{App: "live", Member: kind, Permissions: ps}))
+			case byAPipeline:
+				err = errors.Join(err, tx.PutPipelineAccess(daemon.PipelineAccess{Pipeline: "safetow", Member: kind, Permissions: ps}))
+			case byItsStages:
+				err = errors.Join(err, tx.PutPipelineAccess(daemon.PipelineAccess{Pipeline: "safetow", Stage: daemon.StageStaging, Member: kind, Permissions: ps}),
+					tx.PutPipelineAccess(daemon.PipelineAccess{Pipeline: "safetow", Stage: daemon.StageProduction, Member: kind, Permissions: ps}))
 			}
 		}
 		return err
@@ -172,9 +222,9 @@ func newTable(t *testing.T) (table *Table, reached *string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, reached = New(Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Suite: d.Suite}, HostParts{}), new(string)
+	table, reached = New(Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines}, HostParts{}), new(string)
 	for name, c := range table.commands {
-		c.Run = func(context.Context, *Call) error { *reached = name; return nil }
+		c.Run = func(context.Context, *Call) (Result, error) { *reached = name; return Result{}, nil }
 	}
 	return table, reached
 }
@@ -228,8 +278,15 @@ func TestEveryCommandDeclaresItsSubjects(t *testing.T) {
 	}
 }
 
+// TestRights: it is the same whether a permission was given for each app or by their pipeline.
 func TestRights(t *testing.T) {
-	table, reached := newTable(t)
+	for _, way := range []string{forEachApp, byAPipeline, byItsStages} {
+		t.Run(way, func(t *testing.T) { t.Parallel(); testRights(t, way) })
+	}
+}
+
+func testRights(t *testing.T, way string) {
+	table, reached := newTableBy(t, way)
 	for _, r := range rights {
 		words := strings.Fields(r.line)
 		c, _, err := table.find(words)
@@ -237,6 +294,9 @@ func TestRights(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, member := range append([]string{""}, memberKinds...) {
+			if way != forEachApp && (member == "" || member == "none" || member == "admin" || r.least == "none" || r.least == "admin") {
+				continue // it does not make a difference to them
+			}
 			var out bytes.Buffer
 			*reached = ""
 			code := table.Run(t.Context(), request(member, words, &out))

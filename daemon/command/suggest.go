@@ -28,7 +28,8 @@ var foreignWords = map[string]string{
 	"postgres:backup": "backups:capture ADDON", "redis:backup": "backups:capture ADDON", "postgres:logs": "addons:logs ADDON", "redis:logs": "addons:logs ADDON",
 	"ps:type": "ps:scale", "ps:resize": "ps:scale",
 	"dyno:scale": "ps:scale", "dyno:restart": "ps:restart", "ps:report": "ps", "ps:stop": "ps:scale TYPE=0", "ps:start": "ps:scale TYPE=1", "ps:rebuild": "git push",
-	"builds": "releases", "builds:output": "logs --source build", "logs:failed": "releases:output",
+	"builder:report": "builder", "builder-dockerfile:set": "builder:set dockerfile --path PATH", "stack:set": "builder:set", "stack": "builder",
+	"builds:info": "builds", "builds:list": "builds", "logs:failed": "builds:output",
 	"domains:report": "domains", "domains:clear": "domains:remove HOST", "domains:set": "domains:add HOST",
 	"certs:auto": "certs", "certs:auto:enable": "certs", "letsencrypt:enable": "certs", "letsencrypt": "certs", "ssl": "certs",
 	"maintenance": "apps:info", "maintenance:enable": "maintenance:on", "maintenance:disable": "maintenance:off",
@@ -41,8 +42,8 @@ var foreignWords = map[string]string{
 
 // otherWays are for words whose work is done here in another way.
 var otherWays = map[string]string{
-	"buildpacks":     "a Dockerfile is used if there is one, else the buildpacks that fit the source",
-	"buildpacks:set": "a Dockerfile is used if there is one, else the buildpacks that fit the source",
+	"buildpacks":     "a Dockerfile is used if there is one, else the buildpacks that fit the source; towline builder:set chooses",
+	"buildpacks:set": "a Dockerfile is used if there is one, else the buildpacks that fit the source; towline builder:set chooses",
 	"git:remote":     "it is the towline program's own: install it, or git remote add towline ssh://towline@HOST/APP",
 	"completion":     "it is the towline program's own: install it on your machine",
 }

@@ -63,7 +63,7 @@ func newBench(t *testing.T, change ...func(*machine.Options)) *bench {
 			t.Error(err)
 		}
 	})
-	rooms := Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Suite: d.Suite}
+	rooms := Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines}
 	return &bench{New(rooms, stillHost), t, d}
 }
 
@@ -171,7 +171,10 @@ type noRepositories struct{}
 
 func (noRepositories) Create(context.Context, string) error { return nil }
 func (noRepositories) Remove(context.Context, string) error { return nil }
-func (noRepositories) Path(app string) string               { return "/nonexistent/" + app + ".git" }
+func (noRepositories) Commits(context.Context, string, string, string, int) ([]daemon.Commit, int, error) {
+	return nil, 0, nil
+}
+func (noRepositories) Path(app string) string { return "/nonexistent/" + app + ".git" }
 
 // runningEngine runs one container, or is away.
 type runningEngine struct {

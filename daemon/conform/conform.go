@@ -106,7 +106,7 @@ func (s *Suite) conform(ctx context.Context, m *plugins.Manifest, req PluginChec
 	c.addon = c.app + "-addon"
 	forget := s.Catalog.Try(c.addon, m)
 	defer forget()
-	op, err := s.Journal.Begin(ctx, opConform, c.app, req.Member, "run", nil)
+	op, err := s.Journal.Begin(ctx, opConform, c.app, daemon.Activity{Member: req.Member}, "run", nil)
 	if err != nil {
 		return err
 	}
@@ -305,7 +305,7 @@ func (c *conformance) upgrade(ctx context.Context) error {
 }
 
 func (c *conformance) destroy(ctx context.Context) error {
-	if err := c.Addons.Deprovision(ctx, c.addon, c.member, c.out); err != nil {
+	if err := c.Addons.Deprovision(ctx, addons.DeprovisionRequest{Addon: c.addon, Member: c.member, Force: true}, c.out); err != nil {
 		return err
 	}
 	containers, err := c.Engine.ContainerList(ctx, map[string]string{daemon.LabelAddon: c.addon})
@@ -332,7 +332,7 @@ func (c *conformance) destroy(ctx context.Context) error {
 func (c *conformance) clean(ctx context.Context) error {
 	var errs []error
 	if _, err := c.Addons.Addon(ctx, c.addon); err == nil {
-		errs = append(errs, c.Addons.Deprovision(ctx, c.addon, c.member, nil))
+		errs = append(errs, c.Addons.Deprovision(ctx, addons.DeprovisionRequest{Addon: c.addon, Member: c.member, Force: true}, nil))
 	}
 	backups, err := daemon.Read(ctx, c.Store, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(c.addon) })
 	errs = append(errs, err)

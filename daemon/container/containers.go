@@ -35,7 +35,8 @@ func (cs *Containers) Create(ctx context.Context, spec daemon.ContainerSpec) err
 		if err != nil {
 			return err
 		}
-		spec.IDMap, spec.IDMapIfCheap = first, true
+		// An app's process that has capabilities has them over ids of its own, whatever that costs.
+		spec.IDMap, spec.IDMapIfCheap = first, len(spec.CapAdd) == 0 || spec.Labels[daemon.LabelAddon] != ""
 		spec.Labels[daemon.LabelIDs] = strconv.FormatUint(uint64(first), 10)
 	}
 	err := cs.Engine.CreateContainer(ctx, spec)

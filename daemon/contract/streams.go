@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,9 +71,17 @@ func attached(t *testing.T, b Bench) {
 	if !errors.Is(err, why) || strings.Contains(out.String(), "END") {
 		t.Errorf("broken input: %q, %v", out.String(), err)
 	}
-	if got := b.state(t, c); !got.Running {
-		t.Errorf("broken input: %+v", got)
+	b.goesOn(t, c)
+
+	c = b.create(t, daemon.ContainerSpec{Stdin: true, Init: true}, "out", "up", "cat", "out", "END")
+	interrupted, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	never, hangUp := io.Pipe()
+	defer hangUp.Close()
+	if code, err = b.RunAttached(interrupted, c, daemon.Streams{Stdin: never, Stdout: whenWritten(interrupt)}); err == nil {
+		t.Errorf("its context ended while input was awaited: code %d", code)
 	}
+	b.goesOn(t, c)
 
 	c = b.create(t, daemon.ContainerSpec{Init: true}, "out", "up", "sleep")
 	ended, cancel := context.WithCancel(ctx)
@@ -92,6 +101,17 @@ func attached(t *testing.T, b Bench) {
 	_ = b.ContainerLog(ctx, c, false, &kept, &kept)
 	if out.String() != "secret" || kept.Len() > 0 {
 		t.Errorf("without a log: showed %q, kept %q", out.String(), kept.String())
+	}
+}
+
+// goesOn wants a process that reads its input not to learn of an end.
+func (b Bench) goesOn(t *testing.T, container string) {
+	t.Helper()
+	for range 10 {
+		if got := b.state(t, container); !got.Running {
+			t.Fatalf("its input has ended: %+v", got)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
@@ -182,6 +202,22 @@ func events(t *testing.T, b Bench) {
 	}
 }
 
+// listedAddresses are those that a container has, if the list tells them.
+func (b Bench) listedAddresses(t *testing.T, name string) {
+	t.Helper()
+	list, err := b.ContainerList(t.Context(), nil)
+	must(t, err)
+	i := slices.IndexFunc(list, func(c daemon.Container) bool { return c.Name == name })
+	if i < 0 {
+		t.Fatalf("%s is not listed", name)
+	}
+	want := append(slices.Collect(maps.Values(b.state(t, name).Addresses)), "127.0.0.1")
+	got := slices.Clone(list[i].IPs)
+	if slices.Sort(want); len(got) > 0 && !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+		t.Errorf("listed with the addresses %v, want %v", got, want)
+	}
+}
+
 func networks(t *testing.T, b Bench) {
 	ctx := t.Context()
 	one, two := b.name(), b.name()
@@ -220,6 +256,7 @@ func networks(t *testing.T, b Bench) {
 	if got := b.state(t, c); got.Addresses[one] == "" || got.Addresses[two] == "" {
 		t.Errorf("connected: %+v", got.Addresses)
 	}
+	b.listedAddresses(t, c)
 	must(t, b.StopContainer(ctx, c, 10*time.Second))
 	must(t, b.StartContainer(ctx, c)) // it stays in both
 	if got := b.state(t, c); got.Addresses[one] == "" || got.Addresses[two] == "" {
@@ -231,6 +268,7 @@ func networks(t *testing.T, b Bench) {
 	if got := b.state(t, c); got.Addresses[one] == "" || got.Addresses[two] != "" {
 		t.Errorf("disconnected: %+v", got.Addresses)
 	}
+	b.listedAddresses(t, c)
 	must(t, b.Disconnect(ctx, b.name(), c))
 	must(t, b.Disconnect(ctx, two, b.name()))
 	is(t, "connect to an absent network", b.Connect(ctx, b.name(), c, nil), daemon.NotFound)

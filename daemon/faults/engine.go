@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"io"
+	"net/netip"
 	"time"
 
 	"towline/daemon"
@@ -124,6 +125,10 @@ func (e Engine) WaitContainer(ctx context.Context, name string) (int, error) {
 
 func (e Engine) ContainerLog(ctx context.Context, name string, follow bool, stdout, stderr io.Writer) error {
 	return e.do(ctx, "ContainerLog", name, func() error { return e.To.ContainerLog(ctx, name, follow, stdout, stderr) })
+}
+
+func (e Engine) Listeners(ctx context.Context, name string) ([]netip.AddrPort, error) {
+	return get(e.Line, ctx, "Engine.Listeners", name, func() ([]netip.AddrPort, error) { return e.To.Listeners(ctx, name) })
 }
 
 func (e Engine) RunAttached(ctx context.Context, name string, s daemon.Streams) (int, error) {

@@ -111,6 +111,14 @@ func (r Repositories) Remove(ctx context.Context, app string) error {
 	return r.Line.do(ctx, "Repositories.Remove", app, func() error { return r.To.Remove(ctx, app) })
 }
 
+func (r Repositories) Commits(ctx context.Context, app, from, to string, most int) (list []daemon.Commit, ahead int, err error) {
+	err = r.Line.do(ctx, "Repositories.Commits", app, func() (err error) {
+		list, ahead, err = r.To.Commits(ctx, app, from, to, most)
+		return err
+	})
+	return list, ahead, err
+}
+
 func (r Repositories) Path(app string) string { return r.To.Path(app) }
 
 // Keys are daemon.Keys at the other end of a line.

@@ -162,6 +162,10 @@ func (r repositories) Remove(ctx context.Context, app string) error {
 	return r.to.Remove(ctx, r.h.Of(app))
 }
 
+func (r repositories) Commits(ctx context.Context, app, from, to string, most int) ([]daemon.Commit, int, error) {
+	return r.to.Commits(ctx, r.h.Of(app), from, to, most)
+}
+
 func (r repositories) Path(app string) string { return r.to.Path(r.h.Of(app)) }
 
 // Logs are logs that are kept by handle.
@@ -178,6 +182,10 @@ func (l logs) ContainerPath(app, process string) string {
 
 func (l logs) Write(app, source, process, line string) {
 	l.Logs.Write(l.h.Of(app), source, process, line)
+}
+
+func (l logs) BuildOutput(app string, number, keep int) (io.WriteCloser, error) {
+	return l.Logs.BuildOutput(l.h.Of(app), number, keep)
 }
 
 func (l logs) Read(ctx context.Context, q daemon.LogQuery, line func(daemon.LogLine) error) error {

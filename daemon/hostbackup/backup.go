@@ -44,7 +44,7 @@ func (h *Host) Backup(ctx context.Context, req Request) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{Manifest: Manifest{Format: format, Name: h.Name, Domain: h.Domain, Version: h.Version, Created: now}}
-	if err := h.write(ctx, a, tmp, &r, req.Progress); err != nil {
+	if err := (&writing{h, a, tmp, &r, req.Progress}).all(ctx); err != nil {
 		return r, err
 	}
 	text, err := json.MarshalIndent(withSums(r.Summary, a.sums), "", "  ")
@@ -70,68 +70,77 @@ func (h *Host) workDir() (string, error) {
 	return os.MkdirTemp(dir, "host-backup-")
 }
 
-func (h *Host) write(ctx context.Context, a *archive, tmp string, r *Result, out io.Writer) error {
-	text, err := json.MarshalIndent(r.Manifest, "", "  ")
+// writing is a backup that is being written.
+type writing struct {
+	*Host
+	a   *archive
+	tmp string
+	r   *Result
+	out io.Writer
+}
+
+func (w *writing) all(ctx context.Context) error {
+	text, err := json.MarshalIndent(w.r.Manifest, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(a.addText("README", []byte(readme)), a.addText(manifestName, append(text, '\n'))); err != nil {
+	if err := errors.Join(w.a.addText("README", []byte(readme)), w.a.addText(manifestName, append(text, '\n'))); err != nil {
 		return err
 	}
-	if err := h.writeRepositories(ctx, a, tmp, out); err != nil {
+	if err := w.repositories(ctx); err != nil {
 		return err
 	}
-	work.Stage(out, "State, secrets and their key")
-	r.DataAsOf = time.Now().UTC().Truncate(time.Second)
-	snapshot := filepath.Join(tmp, "towline.db")
-	then, err := h.Snapshot(ctx, snapshot)
+	work.Stage(w.out, "State, secrets and their key")
+	w.r.DataAsOf = time.Now().UTC().Truncate(time.Second)
+	snapshot := filepath.Join(w.tmp, "towline.db")
+	then, err := w.Snapshot(ctx, snapshot)
 	if err != nil {
 		return fmt.Errorf("copy of the database: %w", err)
 	}
 	defer func() { _ = then.Close() }() // a copy, to be removed
-	if err := errors.Join(a.addPath(databaseName, snapshot), a.addPath("state/key", filepath.Join(h.State, "key"))); err != nil {
+	if err := errors.Join(w.a.addPath(databaseName, snapshot), w.a.addPath("state/key", filepath.Join(w.State, "key"))); err != nil {
 		return err
 	}
-	if err := addTree(ctx, a, "state/plugins", h.Plugins, nil); err != nil {
+	if err := addTree(ctx, w.a, "state/plugins", w.Plugins, nil); err != nil {
 		return err
 	}
-	work.Stage(out, "Certificates and configuration")
+	work.Stage(w.out, "Certificates and configuration")
 	// Routes are of processes that will not be there; the daemon makes them anew.
-	if err := addTree(ctx, a, "proxy", h.Proxy, []string{"routes"}); err != nil {
+	if err := addTree(ctx, w.a, "proxy", w.Proxy, []string{"routes"}); err != nil {
 		return err
 	}
-	for _, name := range daemon.SortedKeys(h.Files) {
-		if err := a.addPath("etc/"+name, h.Files[name]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, name := range daemon.SortedKeys(w.Files) {
+		if err := w.a.addPath("etc/"+name, w.Files[name]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if err := h.writeBackups(ctx, a, then, r, out); err != nil {
+	if err := w.backups(ctx, then); err != nil {
 		return err
 	}
-	return h.writeImages(ctx, a, then, r, out)
+	return w.images(ctx, then)
 }
 
-func (h *Host) writeRepositories(ctx context.Context, a *archive, tmp string, out io.Writer) error {
-	apps, err := daemon.Read(ctx, h.Store, daemon.Tx.Apps)
+func (w *writing) repositories(ctx context.Context) error {
+	apps, err := daemon.Read(ctx, w.Store, daemon.Tx.Apps)
 	if err != nil {
 		return err
 	}
-	work.Stage(out, "Repositories of %d apps", len(apps))
+	work.Stage(w.out, "Repositories of %d apps", len(apps))
 	for _, app := range apps {
-		if err := h.writeRepository(ctx, a, tmp, app.Handle); err != nil {
+		if err := w.repository(ctx, app.Handle); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (h *Host) writeRepository(ctx context.Context, a *archive, tmp, app string) error {
-	f, err := os.Create(filepath.Join(tmp, "bundle"))
+func (w *writing) repository(ctx context.Context, app string) error {
+	f, err := os.Create(filepath.Join(w.tmp, "bundle"))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := h.Repositories.Bundle(ctx, app, f); err != nil {
+	if err := w.Repositories.Bundle(ctx, app, f); err != nil {
 		return fmt.Errorf("repository of %s: %w", app, err)
 	}
 	size, err := f.Seek(0, io.SeekEnd)
@@ -141,7 +150,7 @@ func (h *Host) writeRepository(ctx context.Context, a *archive, tmp, app string)
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	return a.add(bundlesDir+app+bundleEnd, size, f)
+	return w.a.add(bundlesDir+app+bundleEnd, size, f)
 }
 
 // addTree writes the files of a directory, but for some folders at its top. What goes
@@ -172,45 +181,46 @@ func addTree(ctx context.Context, a *archive, name, dir string, without []string
 	})
 }
 
-// writeBackups writes the newest proven backup of each add-on.
-func (h *Host) writeBackups(ctx context.Context, a *archive, then daemon.Store, r *Result, out io.Writer) error {
+// backups writes the newest proven backup of each add-on.
+func (w *writing) backups(ctx context.Context, then daemon.Store) error {
 	addons, err := daemon.Read(ctx, then, daemon.Tx.Addons)
 	if err != nil {
 		return err
 	}
-	r.Addons = []AddonData{}
+	w.r.Addons = []AddonData{}
 	for _, addon := range addons {
 		if addon.Status != daemon.AddonReady {
 			continue
 		}
-		data, err := h.writeNewest(ctx, a, then, addon.Name)
+		data, err := w.newest(ctx, then, addon)
 		if err != nil {
 			return err
 		}
 		if data.Backup == "" {
 			missing := fmt.Sprintf("%s has no proven backup on this machine: its data is NOT in here", addon.Name)
-			r.Missing = append(r.Missing, missing)
-			work.Warn(out, "%s\ntake one first: towline backups:capture %s", missing, addon.Name)
+			w.r.Missing = append(w.r.Missing, missing)
+			work.Warn(w.out, "%s\ntake one first: towline backups:capture %s", missing, addon.Name)
 		} else {
-			work.Stage(out, "%s, as of %s", addon.Name, data.AsOf.Format(time.DateTime))
+			work.Stage(w.out, "%s, as of %s", addon.Name, data.AsOf.Format(time.DateTime))
 		}
-		r.Addons = append(r.Addons, data)
+		w.r.Addons = append(w.r.Addons, data)
 	}
 	return nil
 }
 
-// writeNewest goes back to an older backup where a newer one is deleted meanwhile.
-func (h *Host) writeNewest(ctx context.Context, a *archive, then daemon.Store, addon string) (AddonData, error) {
-	data := AddonData{Addon: addon}
-	list, err := daemon.Read(ctx, then, func(tx daemon.Tx) ([]daemon.Backup, error) { return tx.Backups(addon) })
+// newest goes back to an older backup where a newer one is deleted meanwhile; not to one
+// of an earlier add-on of the same name.
+func (w *writing) newest(ctx context.Context, then daemon.Store, addon daemon.Addon) (AddonData, error) {
+	data := AddonData{Addon: addon.Name}
+	list, err := daemon.Read(ctx, then, func(tx daemon.Tx) ([]daemon.Backup, error) { return daemon.BackupsOf(tx, addon.Name) })
 	if err != nil {
 		return data, err
 	}
 	for _, b := range list {
-		if b.Status != daemon.BackupGood || b.Proven.IsZero() {
+		if b.Status != daemon.BackupGood || b.Proven.IsZero() || b.Created.Before(addon.Created) {
 			continue
 		}
-		files, err := openAll(filepath.Join(h.State, "backups", b.ID))
+		files, err := openAll(filepath.Join(w.State, "backups", b.ID))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -218,9 +228,9 @@ func (h *Host) writeNewest(ctx context.Context, a *archive, then daemon.Store, a
 			return data, err
 		}
 		for _, f := range files {
-			err = errors.Join(err, a.addFile(backupsDir+b.ID+"/"+filepath.Base(f.Name()), f), f.Close())
+			err = errors.Join(err, w.a.addFile(backupsDir+b.ID+"/"+filepath.Base(f.Name()), f), f.Close())
 		}
-		data.Backup, data.AsOf = b.ID, h.AsOf(b)
+		data.Backup, data.AsOf = b.ID, w.AsOf(b)
 		if data.AsOf.IsZero() {
 			data.AsOf = b.Created
 		}
@@ -251,33 +261,33 @@ func openAll(dir string) (files []*os.File, err error) {
 	return files, nil
 }
 
-// writeImages writes those of the releases that serve.
-func (h *Host) writeImages(ctx context.Context, a *archive, then daemon.Store, r *Result, out io.Writer) error {
-	r.Apps, r.Images = []string{}, []string{}
+// images writes those of the releases that serve.
+func (w *writing) images(ctx context.Context, then daemon.Store) error {
+	w.r.Apps, w.r.Images = []string{}, []string{}
 	refs, err := currentImages(ctx, then)
 	if err != nil {
 		return err
 	}
 	for _, app := range daemon.SortedKeys(refs) {
-		r.Apps = append(r.Apps, app)
+		w.r.Apps = append(w.r.Apps, app)
 		ref := refs[app]
-		if ref == "" || slices.Contains(r.Images, ref) {
+		if ref == "" || slices.Contains(w.r.Images, ref) {
 			continue
 		}
-		if _, err := h.Images.Image(ctx, ref); errors.Is(err, daemon.ErrNotFound) {
-			r.Missing = append(r.Missing, "the image of "+app+" is gone: push it again after a restore")
+		if _, err := w.Images.Image(ctx, ref); errors.Is(err, daemon.ErrNotFound) {
+			w.r.Missing = append(w.r.Missing, "the image of "+app+" is gone: push it again after a restore")
 			continue
 		} else if err != nil {
 			return err
 		}
-		r.Images = append(r.Images, ref)
+		w.r.Images = append(w.r.Images, ref)
 	}
-	if len(r.Images) == 0 {
+	if len(w.r.Images) == 0 {
 		return nil
 	}
-	work.Stage(out, "Images of %d apps", len(r.Images))
-	p := &parts{a: a, dir: imagesDir}
-	if err := h.Images.SaveImages(ctx, r.Images, p); err != nil {
+	work.Stage(w.out, "Images of %d apps", len(w.r.Images))
+	p := &parts{a: w.a, dir: imagesDir}
+	if err := w.Images.SaveImages(ctx, w.r.Images, p); err != nil {
 		return err
 	}
 	return p.flush()

@@ -22,6 +22,7 @@ package hostbackup
 import (
 	"context"
 	"io"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -88,12 +89,15 @@ type Machine interface {
 // Host backs this machine up.
 type Host struct {
 	Options
-	recording sync.Mutex
-	sending   sync.Mutex // held by the one backup on its way to the offsite server
+	*records
+	sending sync.Mutex    // held by the one backup on its way to the offsite server
+	second  chan struct{} // holds one while there is a second machine
 }
 
 // New returns the backups of a machine.
-func New(o Options) *Host { return &Host{Options: o} }
+func New(o Options) *Host {
+	return &Host{Options: o, records: &records{path: filepath.Join(o.State, recordName)}, second: make(chan struct{}, 1)}
+}
 
 // Manifest is the first that a stream says of itself.
 type Manifest struct {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,6 +139,8 @@ func newBench(t *testing.T, empty bool) *bench {
 		b.write("state/git/shop.git/all", "commits")
 		b.write("state/backups/db.20260102/data.tar.zst", "the data")
 		b.write("state/backups/db.20260102/manifest.json", "{}")
+		b.write("state/backups/fresh.20250102/data.tar.zst", "of an earlier add-on")
+		b.write("state/backups/fresh.20250103/data.tar.zst", "of another owner's")
 		b.images.have[ref] = true
 		err := db.Update(t.Context(), func(tx daemon.Tx) error {
 			now := time.Now().UTC()
@@ -145,7 +149,9 @@ func newBench(t *testing.T, empty bool) *bench {
 			return errors.Join(
 				tx.InsertApp(daemon.App{Name: "shop", Config: config, Current: 1}), tx.InsertRelease(&rel),
 				tx.InsertApp(daemon.App{Name: "new", Config: config}),
-				tx.InsertAddon(daemon.Addon{Name: "db", Status: daemon.AddonReady}), tx.InsertAddon(daemon.Addon{Name: "fresh", Status: daemon.AddonReady}),
+				tx.InsertAddon(daemon.Addon{Name: "db", Status: daemon.AddonReady}), tx.InsertAddon(daemon.Addon{Name: "fresh", Status: daemon.AddonReady, Created: now}),
+				tx.InsertBackup(daemon.Backup{ID: "fresh.20250102", Addon: "fresh", Status: daemon.BackupGood, Proven: now, Created: now.Add(-time.Hour)}),            // of an earlier add-on
+				tx.InsertBackup(daemon.Backup{ID: "fresh.20250103", Addon: "fresh", App: "new", Status: daemon.BackupGood, Proven: now, Created: now.Add(time.Hour)}), // of another owner's
 				tx.InsertBackup(daemon.Backup{ID: "db.20260102", Addon: "db", Status: daemon.BackupGood, Proven: now, Created: now}),
 				tx.InsertBackup(daemon.Backup{ID: "db.20260103", Addon: "db", Status: daemon.BackupFailed, Created: now.Add(time.Hour)}))
 		})
@@ -239,6 +245,41 @@ func TestVerify(t *testing.T) {
 			t.Errorf("left behind in %s: %v", dir, left)
 		}
 	}
+}
+
+// TestVerifyAtOnce: there is one second machine at a time, and who comes meanwhile waits: a
+// scheduled backup does not fail because somebody verifies another.
+func TestVerifyAtOnce(t *testing.T) {
+	b := newBench(t, false)
+	stream := b.backup()
+	var there atomic.Int32
+	make := b.Second
+	b.Second = func(ctx context.Context, root string) (Machine, error) {
+		if there.Add(1) > 1 {
+			return nil, errors.New("the second machine is there already")
+		}
+		m, err := make(ctx, root)
+		return onlyOne{m, &there}, err
+	}
+	ended := [3]error{}
+	var wg sync.WaitGroup
+	for i := range ended {
+		wg.Go(func() { _, ended[i] = b.Verify(t.Context(), bytes.NewReader(stream), Unlock{}, nil) })
+	}
+	wg.Wait()
+	if err := errors.Join(ended[:]...); err != nil {
+		t.Error(err)
+	}
+}
+
+type onlyOne struct {
+	Machine
+	there *atomic.Int32
+}
+
+func (c onlyOne) Close(ctx context.Context, remove bool) error {
+	defer c.there.Add(-1)
+	return c.Machine.Close(ctx, remove)
 }
 
 // TestDamaged: a stream that was cut anywhere, or changed anywhere, is refused, and changes

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -24,9 +24,15 @@ type Record struct {
 
 const recordName = "host-backup.json"
 
+// records keep it.
+type records struct {
+	path      string
+	recording sync.Mutex
+}
+
 // Record is the present one; none yet is no error.
-func (h *Host) Record() (r Record, err error) {
-	text, err := os.ReadFile(filepath.Join(h.State, recordName))
+func (rs *records) Record() (r Record, err error) {
+	text, err := os.ReadFile(rs.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
@@ -36,10 +42,10 @@ func (h *Host) Record() (r Record, err error) {
 	return r, err
 }
 
-func (h *Host) record(change func(*Record)) error {
-	h.recording.Lock()
-	defer h.recording.Unlock()
-	r, err := h.Record()
+func (rs *records) record(change func(*Record)) error {
+	rs.recording.Lock()
+	defer rs.recording.Unlock()
+	r, err := rs.Record()
 	if err != nil {
 		r = Record{} // a damaged one is of no use
 	}
@@ -48,12 +54,12 @@ func (h *Host) record(change func(*Record)) error {
 	if err != nil {
 		return err
 	}
-	return writeWhole(filepath.Join(h.State, recordName), append(text, '\n'))
+	return writeWhole(rs.path, append(text, '\n'))
 }
 
 // taken notes how a backup has ended.
-func (h *Host) taken(res Result, to string, err error) error {
-	return errors.Join(err, h.record(func(r *Record) {
+func (rs *records) taken(res Result, to string, err error) error {
+	return errors.Join(err, rs.record(func(r *Record) {
 		if err != nil {
 			r.Error = err.Error()
 			return
@@ -63,6 +69,6 @@ func (h *Host) taken(res Result, to string, err error) error {
 }
 
 // NoteVerified remembers that a backup was restored to try it.
-func (h *Host) NoteVerified() error {
-	return h.record(func(r *Record) { r.Verified = time.Now().UTC().Truncate(time.Second) })
+func (rs *records) NoteVerified() error {
+	return rs.record(func(r *Record) { r.Verified = time.Now().UTC().Truncate(time.Second) })
 }

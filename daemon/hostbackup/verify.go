@@ -41,6 +41,13 @@ func (h *Host) Verify(ctx context.Context, r io.Reader, u Unlock, out io.Writer)
 	if err != nil {
 		return res, err
 	}
+	// There is one second machine at a time.
+	select {
+	case h.second <- struct{}{}:
+		defer func() { <-h.second }()
+	case <-ctx.Done():
+		return res, context.Cause(ctx)
+	}
 	m, err := h.Second(ctx, filepath.Join(dir, "state"))
 	if err != nil {
 		return res, fmt.Errorf("the state of the backup does not open: %w", err)

@@ -45,13 +45,15 @@ func (j *Journal) Declare(kinds ...Kind) {
 func (j *Journal) Kinds() []Kind { return slices.Clone(j.declared) }
 
 // Begin records a new operation at its first step, together with what else must
-// be in the same transaction. An app whose destruction could not be ended takes no other.
-func (j *Journal) Begin(ctx context.Context, kind, subject, member, step string, data any, also ...func(daemon.Tx) error) (*Operation, error) {
+// be in the same transaction. The event, if it has a kind, is recorded once it is known what came of
+// the operation: see Done and Finish. An app whose destruction could not be ended takes no other.
+func (j *Journal) Begin(ctx context.Context, kind, subject string, event daemon.Activity, step string, data any, also ...func(daemon.Tx) error) (*Operation, error) {
 	k, ok := j.kinds[kind]
 	if !ok || !k.has(step) {
 		return nil, daemon.Errorf(daemon.Failed, "there is no kind of operation %q with the step %q", kind, step)
 	}
-	op := &Operation{j: j, Operation: daemon.Operation{Kind: kind, Subject: subject, Member: member, Step: step, Started: daemon.Now()}}
+	op := &Operation{j: j, Operation: daemon.Operation{Kind: kind, Subject: subject, Member: event.Member, Step: step, Started: daemon.Now()}}
+	op.setEvent(ctx, event)
 	op.Data = Encode(data)
 	err := j.Store.Update(ctx, func(tx daemon.Tx) error {
 		ops, err := tx.Operations()
@@ -74,6 +76,18 @@ func (j *Journal) Begin(ctx context.Context, kind, subject, member, step string,
 		return nil, err
 	}
 	j.Reached(kind + ":" + step)
+	return op, nil
+}
+
+// Insert records another operation in a transaction that is under way: it begins if that does.
+func (j *Journal) Insert(tx daemon.OperationTx, kind, subject, member, step string, data any) (*Operation, error) {
+	if k, ok := j.kinds[kind]; !ok || !k.has(step) {
+		return nil, daemon.Errorf(daemon.Failed, "there is no kind of operation %q with the step %q", kind, step)
+	}
+	op := &Operation{j: j, Operation: daemon.Operation{Kind: kind, Subject: subject, Member: member, Step: step, Started: daemon.Now(), Data: Encode(data)}}
+	if err := tx.InsertOperation(&op.Operation); err != nil {
+		return nil, err
+	}
 	return op, nil
 }
 

@@ -11,7 +11,7 @@ func TestBeginRefusesWhatIsNotDeclared(t *testing.T) {
 	j := New(Options{})
 	j.Declare(Kind{Name: "run", Steps: []string{"run"}})
 	for _, c := range [][2]string{{"no-such-kind", "run"}, {"run", "no-such-step"}} {
-		if _, err := j.Begin(t.Context(), c[0], "shop", "", c[1], nil); !daemon.IsKind(err, daemon.Failed) {
+		if _, err := j.Begin(t.Context(), c[0], "shop", daemon.Activity{}, c[1], nil); !daemon.IsKind(err, daemon.Failed) {
 			t.Errorf("%v: got %v", c, err)
 		}
 	}

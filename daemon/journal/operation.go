@@ -12,7 +12,37 @@ import (
 // Operation is a journal entry that is being carried out.
 type Operation struct {
 	daemon.Operation
-	j *Journal
+	j        *Journal
+	recorded bool // its event, in the transaction that is under way
+}
+
+// setEvent keeps the event with the operation: who ends it may be a later daemon.
+func (op *Operation) setEvent(ctx context.Context, event daemon.Activity) {
+	if event.Kind == "" {
+		return
+	}
+	if c := daemon.CallerOf(ctx); c.Member == event.Member {
+		event.Key, event.Address = c.Key, c.Address
+	}
+	op.Event = &event
+}
+
+// Done records the operation's event in the transaction that makes what it did so. It is to be
+// handed to Next or Finish; what is finished without it was undone.
+func (op *Operation) Done(tx daemon.Tx) error { return op.record(tx, daemon.Done) }
+
+func (op *Operation) record(tx daemon.ActivityTx, outcome daemon.Outcome) error {
+	if op.Event == nil || op.recorded {
+		return nil
+	}
+	event := *op.Event
+	event.Time, event.Outcome = daemon.Now(), outcome
+	event.Took = event.Time.Sub(op.Started)
+	if outcome != daemon.Done {
+		event.Undo = "" // there is nothing to take back
+	}
+	op.recorded = true
+	return tx.RecordActivity(event)
 }
 
 // Next records the next step. data replaces the operation's unless it is nil.
@@ -26,11 +56,15 @@ func (op *Operation) Next(ctx context.Context, step string, data any, also ...fu
 	if data != nil {
 		next.Data = Encode(data)
 	}
+	op.recorded = false
 	err := op.j.Store.Update(ctx, func(tx daemon.Tx) error {
 		for _, f := range also {
 			if err := f(tx); err != nil {
 				return err
 			}
+		}
+		if next.Event = op.Event; op.recorded {
+			next.Event = nil
 		}
 		return tx.UpdateOperation(next)
 	})
@@ -56,19 +90,24 @@ func (op *Operation) Do(ctx context.Context, out io.Writer, do, undo func(contex
 }
 
 // Finish takes the operation out of the journal: it is done, or undone. One that has
-// ended with its subject is no error.
+// ended with its subject is no error. Unless Done is among what goes with it, its event says that
+// it was undone.
 func (op *Operation) Finish(ctx context.Context, also ...func(daemon.Tx) error) error {
 	op.j.Reached(op.Kind + ":" + op.Step + ":done")
+	op.recorded = false
 	return op.j.Store.Update(ctx, func(tx daemon.Tx) error {
 		for _, f := range also {
 			if err := f(tx); err != nil {
 				return err
 			}
 		}
-		if err := tx.DeleteOperation(op.ID); err != nil && !daemon.IsKind(err, daemon.NotFound) {
+		switch err := tx.DeleteOperation(op.ID); {
+		case daemon.IsKind(err, daemon.NotFound):
+			return nil
+		case err != nil:
 			return err
 		}
-		return nil
+		return op.record(tx, daemon.Undone)
 	})
 }
 
@@ -79,7 +118,7 @@ func (op *Operation) EndOthers(tx daemon.Tx, of SubjectKind) error {
 	ops, err := tx.Operations()
 	for _, o := range ops {
 		if o.ID != op.ID && o.Subject == op.Subject && op.j.IsOf(o, of) {
-			err = errors.Join(err, tx.DeleteOperation(o.ID))
+			err = errors.Join(err, tx.DeleteOperation(o.ID), op.j.Resume(o).record(tx, daemon.Undone))
 		}
 	}
 	return err

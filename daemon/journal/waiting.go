@@ -94,14 +94,18 @@ func AppsOf(op daemon.Operation) []string {
 
 // LockApps takes the locks of several apps, in the order given.
 func (j *Journal) LockApps(ctx context.Context, apps []string, out io.Writer) (unlock func(), err error) {
+	return lockEach(apps, func(app string) (func(), error) { return j.LockApp(ctx, app, out) })
+}
+
+func lockEach(names []string, lock func(name string) (func(), error)) (unlock func(), err error) {
 	var unlocks []func()
 	unlock = func() {
 		for _, u := range slices.Backward(unlocks) {
 			u()
 		}
 	}
-	for _, app := range apps {
-		u, err := j.LockApp(ctx, app, out)
+	for _, name := range names {
+		u, err := lock(name)
 		if err != nil {
 			unlock()
 			return nil, err
@@ -109,6 +113,11 @@ func (j *Journal) LockApps(ctx context.Context, apps []string, out io.Writer) (u
 		unlocks = append(unlocks, u)
 	}
 	return unlock, nil
+}
+
+// LockAddons takes the locks of several add-ons, in the order given.
+func (j *Journal) LockAddons(ctx context.Context, addons []string, out io.Writer) (unlock func(), err error) {
+	return lockEach(addons, func(addon string) (func(), error) { return j.LockAddon(ctx, addon, out) })
 }
 
 // LockAll takes the locks of apps, then that of an add-on.

@@ -3,6 +3,7 @@ package journeys
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 
 	"towline/daemon"
@@ -12,6 +13,7 @@ import (
 	"towline/daemon/conform"
 	"towline/daemon/faults"
 	"towline/daemon/machine"
+	"towline/daemon/pipelines"
 )
 
 // This file is the one place that knows how a daemon is made and asked.
@@ -56,6 +58,11 @@ func (d towline) scale(ctx context.Context, app, process string, n int) error {
 	return err
 }
 
+func (d towline) allow(ctx context.Context, app string, capabilities ...string) error {
+	_, err := d.Processes.SetCapabilities(ctx, app, "", capabilities, io.Discard)
+	return err
+}
+
 func (d towline) restart(ctx context.Context, app string) error {
 	return d.Processes.Restart(ctx, app, "", "", io.Discard)
 }
@@ -89,11 +96,16 @@ func (d towline) createAddon(ctx context.Context, app, name, prefix string) erro
 }
 
 func (d towline) destroyAddon(ctx context.Context, name string) error {
-	return d.Addons.Deprovision(ctx, name, "", io.Discard)
+	return d.Addons.Deprovision(ctx, addons.DeprovisionRequest{Addon: name}, io.Discard)
 }
 
 func (d towline) attach(ctx context.Context, addon, app string) error {
 	_, err := d.Attachments.Attach(ctx, addons.AttachRequest{Addon: addon, App: app}, io.Discard)
+	return err
+}
+
+func (d towline) alias(ctx context.Context, addon, app string, aliases map[string]string) error {
+	_, err := d.Attachments.Attach(ctx, addons.AttachRequest{Addon: addon, App: app, Aliases: aliases}, io.Discard)
 	return err
 }
 
@@ -148,5 +160,27 @@ func (d towline) addDomain(ctx context.Context, app, host string) error {
 }
 
 func (d towline) maintenance(ctx context.Context, app string, on bool) error {
-	return d.Routes.SetMaintenance(ctx, app, on)
+	return d.Routes.SetMaintenance(ctx, app, "", on)
+}
+
+func (d towline) pipeline(ctx context.Context, name string, stages map[string]daemon.Stage) error {
+	_, err := d.Pipelines.Create(ctx, name, "", "", "")
+	for app, stage := range stages {
+		_, cerr := d.Pipelines.Couple(ctx, daemon.Coupling{App: app, Pipeline: name, Stage: stage}, "", false)
+		err = errors.Join(err, cerr)
+	}
+	return err
+}
+
+func (d towline) promote(ctx context.Context, app string, to ...string) error {
+	plan, err := d.Pipelines.Plan(ctx, app, to)
+	if err != nil {
+		return err
+	}
+	for _, p := range d.Pipelines.Promote(ctx, plan, "", io.Discard) {
+		if p.Status == pipelines.Failed {
+			return p.Err
+		}
+	}
+	return err
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"towline/daemon"
 )
 
 // What comes of a daemon that dies.
@@ -34,6 +36,14 @@ var crashes = []struct {
 	{"release", "start", "config", isOld, isOld},
 	{"release", "swap", "config", isOld, isNew},
 	{"release", "current", "config", isNew, isNew},
+	{"promote", "image", "promote", isOld, isOld},
+	{"promote", "release", "promote", isOld, isOld},
+	{"promote", "release-phase", "promote", isOld, isOld},
+	{"promote", "start", "promote", isOld, isOld},
+	{"promote", "swap", "promote", isOld, isNew},
+	{"promote", "current", "promote", isNew, isNew},
+	{"postdeploy", "due", "first deploy, with an app.json", isNew, isNew},
+	{"postdeploy", "run", "first deploy, with an app.json", isNew, isNew},
 	{"roll", "roll", "scale", isOld, isOld},
 	{"roll", "start", "scale", isOld, isOld},
 	{"roll", "swap", "scale", isOld, isOld},
@@ -43,6 +53,7 @@ var crashes = []struct {
 	{"provision", "create", "create an add-on", isOld, isOld},
 	{"provision", "attach", "create an add-on", isNew, isNew},
 	{"deprovision", "detach", "destroy an add-on", isNew, isNew},
+	{"deprovision", "undo", "destroy an add-on that an app does not start without", isOld, isOld},
 	{"deprovision", "remove", "destroy an add-on", isNew, isNew},
 	{"attach", "connect", "attach", isOld, isOld},
 	{"attach", "release", "attach", isNew, isNew},
@@ -60,6 +71,7 @@ var crashes = []struct {
 	{"backup", "store", "backup", isOld, isOld},
 	{"backup", "prove", "backup", isOld, isOld},
 	{"backup-delete", "delete", "delete a backup", isNew, isNew},
+	{"backup-delete", "forget", "delete a backup", isNew, isNew},
 	{"restore", "check", "restore", isOld, isOld},
 	{"restore", "replace", "restore", isOld, isOld},
 	{"restore", "current", "restore", isNew, isNew},
@@ -124,9 +136,10 @@ func TestCrashes(t *testing.T) {
 func (j journey) crash(t *testing.T, point, want string) {
 	t.Helper()
 	j.in(t, func(w *world, l *life) {
+		last := l.lastEvent(w.t)
 		l.dieAt(point)
 		ended := make(chan error, 1)
-		go func() { ended <- j.run(w.t.Context(), w, l) }()
+		go func() { ended <- j.run(daemon.WithCaller(w.t.Context(), crashCaller), w, l) }()
 		select {
 		case <-l.line.Dead():
 		case <-time.After(limit):
@@ -143,6 +156,8 @@ func (j journey) crash(t *testing.T, point, want string) {
 		if j.is != nil && got != want {
 			w.t.Errorf("the outcome is %s, not the %s", got, want)
 		}
+		operation, _, _ := strings.Cut(point, ":")
+		l.tellsOnce(w.t, last, operation, want)
 		j.again(w, l, got)
 	})
 }

@@ -122,6 +122,28 @@ func (s state) good(addon string) (ids []string) {
 	return ids
 }
 
+func asStore(alias string) map[string]string { return map[string]string{alias: "STORE_URL"} }
+
+// aliasesOf are the aliases of an app's add-on, if it has config vars for them: of the same value,
+// in what runs too.
+func aliasesOf(s state, app string) string {
+	a, _ := s.app(app)
+	for _, at := range s.attached {
+		if at.App != app {
+			continue
+		}
+		for _, config := range []map[string]string{a.Config, s.current(a).Config} {
+			for alias, of := range at.Aliases {
+				if config[alias] == "" || config[alias] != config[of] || !slices.Contains(at.Vars, alias) {
+					return fmt.Sprintf("%s=%s: %q, %q of %v", alias, of, config[alias], config[of], at.Vars)
+				}
+			}
+		}
+		return strings.Join(daemon.SortedKeys(at.Aliases), " ")
+	}
+	return "no add-on"
+}
+
 func attachedTo(s state, addon, app string) bool {
 	return slices.ContainsFunc(s.attached, func(at daemon.AddonAttachment) bool { return at.Addon == addon && at.App == app })
 }
@@ -144,6 +166,17 @@ var journeys = []journey{
 		is:    func(w *world, s state) string { return either(w.versionOf(s, "shop"), "one", "two") },
 		fails: true,
 	}, {
+		name:    "first deploy, with an app.json",
+		dear:    3,
+		prepare: func(w *world, l *life) { w.must(l.createApp(w.t.Context(), "third")) },
+		run: func(ctx context.Context, _ *world, l *life) error {
+			return l.deploy(ctx, "third", asking("one", wholeAppJSON))
+		},
+		is: func(w *world, s state) string {
+			a, _ := s.app("third")
+			return either(s.current(a).Image != "", false, true)
+		},
+	}, {
 		name: "config",
 		run:  func(ctx context.Context, _ *world, l *life) error { return l.set(ctx, "shop", "COLOUR", "red") },
 		is:   func(_ *world, s state) string { a, _ := s.app("shop"); return either(a.Config["COLOUR"], "", "red") },
@@ -156,6 +189,14 @@ var journeys = []journey{
 		name: "scale",
 		run:  func(ctx context.Context, _ *world, l *life) error { return l.scale(ctx, "shop", "web", 2) },
 		is:   func(_ *world, s state) string { a, _ := s.app("shop"); return either(a.Formation["web"], 1, 2) },
+	}, {
+		name:    "capabilities",
+		prepare: func(w *world, l *life) { w.must(l.allow(w.t.Context(), "shop", "KILL")) },
+		run:     func(ctx context.Context, _ *world, l *life) error { return l.allow(ctx, "shop", "CHOWN") },
+		is: func(_ *world, s state) string {
+			a, _ := s.app("shop")
+			return either(a.Capabilities[0], "KILL", "CHOWN")
+		},
 	}, {
 		name: "restart",
 		run:  func(ctx context.Context, _ *world, l *life) error { return l.restart(ctx, "shop") },
@@ -222,12 +263,51 @@ var journeys = []journey{
 		run:     func(ctx context.Context, _ *world, l *life) error { return l.destroyAddon(ctx, "cache") },
 		is:      func(_ *world, s state) string { _, ok := s.addon("cache"); return either(ok, true, false) },
 	}, {
+		name: "destroy an add-on that an app does not start without",
+		dear: 3,
+		prepare: func(w *world, l *life) {
+			w.must(l.attach(w.t.Context(), "cache", "other"))
+			w.programs.refuse(func(env map[string]string) bool { return env["TOWLINE_APP"] == "shop" && env["STORE_URL"] == "" })
+		},
+		run: func(ctx context.Context, _ *world, l *life) error { return l.destroyAddon(ctx, "cache") },
+		is: func(_ *world, s state) string {
+			return either(attachedTo(s, "cache", "other") && attachedTo(s, "cache", "shop"), true, false)
+		},
+		fails: true,
+	}, {
+		name: "detach from an app that does not start without it",
+		prepare: func(w *world, _ *life) {
+			w.programs.refuse(func(env map[string]string) bool { return env["STORE_URL"] == "" })
+		},
+		run:   func(ctx context.Context, _ *world, l *life) error { return l.detach(ctx, "cache", "shop") },
+		is:    func(_ *world, s state) string { return either(attachedTo(s, "cache", "shop"), true, false) },
+		fails: true,
+	}, {
 		name: "attach",
 		run:  func(ctx context.Context, _ *world, l *life) error { return l.attach(ctx, "cache", "other") },
 		is:   func(_ *world, s state) string { return either(attachedTo(s, "cache", "other"), false, true) },
 	}, {
+		name:    "give an attached add-on an alias",
+		prepare: func(w *world, l *life) { w.must(l.alias(w.t.Context(), "cache", "shop", asStore("OLD_URL"))) },
+		run: func(ctx context.Context, _ *world, l *life) error {
+			return l.alias(ctx, "cache", "shop", asStore("KV_URL"))
+		},
+		is: func(_ *world, s state) string {
+			return either(aliasesOf(s, "shop"), "OLD_URL", "KV_URL OLD_URL")
+		},
+	}, {
+		name: "give an add-on an alias with which the app does not start",
+		prepare: func(w *world, _ *life) {
+			w.programs.refuse(func(env map[string]string) bool { return env["KV_URL"] != "" })
+		},
+		run: func(ctx context.Context, _ *world, l *life) error {
+			return l.alias(ctx, "cache", "shop", asStore("KV_URL"))
+		},
+		is:    func(_ *world, s state) string { return either(aliasesOf(s, "shop"), "", "KV_URL") },
+		fails: true,
+	}, {
 		name:    "detach",
-		prepare: func(w *world, l *life) { w.must(l.attach(w.t.Context(), "cache", "other")) },
+		prepare: func(w *world, l *life) { w.must(l.alias(w.t.Context(), "cache", "other", asStore("KV_URL"))) },
 		run:     func(ctx context.Context, _ *world, l *life) error { return l.detach(ctx, "cache", "other") },
 		is:      func(_ *world, s state) string { return either(attachedTo(s, "cache", "other"), true, false) },
 	}, {
@@ -253,6 +333,18 @@ var journeys = []journey{
 		run:   func(ctx context.Context, _ *world, l *life) error { return l.rotate(ctx, "cache") },
 		is:    passwordIs,
 		fails: true,
+	}, {
+		name: "promote",
+		prepare: func(w *world, l *life) {
+			ctx := w.t.Context()
+			w.must(l.deploy(ctx, "shop", source("two")))
+			w.must(l.pipeline(ctx, "safetow", map[string]daemon.Stage{"shop": daemon.StageStaging, "other": daemon.StageProduction}))
+		},
+		run: func(ctx context.Context, _ *world, l *life) error { return l.promote(ctx, "shop", "other") },
+		is: func(w *world, s state) string { // the image of the other app, and none of its config
+			a, _ := s.app("other")
+			return either(w.versionOf(s, "other")+" "+a.Config["STORE_URL"], "one ", "two ")
+		},
 	}, {
 		name: "upgrade",
 		run:  func(ctx context.Context, _ *world, l *life) error { return l.upgrade(ctx, "cache", "2") },

@@ -19,6 +19,7 @@ type programs struct {
 	mu       sync.Mutex
 	prepared map[string]bool // containers whose service was told of a snapshot, and not of its end
 	refuses  func(env map[string]string) bool
+	ran      []string // what has ended well or not: kind, process and command
 }
 
 func (s *programs) run(p memory.Process) int {
@@ -28,13 +29,29 @@ func (s *programs) run(p memory.Process) int {
 	case p.Labels["towline.kind"] == "process":
 		return wait(p)
 	}
+	if token := p.Env["TOKEN"]; token != "" {
+		fmt.Fprintln(p.Stdout, "token", token)
+	}
 	fmt.Fprintln(p.Stdout, "done")
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ran = append(s.ran, p.Labels["towline.kind"]+" "+p.Labels["towline.process"]+" "+p.Args[len(p.Args)-1])
 	if s.refuses != nil && s.refuses(p.Env) {
 		return 1
 	}
 	return 0
+}
+
+// ranOf are the processes and commands of that kind which have ended, in order.
+func (s *programs) ranOf(kind string) (ran []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, line := range s.ran {
+		if what, ok := strings.CutPrefix(line, kind+" "); ok {
+			ran = append(ran, what)
+		}
+	}
+	return ran
 }
 
 // refuse has release phases fail whose environment is like that.

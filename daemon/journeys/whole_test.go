@@ -189,6 +189,9 @@ func (w *world) appFaults(s state, a daemon.App, containers []daemon.Container, 
 					add("%s.%d has %s=%q, the release has %q", process, i, k, spec.Env[k], v)
 				}
 			}
+			if !slices.Equal(spec.CapAdd, a.Capabilities) {
+				add("%s.%d has the capabilities %v, the app has %v", process, i, spec.CapAdd, a.Capabilities)
+			}
 			if process == "web" {
 				full, err := w.engine.Container(w.t.Context(), c.Name)
 				w.must(err)

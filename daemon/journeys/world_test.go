@@ -8,17 +8,20 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"towline/daemon"
 	"towline/daemon/faults"
 	"towline/daemon/git"
+	keeping "towline/daemon/logs"
 	"towline/daemon/machine"
 	"towline/daemon/memory"
 	"towline/daemon/store"
@@ -187,9 +190,13 @@ func (w *world) must(err error) {
 
 // source is a tar of an app of that version.
 func source(version string) []byte {
+	return archive(map[string]string{"Procfile": "web: serve\nworker: work\nrelease: migrate\n", "version": version})
+}
+
+func archive(files map[string]string) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	for name, text := range map[string]string{"Procfile": "web: serve\nworker: work\nrelease: migrate\n", "version": version} {
+	for name, text := range files {
 		_ = w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))})
 		_, _ = io.WriteString(w, text)
 	}
@@ -200,7 +207,13 @@ func source(version string) []byte {
 // builder makes images that say their version in a label.
 type builder struct{ engine *memory.Engine }
 
-func (b builder) Build(_ context.Context, req daemon.BuildRequest, _ io.Writer) (daemon.BuildResult, error) {
+func (b builder) Build(ctx context.Context, req daemon.BuildRequest, out io.Writer) (daemon.BuildResult, error) {
+	fmt.Fprintln(out, "-----> Building with", strings.Join(slices.Collect(maps.Values(req.Env)), " "))
+	if _, err := os.Stat(filepath.Join(req.Source, "hangs")); err == nil {
+		fmt.Fprint(out, "the end of a line does not come")
+		<-ctx.Done()
+		return daemon.BuildResult{}, ctx.Err()
+	}
 	version, err := os.ReadFile(filepath.Join(req.Source, "version"))
 	if err != nil {
 		return daemon.BuildResult{}, err
@@ -232,14 +245,18 @@ func (r *repositories) Remove(_ context.Context, app string) error {
 	return nil
 }
 
+func (r *repositories) Commits(context.Context, string, string, string, int) ([]daemon.Commit, int, error) {
+	return nil, 0, nil
+}
 func (r *repositories) Path(app string) string                            { return app }
 func (r *repositories) Replace(context.Context, []daemon.MemberKey) error { return nil }
 func (r *repositories) Parse(line string) (string, string, error)         { return line, line, nil }
 
 // offsite knows which backups it has.
 type offsite struct {
-	mu  sync.Mutex
-	has map[string]bool
+	mu    sync.Mutex
+	has   map[string]bool
+	hangs atomic.Bool // as it is to forget something
 }
 
 func (o *offsite) Upload(_ context.Context, id string) error {
@@ -253,11 +270,21 @@ func (o *offsite) Fetch(context.Context, string) error {
 	return errors.New("nothing is missing here")
 }
 
-func (o *offsite) Forget(_ context.Context, id string) error {
+func (o *offsite) Forget(ctx context.Context, id string) error {
+	if o.hangs.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.has, id)
 	return nil
+}
+
+func (o *offsite) holds(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.has[id]
 }
 
 func (o *offsite) Place() string { return "elsewhere" }
@@ -272,7 +299,10 @@ func (logs) ContainerSize() int64                                               
 func (logs) Prune([]string) error                                                    { return nil }
 func (logs) Write(app, source, process, line string)                                 {}
 func (logs) Read(context.Context, daemon.LogQuery, func(daemon.LogLine) error) error { return nil }
-func (logs) Remove(string) error                                                     { return nil }
+func (l logs) BuildOutput(app string, number, keep int) (io.WriteCloser, error) {
+	return keeping.New(keeping.Options{Dir: filepath.Join(l.dir, "logs")}).BuildOutput(app, number, keep)
+}
+func (logs) Remove(string) error { return nil }
 
 // quiet is the daemon's log, shown where a test fails.
 type quiet struct{ l *life }

@@ -8,7 +8,7 @@
 //
 // with P in place of F for a part of a line that goes on in the next record of
 // its stream. Towline's own lines are in towline.log, with SOURCE/PROCESS in place
-// of the stream. The proxy writes its lines elsewhere, in the same format. Reading
+// of the stream, and what builds show is in a file for each. The proxy writes its lines elsewhere, in the same format. Reading
 // merges all of these by time.
 package logs
 

@@ -93,9 +93,11 @@ func activities(t *testing.T, d *machine.Machine) string {
 	t.Helper()
 	var texts []string
 	err := d.Store.View(t.Context(), func(tx daemon.Tx) error {
-		list, err := tx.Activities("", 100)
+		list, err := tx.Activities(daemon.ActivityQuery{})
 		for _, a := range list {
-			texts = append(texts, a.Text)
+			if a.Outcome == daemon.Done {
+				texts = append(texts, a.Text)
+			}
 		}
 		return err
 	})

@@ -183,7 +183,7 @@ func TestWaitingIsTold(t *testing.T) {
 	// So is a call that says nothing else.
 	ctx, cancel := context.WithCancel(journal.TellWaits(t.Context(), &quiet))
 	maintenance := make(chan error, 1)
-	go func() { maintenance <- d.Routes.SetMaintenance(ctx, "shop", true) }()
+	go func() { maintenance <- d.Routes.SetMaintenance(ctx, "shop", "", true) }()
 	until(t, "the third is told", func() bool { return strings.Contains(quiet.String(), "by alice") })
 	cancel()
 	if err := within(t, maintenance, "the end of who waits"); !errors.Is(err, context.Canceled) {

@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"towline/daemon"
 	"towline/daemon/apps"
+	"towline/daemon/git"
 	"towline/daemon/machine"
 )
 
@@ -17,7 +19,7 @@ import (
 func bounded(t *testing.T, b apps.Bounds) (*machine.Machine, *neighbours) {
 	t.Helper()
 	n := newNeighbours()
-	d := newDaemon(t, n, func(o *machine.Options) { o.Bounds = b })
+	d := newDaemon(t, n, func(o *machine.Options) { o.Bounds, o.Unpacker = b, git.NewUnpacker(git.Limits{}) })
 	err := d.Store.Update(t.Context(), func(tx daemon.Tx) error {
 		return errors.Join(
 			tx.InsertMember(daemon.Member{Name: "bob", Created: time.Now().UTC()}),
@@ -89,6 +91,24 @@ func TestProcessesOfAnAppAreBounded(t *testing.T) {
 	deployed(t, d, n, "shop", daemon.Formation{"web": 1}, "web", "worker")
 	_, err := d.Processes.Scale(ctx, "shop", "bob", []apps.Change{{Type: "web", Count: 4}, {Type: "worker", Count: 3}}, nil)
 	refused(t, err, "shop would have 7 processes", "6")
+	// Nor does an app.json ask for more than who may deploy could have.
+	if _, err := d.Apps.Create(ctx, "calls", ""); err != nil {
+		t.Fatal(err)
+	}
+	source := func(formation string) apps.DeployRequest {
+		return apps.DeployRequest{App: "calls", Source: tarOf(t, map[string]string{"Procfile": "web: x\n", "app.json": `{"formation": ` + formation + `}`})}
+	}
+	_, err = d.Releases.Deploy(ctx, source(`{"web": {"quantity": 7}}`), nil)
+	refused(t, err, "calls would have 7 processes", "6")
+	// What there is none of is told, and counts for nothing.
+	var out bytes.Buffer
+	if _, err := d.Releases.Deploy(ctx, source(`{"web": {"quantity": 2}, "wroker": {"quantity": 3}}`), &out); err != nil {
+		t.Fatal(err, out.String())
+	}
+	a, err := d.Apps.App(ctx, "calls")
+	if text := out.String(); err != nil || len(a.Kept) > 0 || a.Formation["web"] != 2 || !strings.Contains(text, "the formation has wroker, which is no process type; there are: web") || strings.Contains(text, "ran") {
+		t.Errorf("%+v, %v:\n%s", a, err, text)
+	}
 }
 
 func TestMemoryKillIsInTheLog(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/activity"
 	"towline/daemon/addons"
 	"towline/daemon/apps"
 	"towline/daemon/backups"
@@ -16,6 +17,7 @@ import (
 	"towline/daemon/handles"
 	"towline/daemon/journal"
 	"towline/daemon/people"
+	"towline/daemon/pipelines"
 	"towline/daemon/supervise"
 	"towline/daemon/work"
 	"towline/plugins"
@@ -68,8 +70,10 @@ type Machine struct {
 	AddonRoom
 	BackupRoom
 	People     *people.People
+	Activity   *activity.Log
 	Suite      *conform.Suite
 	Supervisor *supervise.Supervisor
+	Pipelines  *pipelines.Pipelines
 
 	Life       *work.Life
 	Locks      *work.Locks
@@ -99,6 +103,7 @@ func New(o Options) *Machine {
 		recoverPatience: recoverPatience, startPatience: startPatience, slotPatience: slotPatience,
 	}
 	m.Journal = journal.New(journal.Options{Store: o.Store, Locks: m.Locks, Life: m.Life, Fault: o.Fault})
+	m.Activity = &activity.Log{Store: o.Store}
 	m.People = people.New(people.Options{Store: o.Store, Keys: o.Keys, Locks: m.Locks})
 	m.AppRoom = apps.New(apps.Options{
 		Name: o.Name, Dir: o.Dir, Domain: o.Domain, Port: o.Port, Remote: o.Remote, Limits: o.Limits, Bounds: o.Bounds,
@@ -106,6 +111,7 @@ func New(o Options) *Machine {
 		Unpacker: o.Unpacker, Logs: o.Logs, Log: o.Log, InputIdle: o.InputIdle,
 		Locks: m.Locks, Life: m.Life, Journal: m.Journal, Containers: m.Containers, People: m.People,
 	})
+	m.Pipelines = pipelines.New(pipelines.Options{Store: o.Store, Repositories: o.Repositories, Releases: m.Releases, People: m.People})
 	m.AddonRoom = addons.New(addons.Options{
 		Name: o.Name, Dir: o.Dir, Domain: o.Domain, Port: o.Port,
 		Store: o.Store, Engine: o.Engine, Router: o.Router, Logs: o.Logs, Vault: o.Vault, Catalog: o.Catalog, Log: o.Log,
@@ -131,6 +137,7 @@ func New(o Options) *Machine {
 
 	// What a room below has one above do, at the hooks that it declares.
 	m.Releases.OnRelease(m.Restores)
+	m.Releases.OnFirstDeploy(m.Addons)
 	m.Addons.BackUpBy(m.Backups)
 	m.Addons.OnRemoval(m.Restores)
 	m.People.OnChange(m.Pages.EndForbiddenPages)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -215,6 +216,7 @@ func (n *neighbours) WaitContainer(ctx context.Context, name string) (int, error
 func (n *neighbours) ContainerLog(context.Context, string, bool, io.Writer, io.Writer) error {
 	return nil
 }
+func (n *neighbours) Listeners(context.Context, string) ([]netip.AddrPort, error) { return nil, nil }
 func (n *neighbours) RunAttached(ctx context.Context, name string, s daemon.Streams) (int, error) {
 	return 0, n.call(ctx, "run", name)
 }
@@ -310,9 +312,15 @@ func (r routerOf) Remove(ctx context.Context, app string) error {
 
 type logsOf struct{ *neighbours }
 
+func (logsOf) BuildOutput(string, int, int) (io.WriteCloser, error)                    { return nowhere{}, nil }
 func (logsOf) Remove(string) error                                                     { return nil }
 func (logsOf) Prune([]string) error                                                    { return nil }
 func (logsOf) Read(context.Context, daemon.LogQuery, func(daemon.LogLine) error) error { return nil }
+
+type nowhere struct{}
+
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (nowhere) Close() error                { return nil }
 
 type repositoriesOf struct{ *neighbours }
 

@@ -1,8 +1,11 @@
 package machine_test
 
 import (
+	"errors"
 	"io"
+	"strings"
 	"testing"
+	"time"
 
 	"towline/daemon"
 )
@@ -54,6 +57,48 @@ func TestRenameIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := d.Apps.Rename(t.Context(), "shop", "store", "", io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNamesWithinAnAddress: who gives up an app's name leaves none within its address to other
+// apps, which a later app of the name would find taken; and is not told of apps that are not
+// theirs to see.
+func TestNamesWithinAnAddress(t *testing.T) {
+	d := newDaemon(t, newNeighbours())
+	err := d.Store.Update(t.Context(), func(tx daemon.Tx) error {
+		return errors.Join(tx.InsertMember(daemon.Member{Name: "ann", Created: time.Now()}), tx.InsertMember(daemon.Member{Name: "bob", Created: time.Now()}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for app, owner := range map[string]string{"shop": "bob", "secretive": "ann"} {
+		if _, err := d.Apps.Create(t.Context(), app, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.People.Grant(t.Context(), "shop", "ann", []daemon.Permission{daemon.Operate}, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Routes.AddDomain(t.Context(), "secretive", "ann", "pay.shop.example.test"); err != nil {
+		t.Fatal(err)
+	}
+	for what, do := range map[string]func(member string) error{
+		"rename":  func(member string) error { return d.Apps.Rename(t.Context(), "shop", "store", member, io.Discard) },
+		"destroy": func(member string) error { return d.Apps.Destroy(t.Context(), "shop", member, io.Discard) },
+	} {
+		for member, told := range map[string]bool{"bob": false, "ann": true, "": true} {
+			err := do(member)
+			var e *daemon.Error
+			if !errors.As(err, &e) || e.Kind != daemon.Conflict || strings.Contains(e.Error()+e.Hint, "secretive") != told {
+				t.Errorf("%s by %q: %v, %+v", what, member, err, e)
+			}
+		}
+	}
+	if _, err := d.Routes.RemoveDomain(t.Context(), "secretive", "ann", "pay.shop.example.test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Apps.Destroy(t.Context(), "shop", "bob", io.Discard); err != nil {
 		t.Error(err)
 	}
 }

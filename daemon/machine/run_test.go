@@ -202,7 +202,7 @@ func TestReservedConfig(t *testing.T) {
 	n := newNeighbours()
 	d := newDaemon(t, n)
 	deployed(t, d, n, "shop", daemon.Formation{})
-	for _, key := range []string{"PORT", "DYNO", "SOURCE_VERSION", "TOWLINE_APP", "TOWLINE_ANYTHING"} {
+	for _, key := range []string{"DYNO", "SOURCE_VERSION", "TOWLINE_APP", "TOWLINE_ANYTHING"} {
 		_, err := d.Releases.SetConfig(t.Context(), apps.ConfigChange{App: "shop", Set: map[string]string{key: "x"}, NoRestart: true}, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), key+" is set by Towline itself") {
 			t.Errorf("%s was set: %v", key, err)

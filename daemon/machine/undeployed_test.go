@@ -95,7 +95,7 @@ func TestRefusedRouteIsNotStored(t *testing.T) {
 	})
 	answer.Store(daemon.Errorf(daemon.Invalid, "the proxy refuses the route: the host belongs to another service"))
 	_, err := d.Routes.AddDomain(t.Context(), "shop", "", "www.shop.test")
-	merr := d.Routes.SetMaintenance(t.Context(), "shop", true)
+	merr := d.Routes.SetMaintenance(t.Context(), "shop", "", true)
 	if hosts, maintenance := stored(); kindOf(err) != daemon.Invalid || kindOf(merr) != daemon.Invalid || len(hosts) > 0 || maintenance {
 		t.Errorf("refused: %v, %v; stored are %v, %v", err, merr, hosts, maintenance)
 	}
@@ -109,7 +109,7 @@ func TestRefusedRouteIsNotStored(t *testing.T) {
 		r, ok := n.route("shop")
 		return ok && slices.Contains(r.Hosts, "www.shop.test")
 	})
-	if err := d.Routes.SetMaintenance(t.Context(), "shop", true); err != nil {
+	if err := d.Routes.SetMaintenance(t.Context(), "shop", "", true); err != nil {
 		t.Error(err)
 	}
 	if _, maintenance := stored(); !maintenance {

@@ -21,8 +21,11 @@ type container struct {
 	log      []output
 }
 
+// containerEngine is a daemon.Containers.
+type containerEngine struct{ *state }
+
 // CreateContainer implements daemon.Containers.
-func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec) error {
+func (e *containerEngine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec) error {
 	what := "create container " + spec.Name
 	if err := over(ctx, what); err != nil {
 		return err
@@ -74,7 +77,7 @@ func (e *Engine) CreateContainer(ctx context.Context, spec daemon.ContainerSpec)
 }
 
 // StartContainer implements daemon.Containers.
-func (e *Engine) StartContainer(ctx context.Context, name string) error {
+func (e *containerEngine) StartContainer(ctx context.Context, name string) error {
 	if err := over(ctx, "start container "+name); err != nil {
 		return err
 	}
@@ -91,7 +94,7 @@ func (e *Engine) StartContainer(ctx context.Context, name string) error {
 }
 
 // StopContainer implements daemon.Containers.
-func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Duration) error {
+func (e *containerEngine) StopContainer(ctx context.Context, name string, grace time.Duration) error {
 	if err := over(ctx, "stop container "+name); err != nil {
 		return err
 	}
@@ -123,7 +126,7 @@ func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Dura
 }
 
 // RemoveContainer implements daemon.Containers.
-func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
+func (e *containerEngine) RemoveContainer(ctx context.Context, name string) error {
 	if err := over(ctx, "remove container "+name); err != nil {
 		return err
 	}
@@ -139,7 +142,7 @@ func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
 
 // KillContainer implements daemon.Containers. One that does not run is a conflict. SIGTERM
 // and SIGKILL are all the signals that there are.
-func (e *Engine) KillContainer(ctx context.Context, name, signal string) error {
+func (e *containerEngine) KillContainer(ctx context.Context, name, signal string) error {
 	return e.change(ctx, "kill", name, func(c *container) bool {
 		switch {
 		case c.process == nil:
@@ -155,7 +158,7 @@ func (e *Engine) KillContainer(ctx context.Context, name, signal string) error {
 
 // PauseContainer implements daemon.Containers. One that does not run, or is paused already,
 // is a conflict.
-func (e *Engine) PauseContainer(ctx context.Context, name string) error {
+func (e *containerEngine) PauseContainer(ctx context.Context, name string) error {
 	return e.change(ctx, "pause", name, func(c *container) bool {
 		was := c.info.Paused
 		c.info.Paused = c.info.Running
@@ -164,7 +167,7 @@ func (e *Engine) PauseContainer(ctx context.Context, name string) error {
 }
 
 // UnpauseContainer implements daemon.Containers. One that is not paused is a conflict.
-func (e *Engine) UnpauseContainer(ctx context.Context, name string) error {
+func (e *containerEngine) UnpauseContainer(ctx context.Context, name string) error {
 	return e.change(ctx, "unpause", name, func(c *container) bool {
 		was := c.info.Paused
 		c.info.Paused = false
@@ -173,7 +176,7 @@ func (e *Engine) UnpauseContainer(ctx context.Context, name string) error {
 }
 
 // change calls f, which tells whether the container's state allows it.
-func (e *Engine) change(ctx context.Context, verb, name string, f func(*container) bool) error {
+func (e *containerEngine) change(ctx context.Context, verb, name string, f func(*container) bool) error {
 	if err := over(ctx, verb+" container "+name); err != nil {
 		return err
 	}
@@ -191,7 +194,7 @@ func (e *Engine) change(ctx context.Context, verb, name string, f func(*containe
 }
 
 // Container implements daemon.Containers.
-func (e *Engine) Container(ctx context.Context, name string) (daemon.Container, error) {
+func (e *containerEngine) Container(ctx context.Context, name string) (daemon.Container, error) {
 	if err := over(ctx, "container "+name); err != nil {
 		return daemon.Container{}, err
 	}
@@ -207,7 +210,7 @@ func (e *Engine) Container(ctx context.Context, name string) (daemon.Container, 
 }
 
 // ContainerList implements daemon.Containers.
-func (e *Engine) ContainerList(ctx context.Context, labels map[string]string) ([]daemon.Container, error) {
+func (e *containerEngine) ContainerList(ctx context.Context, labels map[string]string) ([]daemon.Container, error) {
 	if err := over(ctx, "list containers"); err != nil {
 		return nil, err
 	}
@@ -222,6 +225,9 @@ func (e *Engine) ContainerList(ctx context.Context, labels map[string]string) ([
 			has = has && ok && value == v
 		}
 		if has {
+			if info.Running {
+				info.IPs = append(slices.Sorted(maps.Values(info.Addresses)), "127.0.0.1")
+			}
 			info.Labels, info.Addresses = maps.Clone(info.Labels), nil
 			list = append(list, info)
 		}
@@ -230,7 +236,7 @@ func (e *Engine) ContainerList(ctx context.Context, labels map[string]string) ([
 }
 
 // Spec is what a container was made of.
-func (e *Engine) Spec(name string) (daemon.ContainerSpec, bool) {
+func (e *containerEngine) Spec(name string) (daemon.ContainerSpec, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if c := e.containers[name]; c != nil {
@@ -240,7 +246,7 @@ func (e *Engine) Spec(name string) (daemon.ContainerSpec, bool) {
 }
 
 // WaitContainer implements daemon.Containers. One that was never started is a conflict.
-func (e *Engine) WaitContainer(ctx context.Context, name string) (code int, err error) {
+func (e *containerEngine) WaitContainer(ctx context.Context, name string) (code int, err error) {
 	if err := over(ctx, "wait for container "+name); err != nil {
 		return 0, err
 	}

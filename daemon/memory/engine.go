@@ -11,8 +11,18 @@ import (
 // label is on everything, with the installation's name; see daemon/podman.
 const label = "towline"
 
-// Engine is a daemon.Engine. It is safe for concurrent use. Close it at the end of a test.
+// Engine is a daemon.Engine, of a part for each noun of it. It is safe for concurrent use.
+// Close it at the end of a test.
 type Engine struct {
+	*state
+	imageEngine
+	networkEngine
+	volumeEngine
+	containerEngine
+}
+
+// state is all that there is, under one lock.
+type state struct {
 	name    string
 	dir     string
 	program Program
@@ -36,10 +46,11 @@ var _ daemon.Engine = (*Engine)(nil)
 // are directories below dir, which exists. program is what containers and commands in them
 // do.
 func NewEngine(name, dir string, program Program) *Engine {
-	return &Engine{
+	s := &state{
 		name: name, dir: dir, program: program, changed: make(chan struct{}), containers: map[string]*container{},
 		networks: map[string]map[string]string{}, volumes: map[string]map[string]string{}, watchers: map[*watcher]bool{},
 	}
+	return &Engine{s, imageEngine{s}, networkEngine{s}, volumeEngine{s}, containerEngine{s}}
 }
 
 // Close ends all programs, and waits for them.
@@ -68,17 +79,17 @@ func over(ctx context.Context, what string) error {
 }
 
 // touch says that something has changed. The lock is held.
-func (e *Engine) touch() {
-	close(e.changed)
-	e.changed = make(chan struct{})
+func (s *state) touch() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // await returns once f, which is called with the lock held, is true, or ctx has ended.
-func (e *Engine) await(ctx context.Context, f func() bool) error {
+func (s *state) await(ctx context.Context, f func() bool) error {
 	for {
-		e.mu.Lock()
-		done, changed := f(), e.changed
-		e.mu.Unlock()
+		s.mu.Lock()
+		done, changed := f(), s.changed
+		s.mu.Unlock()
 		if done {
 			return nil
 		}
@@ -90,12 +101,12 @@ func (e *Engine) await(ctx context.Context, f func() bool) error {
 	}
 }
 
-func (e *Engine) labelled(labels map[string]string) map[string]string {
+func (s *state) labelled(labels map[string]string) map[string]string {
 	all := maps.Clone(labels)
 	if all == nil {
 		all = map[string]string{}
 	}
-	all[label] = e.name
+	all[label] = s.name
 	return all
 }
 

@@ -10,15 +10,18 @@ import (
 	"towline/daemon"
 )
 
+// imageEngine is a daemon.Images.
+type imageEngine struct{ *state }
+
 // AddImage adds an image, as a build or a load does. A name that another image had moves to
 // this one.
-func (e *Engine) AddImage(image daemon.Image) daemon.Image {
+func (e *imageEngine) AddImage(image daemon.Image) daemon.Image {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return clone(e.addImage(image))
 }
 
-func (e *Engine) addImage(image daemon.Image) *daemon.Image {
+func (e *imageEngine) addImage(image daemon.Image) *daemon.Image {
 	e.made++
 	image.ID = fmt.Sprintf("%064x", e.made)
 	for _, ref := range image.Refs {
@@ -29,7 +32,7 @@ func (e *Engine) addImage(image daemon.Image) *daemon.Image {
 }
 
 // Images are all that there are.
-func (e *Engine) Images() (list []daemon.Image) {
+func (e *imageEngine) Images() (list []daemon.Image) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, i := range e.images {
@@ -45,8 +48,8 @@ func clone(i *daemon.Image) daemon.Image {
 	return image
 }
 
-func (e *Engine) image(ref string) *daemon.Image {
-	for _, i := range e.images {
+func (s *state) image(ref string) *daemon.Image {
+	for _, i := range s.images {
 		if i.ID == ref || slices.Contains(i.Refs, ref) {
 			return i
 		}
@@ -54,7 +57,7 @@ func (e *Engine) image(ref string) *daemon.Image {
 	return nil
 }
 
-func (e *Engine) takeName(ref string) {
+func (e *imageEngine) takeName(ref string) {
 	for _, i := range e.images {
 		i.Refs = slices.DeleteFunc(i.Refs, func(r string) bool { return r == ref })
 	}
@@ -62,7 +65,7 @@ func (e *Engine) takeName(ref string) {
 
 // EnsureImage implements daemon.Images. Every image that is not this machine's own can be
 // pulled, and is empty.
-func (e *Engine) EnsureImage(ctx context.Context, ref string, _ io.Writer) (daemon.Image, error) {
+func (e *imageEngine) EnsureImage(ctx context.Context, ref string, _ io.Writer) (daemon.Image, error) {
 	if err := over(ctx, "pull "+ref); err != nil {
 		return daemon.Image{}, err
 	}
@@ -78,7 +81,7 @@ func (e *Engine) EnsureImage(ctx context.Context, ref string, _ io.Writer) (daem
 }
 
 // Image implements daemon.Images.
-func (e *Engine) Image(ctx context.Context, ref string) (daemon.Image, error) {
+func (e *imageEngine) Image(ctx context.Context, ref string) (daemon.Image, error) {
 	if err := over(ctx, "image "+ref); err != nil {
 		return daemon.Image{}, err
 	}
@@ -91,7 +94,7 @@ func (e *Engine) Image(ctx context.Context, ref string) (daemon.Image, error) {
 }
 
 // TagImage implements daemon.Images.
-func (e *Engine) TagImage(ctx context.Context, id, ref string) error {
+func (e *imageEngine) TagImage(ctx context.Context, id, ref string) error {
 	if err := over(ctx, "tag image "+ref); err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func (e *Engine) TagImage(ctx context.Context, id, ref string) error {
 
 // UntagImage implements daemon.Images. An image that a container still uses stays without
 // a name.
-func (e *Engine) UntagImage(ctx context.Context, ref string) error {
+func (e *imageEngine) UntagImage(ctx context.Context, ref string) error {
 	if err := over(ctx, "remove image "+ref); err != nil {
 		return err
 	}
@@ -131,11 +134,11 @@ func (e *Engine) UntagImage(ctx context.Context, ref string) error {
 }
 
 // LoadImage implements daemon.Images. No archive can be read: see AddImage.
-func (e *Engine) LoadImage(context.Context, io.Reader) (daemon.Image, error) {
+func (e *imageEngine) LoadImage(context.Context, io.Reader) (daemon.Image, error) {
 	return daemon.Image{}, daemon.Errorf(daemon.Failed, "load image: there are no archives in memory")
 }
 
 // SaveImage implements daemon.Images, and fails as LoadImage does.
-func (e *Engine) SaveImage(context.Context, string, io.Writer) error {
+func (e *imageEngine) SaveImage(context.Context, string, io.Writer) error {
 	return daemon.Errorf(daemon.Failed, "save image: there are no archives in memory")
 }

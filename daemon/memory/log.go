@@ -3,12 +3,13 @@ package memory
 import (
 	"context"
 	"io"
+	"net/netip"
 
 	"towline/daemon"
 )
 
 // ContainerLog implements daemon.Containers.
-func (e *Engine) ContainerLog(ctx context.Context, name string, follow bool, stdout, stderr io.Writer) error {
+func (e *containerEngine) ContainerLog(ctx context.Context, name string, follow bool, stdout, stderr io.Writer) error {
 	what := "log of container " + name
 	if err := over(ctx, what); err != nil {
 		return err
@@ -46,14 +47,14 @@ func (e *Engine) ContainerLog(ctx context.Context, name string, follow bool, std
 type watcher struct{ events []daemon.Event }
 
 // tell sends an event to all. The lock is held.
-func (e *Engine) tell(event daemon.Event) {
+func (e *containerEngine) tell(event daemon.Event) {
 	for w := range e.watchers {
 		w.events = append(w.events, event)
 	}
 }
 
 // Events implements daemon.Containers.
-func (e *Engine) Events(ctx context.Context) (<-chan daemon.Event, error) {
+func (e *containerEngine) Events(ctx context.Context) (<-chan daemon.Event, error) {
 	w := &watcher{}
 	e.mu.Lock()
 	e.watchers[w] = true
@@ -82,4 +83,13 @@ func (e *Engine) Events(ctx context.Context) (<-chan daemon.Event, error) {
 		delete(e.watchers, w)
 	})
 	return events, nil
+}
+
+// Listeners implements daemon.Containers. Programs of this engine have no network.
+func (e *containerEngine) Listeners(ctx context.Context, name string) ([]netip.AddrPort, error) {
+	c, err := e.Container(ctx, name)
+	if err == nil && !c.Running {
+		err = daemon.Errorf(daemon.Conflict, "container %s does not run", name)
+	}
+	return nil, err
 }

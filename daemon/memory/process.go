@@ -49,7 +49,7 @@ type output struct {
 
 // start starts a container's program. broken is told if its input breaks off. The lock is
 // held, and it does not run.
-func (e *Engine) start(c *container, s daemon.Streams, broken context.CancelCauseFunc) {
+func (e *containerEngine) start(c *container, s daemon.Streams, broken context.CancelCauseFunc) {
 	p := &process{terminated: make(chan struct{}), killed: make(chan struct{})}
 	p.terminate = sync.OnceFunc(func() { close(p.terminated) })
 	c.process = p
@@ -62,7 +62,7 @@ func (e *Engine) start(c *container, s daemon.Streams, broken context.CancelCaus
 	}
 	started := Process{
 		Container: c.info.Name, Labels: c.info.Labels, Args: c.args, Env: c.spec.Env, Mounts: e.mounts(c),
-		Stdin: input(s.Stdin, p.killed, broken), Stdout: &logger{e, c, s.Stdout, false}, Stderr: &logger{e, c, s.Stderr, true},
+		Stdin: input(s.Stdin, p.killed, broken), Stdout: &logger{e.state, c, s.Stdout, false}, Stderr: &logger{e.state, c, s.Stderr, true},
 		Terminated: p.terminated, Killed: p.killed,
 	}
 	e.tell(daemon.Event{Container: c.info.Name, Labels: c.info.Labels})
@@ -82,7 +82,7 @@ func (e *Engine) start(c *container, s daemon.Streams, broken context.CancelCaus
 	})
 }
 
-func (e *Engine) mounts(c *container) map[string]string {
+func (e *containerEngine) mounts(c *container) map[string]string {
 	dirs := map[string]string{}
 	for _, m := range c.spec.Mounts {
 		if dirs[m.Target] = m.Source; m.Volume != "" {
@@ -93,7 +93,7 @@ func (e *Engine) mounts(c *container) map[string]string {
 }
 
 // kill ends a container that may run, with that exit code. The lock is held.
-func (e *Engine) kill(c *container, code int) {
+func (e *containerEngine) kill(c *container, code int) {
 	if c.process == nil {
 		return
 	}
@@ -107,19 +107,19 @@ func (e *Engine) kill(c *container, code int) {
 
 // logger writes to a container's log, and to whoever is attached.
 type logger struct {
-	e        *Engine
+	s        *state
 	c        *container
 	attached io.Writer // may be nil
 	stderr   bool
 }
 
 func (l *logger) Write(b []byte) (int, error) {
-	l.e.mu.Lock()
+	l.s.mu.Lock()
 	if !l.c.spec.NoLog {
 		l.c.log = append(l.c.log, output{l.stderr, string(b)})
-		l.e.touch()
+		l.s.touch()
 	}
-	l.e.mu.Unlock()
+	l.s.mu.Unlock()
 	if l.attached != nil {
 		return l.attached.Write(b)
 	}
@@ -127,7 +127,7 @@ func (l *logger) Write(b []byte) (int, error) {
 }
 
 // RunAttached implements daemon.Containers.
-func (e *Engine) RunAttached(ctx context.Context, name string, s daemon.Streams) (int, error) {
+func (e *containerEngine) RunAttached(ctx context.Context, name string, s daemon.Streams) (int, error) {
 	what := "streams of container " + name
 	if err := over(ctx, what); err != nil {
 		return 0, err
@@ -154,7 +154,7 @@ func (e *Engine) RunAttached(ctx context.Context, name string, s daemon.Streams)
 
 // Exec implements daemon.Containers. A container that does not run, or is paused, is a
 // conflict.
-func (e *Engine) Exec(ctx context.Context, name string, spec daemon.ExecSpec, s daemon.Streams) (int, error) {
+func (e *containerEngine) Exec(ctx context.Context, name string, spec daemon.ExecSpec, s daemon.Streams) (int, error) {
 	what := "exec in container " + name
 	if err := over(ctx, what); err != nil {
 		return 0, err

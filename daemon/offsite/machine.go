@@ -15,14 +15,14 @@ const machineTag = "machine"
 // SendMachine copies a backup of the whole machine, which is one file, and then lets those go
 // that are older than the newest keep; 0: none goes. The file has the same path each time, by
 // which restic dump finds it: see docs/disaster.md.
-func (s *Offsite) SendMachine(ctx context.Context, path string, keep int) error {
+func (s *Offsite) SendMachine(ctx context.Context, path string, keep int) (err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if _, err := s.restic(ctx, "backup", "--quiet", "--host", host, "--tag", machineTag, path); err != nil {
-		s.ready = false // its lock may be left there
+	defer s.lookAgain(&err)
+	if _, err = s.restic(ctx, "backup", "--quiet", "--host", host, "--tag", machineTag, path); err != nil {
 		return err
 	}
 	if keep < 1 {
@@ -30,7 +30,7 @@ func (s *Offsite) SendMachine(ctx context.Context, path string, keep int) error 
 	}
 	s.pruning.Lock()
 	defer s.pruning.Unlock()
-	_, err := s.restic(ctx, "forget", "--quiet", "--prune", "--tag", machineTag, "--group-by", "tags", "--keep-last", strconv.Itoa(keep))
+	_, err = s.restic(ctx, "forget", "--quiet", "--prune", "--tag", machineTag, "--group-by", "tags", "--keep-last", strconv.Itoa(keep))
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type Options struct {
 	Flags        []string          // for restic, like "-o", "sftp.args=-i /root/.ssh/backup"
 	Dir          string            // of the vault: each backup is a folder
 	Timeout      time.Duration     // of one call; 0: six hours
+	AskTimeout   time.Duration     // of one that moves little; 0: five minutes
 }
 
 // Offsite is one restic repository.
@@ -59,6 +61,9 @@ func New(o Options) (*Offsite, error) {
 	if o.Timeout == 0 {
 		o.Timeout = 6 * time.Hour
 	}
+	if o.AskTimeout == 0 {
+		o.AskTimeout = askTimeout
+	}
 	return &Offsite{o: o}, nil
 }
 
@@ -66,22 +71,24 @@ func New(o Options) (*Offsite, error) {
 func (s *Offsite) Place() string { return s.o.Repository }
 
 // Upload implements daemon.Offsite.
-func (s *Offsite) Upload(ctx context.Context, id string) error {
+func (s *Offsite) Upload(ctx context.Context, id string) (err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
+	defer s.lookAgain(&err)
 	found, err := s.find(ctx, id)
 	if err != nil || len(found) > 0 {
 		return err
 	}
 	_, err = s.restic(ctx, "backup", "--quiet", "--host", host, "--tag", id, filepath.Join(s.o.Dir, id))
-	if err != nil {
-		s.ready = false // its lock may be left there
-	}
 	return err
 }
+
+// lookAgain has the repository looked at again after an error: a lock may be left there, or
+// another disk be in its place.
+func (s *Offsite) lookAgain(err *error) { s.ready = s.ready && *err == nil }
 
 // Fetch implements daemon.Offsite. A restore is urgent: it waits for no upload, and a
 // lock that somebody left in the repository does not stop it.
@@ -123,12 +130,13 @@ func (s *Offsite) Fetch(ctx context.Context, id string) (err error) {
 }
 
 // Forget implements daemon.Offsite.
-func (s *Offsite) Forget(ctx context.Context, id string) error {
+func (s *Offsite) Forget(ctx context.Context, id string) (err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
+	defer s.lookAgain(&err)
 	snapshots, err := s.find(ctx, id)
 	if err != nil || len(snapshots) == 0 {
 		return err
@@ -137,27 +145,6 @@ func (s *Offsite) Forget(ctx context.Context, id string) error {
 	defer s.pruning.Unlock()
 	_, err = s.restic(ctx, append([]string{"forget", "--quiet", "--prune"}, snapshots...)...)
 	return err
-}
-
-// prepare makes the repository if there is none. A lock that an earlier upload left
-// behind when it was killed goes.
-func (s *Offsite) prepare(ctx context.Context) error {
-	if s.ready {
-		return nil
-	}
-	_, err := s.restic(ctx, "cat", "config")
-	if err != nil {
-		// Only restic knows whether a repository is absent or out of reach; init
-		// refuses the one and fails at the other.
-		if _, ierr := s.restic(ctx, "init"); ierr != nil {
-			return errors.Join(err, ierr)
-		}
-	}
-	if _, err := s.restic(ctx, "unlock"); err != nil {
-		return err
-	}
-	s.ready = true
-	return nil
 }
 
 // find lists the snapshots of a backup, oldest first. There may be two: an upload can
@@ -178,7 +165,7 @@ type snapshot struct {
 
 // list are the snapshots with a tag, oldest first.
 func (s *Offsite) list(ctx context.Context, tag string) (list []snapshot, err error) {
-	out, err := s.restic(ctx, "snapshots", "--json", "--no-lock", "--tag", tag)
+	out, err := s.ask(ctx, "snapshots", "--json", "--no-lock", "--tag", tag)
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +173,17 @@ func (s *Offsite) list(ctx context.Context, tag string) (list []snapshot, err er
 		return nil, fmt.Errorf("restic snapshots: %w", err)
 	}
 	return list, nil
+}
+
+// askTimeout bounds what moves little. A server that hangs is one that is gone: whoever waits
+// for it is told so, and others that wait for them go on.
+const askTimeout = 5 * time.Minute
+
+// ask is restic for a question, or for what is as quick.
+func (s *Offsite) ask(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.AskTimeout)
+	defer cancel()
+	return s.restic(ctx, args...)
 }
 
 // restic runs it by its words, never by a shell. Secrets are in files and in its
@@ -208,14 +206,52 @@ func (s *Offsite) stream(ctx context.Context, w io.Writer, args ...string) error
 	for key, value := range s.o.Env {
 		cmd.Env = append(cmd.Env, key+"="+value)
 	}
-	// Ended politely, it removes its lock.
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	// Ended politely, it removes its lock. The ssh that it has started would wait on for a
+	// server that hangs.
+	var started []*os.Process
+	cmd.Cancel = func() error {
+		started = childrenOf(cmd.Process.Pid)
+		return cmd.Process.Signal(os.Interrupt)
+	}
 	cmd.WaitDelay = 10 * time.Second
 	var stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = w, &stderr
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	for _, p := range started {
+		_ = p.Kill() // it may have ended
+		_ = p.Release()
+	}
+	if err != nil {
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			err = fmt.Errorf("%s does not answer: %w", s.Place(), err)
+		}
 		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 		return fmt.Errorf("restic %s: %w: %s", args[0], err, strings.Join(lines[max(0, len(lines)-3):], "; "))
 	}
 	return nil
+}
+
+// childrenOf are the processes that one has started.
+func childrenOf(pid int) (list []*os.Process) {
+	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		var state string
+		var parent int
+		_, rest, _ := strings.Cut(string(text), ") ") // behind its name
+		if _, err := fmt.Sscan(rest, &state, &parent); err != nil || parent != pid {
+			continue
+		}
+		child, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			continue
+		}
+		if p, err := os.FindProcess(child); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list
 }

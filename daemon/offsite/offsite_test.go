@@ -281,14 +281,69 @@ func TestServerGoes(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(vault, next), os.DirFS(filepath.Join(vault, id))); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Upload(t.Context(), next); err == nil {
-		t.Fatal("the server is gone, and an upload succeeds")
+	for try := range 2 {
+		if err := s.Upload(t.Context(), next); err == nil {
+			t.Fatalf("the server is gone, and upload %d succeeds", try)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "repository")); err == nil {
+		t.Fatal("another repository was made in its place")
+	}
+	// Nor is another one taken for it, by this daemon or the next.
+	other := open(t, Options{Repository: filepath.Join(dir, "repository"), Dir: newVault(t)})
+	if err := other.Upload(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	next2, err := New(s.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Offsite{s, next2} {
+		if err := s.Upload(t.Context(), next); err == nil || !strings.Contains(err.Error(), "before") {
+			t.Errorf("another repository is there: %v", err)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "repository")); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Rename(filepath.Join(dir, "away"), filepath.Join(dir, "repository")); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Upload(t.Context(), next); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestServerHangs: nobody waits for hours to learn that a server does not answer, and nothing
+// of the attempt is left.
+func TestServerHangs(t *testing.T) {
+	needRestic(t)
+	dir := t.TempDir()
+	s := open(t, Options{Repository: "sftp:nobody@nowhere:/towline", Dir: newVault(t), AskTimeout: time.Second,
+		Flags: []string{"-o", "sftp.command=sh -c 'echo $$ >" + dir + "/pid; exec sleep 600'"}})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for what, do := range map[string]func() error{
+		"upload": func() error { return s.Upload(ctx, id) },
+		"forget": func() error { return s.Forget(ctx, id) },
+		"fetch":  func() error { return s.Fetch(ctx, id) },
+	} {
+		if err := do(); err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "does not answer") {
+			t.Errorf("%s: %v", what, err)
+		}
+		pid, err := os.ReadFile(dir + "/pid")
+		if err != nil {
+			t.Fatal(err)
+		}
+		hangs := func() bool {
+			line, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/cmdline")
+			return err == nil && strings.Contains(string(line), "sleep")
+		}
+		for deadline := time.Now().Add(10 * time.Second); hangs(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s leaves what it has started", what)
+			}
+		}
 	}
 }
 

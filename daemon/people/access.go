@@ -53,7 +53,7 @@ func (ps *People) AllowedMember(ctx context.Context, member, other string) error
 		return nil
 	}
 	if ps.IsAdmin(ctx, member) {
-		_, err := daemon.Read(ctx, ps.Store, func(tx daemon.Tx) (daemon.Member, error) { return findMember(tx, other) })
+		_, err := daemon.Read(ctx, ps.Store, func(tx daemon.Tx) (daemon.Member, error) { return FindMember(tx, other) })
 		return err
 	}
 	return daemon.Errorf(daemon.Forbidden, "only administrators may do this for others").WithHint("ask one: towline members")
@@ -76,47 +76,99 @@ func May(tx daemon.Tx, member, app string, p daemon.Permission) (bool, error) {
 	if admin, err := IsAdministrator(tx, member); err != nil || admin || app == "" {
 		return admin, err
 	}
-	access, err := tx.Access(app)
-	i := slices.IndexFunc(access, func(a daemon.Access) bool { return a.Member == member })
-	return i >= 0 && slices.Contains(access[i].Permissions, p), err
+	rights, err := RightsOf(tx, app, member)
+	return slices.Contains(rights.Permissions, p), err
 }
 
-// Grant gives a member permissions on an app, in place of those they had; none
-// takes all away, and ends what they may not have open any more. by is who gives them.
+// Grant gives a member permissions on an app, in place of those that they were given for it; none
+// takes these away, and ends what they may not have open any more. What the app's pipeline gives
+// stays. by is who gives them.
 func (ps *People) Grant(ctx context.Context, app, member string, permissions []daemon.Permission, by string) error {
-	for _, p := range permissions {
-		if !slices.Contains([]daemon.Permission{daemon.View, daemon.Deploy, daemon.Operate, daemon.Manage}, p) {
-			return daemon.Errorf(daemon.Invalid, "there is no permission %q", daemon.Clip(string(p))).WithHint("use view, deploy, operate, manage")
-		}
+	return ps.grant(ctx, app, member, permissions, false, by)
+}
+
+// Regrant is Grant for a member who was given permissions for the app before.
+func (ps *People) Regrant(ctx context.Context, app, member string, permissions []daemon.Permission, by string) error {
+	return ps.grant(ctx, app, member, permissions, true, by)
+}
+
+func (ps *People) grant(ctx context.Context, app, member string, permissions []daemon.Permission, again bool, by string) error {
+	permissions, err := CheckPermissions(permissions)
+	if err != nil {
+		return err
 	}
 	defer ps.RightsChanged(ctx)
 	return ps.Store.Update(ctx, func(tx daemon.Tx) error {
 		if _, err := daemon.FindApp(tx, app); err != nil {
 			return err
 		}
-		if _, err := findMember(tx, member); err != nil {
+		if _, err := FindMember(tx, member); err != nil {
+			return err
+		}
+		if again || len(permissions) == 0 {
+			if err := givenForApp(tx, app, member); err != nil {
+				return err
+			}
+		}
+		undo, err := accessAgain(tx, app, member)
+		if err != nil {
 			return err
 		}
 		if len(permissions) == 0 {
 			return errors.Join(tx.DeleteAccess(app, member),
-				tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, App: app, Text: "took the access of " + member + " away"}))
-		}
-		if !slices.Contains(permissions, daemon.View) {
-			permissions = append([]daemon.Permission{daemon.View}, permissions...)
+				tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, Kind: daemon.AccessRemoved, App: app, Subject: member, Text: "took the access of " + member + " away", Undo: undo}))
 		}
 		return errors.Join(tx.PutAccess(daemon.Access{App: app, Member: member, Permissions: permissions}),
-			tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, App: app, Text: "gave " + member + " the permissions " + JoinPermissions(permissions)}))
+			tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, Kind: daemon.AccessAdded, App: app, Subject: member, Names: names(permissions), Undo: undo, Text: "gave " + member + " the permissions " + JoinPermissions(permissions)}))
 	})
 }
 
-// AccessList tells who may do what with an app.
-func (ps *People) AccessList(ctx context.Context, app string) ([]daemon.Access, error) {
-	return daemon.Read(ctx, ps.Store, func(tx daemon.Tx) ([]daemon.Access, error) {
+// givenForApp fails for a member who was given nothing for the app itself, and says where else what
+// they may do with it comes from.
+func givenForApp(tx daemon.Tx, app, member string) error {
+	rights, err := RightsOf(tx, app, member)
+	switch {
+	case err != nil:
+		return err
+	case len(rights.From) == 0:
+		return daemon.Errorf(daemon.NotFound, "%s has no access to %s", member, app).WithHint("towline access -a %s lists who has", app)
+	case rights.From[0].Pipeline != "":
+		s := rights.From[0]
+		return daemon.Errorf(daemon.Conflict, "what %s may do with %s comes from the %s", member, app, s).WithHint("towline access:remove %s %s takes it away, on each app that it reaches", member, PipelineFlags(s.Pipeline, s.Stage))
+	}
+	return nil
+}
+
+// accessAgain is what gives a member the access that they have now.
+func accessAgain(tx daemon.MemberTx, app, member string) (string, error) {
+	access, err := tx.Access(app)
+	i := slices.IndexFunc(access, func(a daemon.Access) bool { return a.Member == member })
+	if i < 0 {
+		return "access:remove " + member, err
+	}
+	return "access:add " + member + " -p " + strings.Join(names(access[i].Permissions), ","), err
+}
+
+func names(permissions []daemon.Permission) (names []string) {
+	for _, p := range permissions {
+		names = append(names, string(p))
+	}
+	return names
+}
+
+// AccessList tells who may do what with an app, and where that comes from.
+func (ps *People) AccessList(ctx context.Context, app string) ([]Rights, error) {
+	return daemon.Read(ctx, ps.Store, func(tx daemon.Tx) ([]Rights, error) {
 		if _, err := daemon.FindApp(tx, app); err != nil {
 			return nil, err
 		}
-		return tx.Access(app)
+		return RightsOn(tx, app)
 	})
+}
+
+// RightsOf tells what a member may do with an app, and where that comes from.
+func (ps *People) RightsOf(ctx context.Context, app, member string) (Rights, error) {
+	return daemon.Read(ctx, ps.Store, func(tx daemon.Tx) (Rights, error) { return RightsOf(tx, app, member) })
 }
 
 func JoinPermissions(ps []daemon.Permission) string {

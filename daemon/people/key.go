@@ -14,7 +14,7 @@ const maxKeys = 20
 // MemberKeys lists a member's keys in the order in which they were added.
 func (ps *People) MemberKeys(ctx context.Context, member string) ([]daemon.MemberKey, error) {
 	return daemon.Read(ctx, ps.Store, func(tx daemon.Tx) ([]daemon.MemberKey, error) {
-		if _, err := findMember(tx, member); err != nil {
+		if _, err := FindMember(tx, member); err != nil {
 			return nil, err
 		}
 		return keysOf(tx, member)
@@ -26,8 +26,8 @@ func keysOf(tx daemon.MemberTx, member string) ([]daemon.MemberKey, error) {
 	return slices.DeleteFunc(keys, func(k daemon.MemberKey) bool { return k.Member != member }), err
 }
 
-// findMember looks a member up, and says more than that they are absent.
-func findMember(tx daemon.MemberTx, name string) (daemon.Member, error) {
+// FindMember looks a member up, and says more than that they are absent.
+func FindMember(tx daemon.MemberTx, name string) (daemon.Member, error) {
 	m, err := tx.Member(name)
 	if daemon.IsKind(err, daemon.NotFound) {
 		err = daemon.Errorf(daemon.NotFound, "there is no member %q", daemon.Clip(name)).WithHint("towline members lists them; towline members:add NAME < key.pub makes one")
@@ -42,10 +42,10 @@ func (ps *People) AddKey(ctx context.Context, member, keyLine, by string) (daemo
 		return daemon.MemberKey{}, err
 	}
 	return key, ps.changeKeys(ctx, func(tx daemon.Tx) error {
-		if _, err := findMember(tx, member); err != nil {
+		if _, err := FindMember(tx, member); err != nil {
 			return err
 		}
-		return insertKey(tx, key, by)
+		return insertKey(tx, daemon.KeyAdded, key, by)
 	})
 }
 
@@ -54,7 +54,7 @@ func (ps *People) parseKey(member, keyLine string) (daemon.MemberKey, error) {
 	return daemon.MemberKey{Member: member, Key: key, Fingerprint: fingerprint, Created: daemon.Now()}, err
 }
 
-func insertKey(tx daemon.Tx, key daemon.MemberKey, by string) error {
+func insertKey(tx daemon.Tx, kind daemon.ActivityKind, key daemon.MemberKey, by string) error {
 	keys, err := tx.Keys()
 	if err != nil {
 		return err
@@ -71,7 +71,11 @@ func insertKey(tx daemon.Tx, key daemon.MemberKey, by string) error {
 	if count >= maxKeys {
 		return daemon.Errorf(daemon.Conflict, "%s has %d keys, and more are not allowed", key.Member, count).WithHint("remove one first: towline keys:remove KEY")
 	}
-	if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, Text: "added the key " + key.Fingerprint + " of " + key.Member}); err != nil {
+	text, undo := "added the key "+key.Fingerprint+" of "+key.Member, "keys:remove "+key.Fingerprint+" "+key.Member
+	if kind == daemon.MemberAdded {
+		text, undo = "added the member "+key.Member+" with the key "+key.Fingerprint, "members:remove "+key.Member
+	}
+	if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, Kind: kind, Subject: key.Member, Names: []string{key.Fingerprint}, Text: text, Undo: undo}); err != nil {
 		return err
 	}
 	return tx.InsertKey(key)
@@ -83,7 +87,7 @@ func insertKey(tx daemon.Tx, key daemon.MemberKey, by string) error {
 // the member out.
 func (ps *People) RemoveKey(ctx context.Context, member, which, by string) (key daemon.MemberKey, left int, err error) {
 	err = ps.changeKeys(ctx, func(tx daemon.Tx) error {
-		if _, err := findMember(tx, member); err != nil {
+		if _, err := FindMember(tx, member); err != nil {
 			return err
 		}
 		keys, err := keysOf(tx, member)
@@ -98,7 +102,7 @@ func (ps *People) RemoveKey(ctx context.Context, member, which, by string) (key 
 			return daemon.Errorf(daemon.Conflict, "this is your only key: without it you could not connect").
 				WithHint("add another first: towline keys:add < new.pub")
 		}
-		if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, Text: "removed the key " + key.Fingerprint + " of " + member}); err != nil {
+		if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, Kind: daemon.KeyRemoved, Subject: member, Names: []string{key.Fingerprint}, Text: "removed the key " + key.Fingerprint + " of " + member}); err != nil {
 			return err
 		}
 		return tx.DeleteKey(key.Fingerprint)

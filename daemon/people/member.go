@@ -60,6 +60,10 @@ func (ps *People) AddMember(ctx context.Context, name, keyLine string, admin boo
 			return err
 		}
 		i := slices.IndexFunc(members, func(m daemon.Member) bool { return m.Name == name })
+		kind := daemon.KeyAdded
+		if i < 0 || admin && !members[i].Admin {
+			kind = daemon.MemberAdded
+		}
 		switch {
 		case i < 0:
 			err = tx.InsertMember(daemon.Member{Name: name, Admin: admin || len(members) == 0, Created: daemon.Now()})
@@ -70,7 +74,7 @@ func (ps *People) AddMember(ctx context.Context, name, keyLine string, admin boo
 		if err != nil {
 			return err
 		}
-		return insertKey(tx, key, by)
+		return insertKey(tx, kind, key, by)
 	})
 }
 
@@ -85,7 +89,7 @@ func (ps *People) RemoveMember(ctx context.Context, name, by string) (left []str
 		if left, err = soleManager(tx, name); err != nil {
 			return err
 		}
-		if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, Text: "removed the member " + name}); err != nil {
+		if err := tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: by, Kind: daemon.MemberRemoved, Subject: name, Text: "removed the member " + name}); err != nil {
 			return err
 		}
 		return tx.DeleteMember(name)
@@ -99,7 +103,7 @@ func (ps *People) CanRemoveMember(ctx context.Context, name string) error {
 }
 
 func canRemoveMember(tx daemon.MemberTx, name string) error {
-	m, err := findMember(tx, name)
+	m, err := FindMember(tx, name)
 	if err != nil || !m.Admin {
 		return err
 	}
@@ -122,10 +126,10 @@ func (ps *People) SoleManager(ctx context.Context, member string) ([]string, err
 func soleManager(tx daemon.Tx, member string) (names []string, err error) {
 	apps, err := tx.Apps()
 	for _, a := range apps {
-		access, aerr := tx.Access(a.Name)
-		err = errors.Join(err, aerr)
+		rights, rerr := RightsOn(tx, a.Name)
+		err = errors.Join(err, rerr)
 		mine, others := false, false
-		for _, x := range access {
+		for _, x := range rights {
 			if slices.Contains(x.Permissions, daemon.Manage) {
 				mine = mine || x.Member == member
 				others = others || x.Member != member

@@ -17,8 +17,8 @@ type About struct {
 }
 
 // About asks Podman.
-func (e *Engine) About(ctx context.Context) (About, error) {
-	info, err := e.info(ctx)
+func (h *host) About(ctx context.Context) (About, error) {
+	info, err := h.info(ctx)
 	if err != nil {
 		return About{}, err
 	}
@@ -44,7 +44,7 @@ type ImageSize struct {
 }
 
 // ImageSizes are those of every image that Podman has, whoever's it is.
-func (e *Engine) ImageSizes(ctx context.Context) ([]ImageSize, error) {
+func (e *imageEngine) ImageSizes(ctx context.Context) ([]ImageSize, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return nil, err

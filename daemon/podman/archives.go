@@ -8,7 +8,7 @@ import (
 )
 
 // SaveImages writes several images as one docker archive, in which what they share is once.
-func (e *Engine) SaveImages(ctx context.Context, refs []string, w io.Writer) error {
+func (e *imageEngine) SaveImages(ctx context.Context, refs []string, w io.Writer) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
@@ -17,7 +17,7 @@ func (e *Engine) SaveImages(ctx context.Context, refs []string, w io.Writer) err
 }
 
 // LoadImages reads such an archive and returns the names of what was in it.
-func (e *Engine) LoadImages(ctx context.Context, archive io.Reader) ([]string, error) {
+func (e *imageEngine) LoadImages(ctx context.Context, archive io.Reader) ([]string, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"towline/daemon"
@@ -26,7 +27,12 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 	if err != nil {
 		return 0, wrap(err, "attach to container "+name)
 	}
-	defer s.conn.Close()
+	attached := []*stream{s}
+	defer func() {
+		for _, s := range attached {
+			s.conn.Close()
+		}
+	}()
 	// Podman gives an attachment up when it cannot pass input on, as the process has
 	// just ended, whatever output is still to come. So input has one of its own. It
 	// asks for the output too: Podman ends an attachment to a terminal without.
@@ -34,7 +40,7 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 	if err != nil {
 		return 0, wrap(err, "attach to container "+name)
 	}
-	defer input.conn.Close()
+	attached = append(attached, input)
 	if terminal && streams.Size != (daemon.Size{}) {
 		if err := e.resize(ctx, path, streams.Size); err != nil {
 			return 0, wrap(err, "size the terminal of container "+name)
@@ -58,38 +64,53 @@ func (e *Engine) RunAttached(ctx context.Context, name string, streams daemon.St
 		err = s.receive(running, streams, terminal)
 	}()
 	code, err := e.finish(ctx, name, s, copied)
+	ended := brokenInput(ctx, running)
 	if ctx.Err() != nil && err != nil {
-		return 0, wrap(ctx.Err(), "streams of container "+name)
+		ended = wrap(ctx.Err(), "streams of container "+name)
 	}
-	if broken := brokenInput(ctx, running); broken != nil {
-		return 0, broken
+	if ended != nil {
+		attached = nil // hold closes them
+		go e.hold(context.WithoutCancel(ctx), name, s, input)
+		return 0, ended
 	}
 	return code, err
 }
 
+// hold keeps attachments until the container has ended. To close one, of input or of output, is
+// to end the input of the process: half a script would be run as a whole one before the caller
+// has removed the container.
+func (e *containerEngine) hold(ctx context.Context, name string, output, input *stream) {
+	defer output.conn.Close()
+	defer input.conn.Close()
+	_ = output.conn.SetReadDeadline(time.Time{})
+	go func() { _, _ = io.Copy(io.Discard, output.reader) }()
+	_, _ = e.WaitContainer(ctx, name)
+}
+
 // attach makes a stream of a container's. The keys that detach are none: every byte
 // is the process's.
-func (e *Engine) attach(ctx context.Context, path string, query url.Values) (*stream, error) {
+func (c *client) attach(ctx context.Context, path string, query url.Values) (*stream, error) {
 	query.Set("stream", "true")
 	query.Set("detachKeys", "")
-	return e.hijack(ctx, path+"/attach", query, nil)
+	return c.hijack(ctx, path+"/attach", query, nil)
 }
 
 // finish returns the exit code once the process has ended and its last byte was
 // copied.
-func (e *Engine) finish(ctx context.Context, name string, s *stream, copied <-chan error) (int, error) {
+func (e *containerEngine) finish(ctx context.Context, name string, s *stream, copied <-chan error) (int, error) {
 	type exit struct {
 		code int
 		err  error
 	}
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var lives atomic.Bool
 	exited := make(chan exit, 1)
 	go func() {
 		var end exit
 		defer func() { exited <- end }()
 		defer daemon.Contain("the wait for a container", &end.err)
-		end.code, end.err = e.WaitContainer(waiting, name)
+		end.code, end.err = e.waitSeeing(waiting, name, &lives)
 	}()
 	select {
 	case err := <-copied:
@@ -97,12 +118,17 @@ func (e *Engine) finish(ctx context.Context, name string, s *stream, copied <-ch
 			return 0, wrap(err, "streams of container "+name)
 		}
 		// Podman ends the streams after the process. If that lives, it was Podman itself
-		// that went away, and what the process says from now on is lost.
-		select {
-		case end := <-exited:
-			return end.code, end.err
-		case <-time.After(endDelay):
-			return 0, endUnknown("container " + name)
+		// that went away, and what the process says from now on is lost. Else it has yet to
+		// note the end, which a busy machine takes long over.
+		for {
+			select {
+			case end := <-exited:
+				return end.code, end.err
+			case <-time.After(endDelay):
+				if lives.Load() {
+					return 0, endUnknown("container " + name)
+				}
+			}
 		}
 	case end := <-exited:
 		if end.err != nil {

@@ -4,13 +4,7 @@ package podman
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"net/url"
-	"sync"
-	"time"
-
-	"github.com/containers/podman/v5/pkg/bindings"
 
 	"towline/daemon"
 )
@@ -27,31 +21,17 @@ type Options struct {
 	PublicPorts []int
 }
 
-// Engine is a daemon.Engine. It connects when first used and again after Podman
-// was away.
+// Engine is a daemon.Engine, of a part for each noun of it. It connects when first used and
+// again after Podman was away. What is its own is how a container comes to run, which takes
+// all of them.
 type Engine struct {
-	options Options
-	socket  string // path
-
-	mu         sync.Mutex
-	connection context.Context   // holds the bindings' client; nil until Podman answered once
-	transport  http.RoundTripper // of that client, for calls that the bindings cannot make
-
-	asking sync.Mutex
-	facts  *facts // nil until Podman was asked
-
-	publishing sync.Mutex // held while names are gathered and written
-	kills      memoryKills
-
-	portsLookedAt bool // that an earlier start had opened
-
-	restraining sync.Mutex // held while the answer rules are gathered and written
-	restrained  *bool      // they name some address; nil: not written yet, who knows
-
-	halfMade halfMade
-	index    index
-
-	fresh sync.Map // container name -> []string, bridges: made here and not started yet
+	*client
+	*host
+	*imageEngine
+	*volumeEngine
+	*containerEngine
+	*execEngine
+	*networkEngine
 }
 
 var _ daemon.Engine = (*Engine)(nil)
@@ -64,100 +44,21 @@ func New(ctx context.Context, options Options) (*Engine, error) {
 		return nil, daemon.Errorf(daemon.Invalid, "podman address %q is not a unix socket", options.Address).
 			WithHint("use unix:///run/podman/podman.sock")
 	}
-	e := &Engine{options: options, socket: address.Path, halfMade: halfMade{young: makingLimit}}
+	c := &client{socket: address.Path, name: options.Name}
+	containers := &containerEngine{client: c, halfMade: halfMade{young: makingLimit}}
+	e := &Engine{
+		client:          c,
+		host:            &host{client: c},
+		imageEngine:     &imageEngine{client: c, replaced: replacements(options.Images)},
+		volumeEngine:    &volumeEngine{c},
+		containerEngine: containers,
+		execEngine:      &execEngine{c},
+		networkEngine: &networkEngine{
+			client: c, containers: containers,
+			firewall: &firewall{client: c, containers: containers, publicPorts: options.PublicPorts},
+		},
+	}
 	// The service may be socket-activated later than the daemon: callers find out.
 	_, _ = e.call(ctx)
 	return e, nil
-}
-
-// callContext cancels as its caller wants and carries the bindings' client.
-type callContext struct {
-	context.Context
-	connection context.Context
-}
-
-func (c callContext) Value(key any) any {
-	if v := c.connection.Value(key); v != nil {
-		return v
-	}
-	return c.Context.Value(key)
-}
-
-// call makes a context for the bindings.
-func (e *Engine) call(ctx context.Context) (context.Context, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.connection == nil {
-		if err := e.connect(ctx); err != nil {
-			return nil, unavailable(err)
-		}
-	}
-	return callContext{ctx, e.connection}, nil
-}
-
-// connectLimit is how long a service may take to answer its first question.
-const connectLimit = 10 * time.Second
-
-// connect is called with mu held.
-func (e *Engine) connect(ctx context.Context) error {
-	// The bindings sleep between attempts: find out first, at once, whether
-	// anyone listens.
-	conn, err := e.dial(ctx)
-	if err != nil {
-		return err
-	}
-	conn.Close()
-	// Only the values of the context that comes back are used: it may end here.
-	ctx, cancel := context.WithTimeout(ctx, connectLimit)
-	defer cancel()
-	connection, err := bindings.NewConnection(ctx, "unix://"+e.socket)
-	if err != nil {
-		return err
-	}
-	client, err := bindings.GetClient(connection)
-	if err != nil {
-		return err
-	}
-	transport := &http.Transport{
-		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx) },
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 16,
-		IdleConnTimeout:     time.Minute,
-	}
-	client.Client.Transport = bounded{transport, limitOf}
-	e.connection, e.transport = connection, client.Client.Transport
-	return nil
-}
-
-func (e *Engine) dial(ctx context.Context) (net.Conn, error) {
-	return (&net.Dialer{Timeout: connectLimit}).DialContext(ctx, "unix", e.socket)
-}
-
-// Ping implements daemon.Containers.
-func (e *Engine) Ping(ctx context.Context) (string, error) {
-	// Not system.Version: Podman starts as many programs for that as for info.
-	response, err := e.respond(ctx, http.MethodGet, "/_ping", nil)
-	if err != nil {
-		return "", wrap(err, "podman")
-	}
-	return response.Header.Get("Libpod-API-Version"), response.Body.Close()
-}
-
-// filters select this installation's objects that carry all labels.
-func (e *Engine) filters(labels map[string]string) map[string][]string {
-	list := []string{Label + "=" + e.options.Name}
-	for k, v := range labels {
-		list = append(list, k+"="+v)
-	}
-	return map[string][]string{"label": list}
-}
-
-// labelled adds the installation's label.
-func (e *Engine) labelled(labels map[string]string) map[string]string {
-	all := make(map[string]string, len(labels)+1)
-	for k, v := range labels {
-		all[k] = v
-	}
-	all[Label] = e.options.Name
-	return all
 }

@@ -40,7 +40,8 @@ func wrap(err error, what string) error {
 		if contains(err, "container state improper", "network is being used") {
 			return daemon.Errorf(daemon.Conflict, "%s: %w", what, err)
 		}
-		if contains(err, "image not known") {
+		// A container is gone by its ID between the look at its name and at itself: 500 until 5.0.
+		if contains(err, "image not known", "no such container") {
 			return daemon.Errorf(daemon.NotFound, "%s: %w", what, err)
 		}
 		return daemon.Errorf(daemon.Failed, "%s: %w", what, err)
@@ -80,7 +81,7 @@ func status(err error) (int, bool) {
 
 func absent(err error) bool {
 	code, ok := status(err)
-	return ok && code == http.StatusNotFound
+	return ok && (code == http.StatusNotFound || code == http.StatusInternalServerError && contains(err, "no such container"))
 }
 
 // contains tells whether Podman's message has one of texts: before 5.0 it answers

@@ -23,7 +23,7 @@ const (
 
 // Events implements daemon.Containers. As long as it is connected, a
 // socket-activated service stays up.
-func (e *Engine) Events(ctx context.Context) (<-chan daemon.Event, error) {
+func (e *containerEngine) Events(ctx context.Context) (<-chan daemon.Event, error) {
 	events := make(chan daemon.Event)
 	body, err := e.openEvents(ctx) // in place on return, if Podman is there
 	var kills sync.WaitGroup
@@ -53,11 +53,11 @@ func (e *Engine) Events(ctx context.Context) (<-chan daemon.Event, error) {
 	return events, nil
 }
 
-func (e *Engine) openEvents(ctx context.Context) (io.ReadCloser, error) {
+func (e *containerEngine) openEvents(ctx context.Context) (io.ReadCloser, error) {
 	filters, err := json.Marshal(map[string][]string{
 		"type":  {"container"},
 		"event": {"start", "died"},
-		"label": {Label + "=" + e.options.Name},
+		"label": {Label + "=" + e.name},
 	})
 	if err != nil {
 		return nil, err

@@ -18,9 +18,12 @@ import (
 // keys must come in this order, each typed alone.
 var noDetach = strings.TrimSuffix(strings.Repeat("ctrl-^,ctrl-_,", 8), ",")
 
+// execEngine runs commands in containers that run.
+type execEngine struct{ *client }
+
 // Exec implements daemon.Containers. A command that is not there is 127, one that
 // cannot be run 126.
-func (e *Engine) Exec(ctx context.Context, name string, spec daemon.ExecSpec, streams daemon.Streams) (int, error) {
+func (e *execEngine) Exec(ctx context.Context, name string, spec daemon.ExecSpec, streams daemon.Streams) (int, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return 0, err
@@ -63,9 +66,9 @@ func (e *Engine) Exec(ctx context.Context, name string, spec daemon.ExecSpec, st
 	return e.execCode(ctx, name, id)
 }
 
-// endDelay is how long Podman may take to note the end of a process whose streams it
-// has ended. It notes first, as a rule; a service that was killed meanwhile, and came
-// back, never does: up to 5.x it says of the command that it has not ended yet.
+// endDelay is how long a process may live on whose streams Podman has ended. As a rule it
+// has ended before. A service that was killed meanwhile, and came back, does not note the end
+// of a command: up to 5.x it says that it has not ended yet.
 const endDelay = 10 * time.Second
 
 func endUnknown(what string) error {
@@ -74,7 +77,7 @@ func endUnknown(what string) error {
 }
 
 // execCode is the exit code of a command whose streams have ended.
-func (e *Engine) execCode(ctx context.Context, name, id string) (int, error) {
+func (e *execEngine) execCode(ctx context.Context, name, id string) (int, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return 0, err
@@ -89,7 +92,7 @@ func (e *Engine) execCode(ctx context.Context, name, id string) (int, error) {
 		if data.CanRemove { // a session not begun does not run either
 			return data.ExitCode, nil
 		}
-		if time.Since(since) > endDelay {
+		if waited := time.Since(since); waited > goneDelay || waited > endDelay && !ended(data.Pid) {
 			return 0, endUnknown("exec in container " + name)
 		}
 		select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
@@ -36,7 +37,12 @@ const (
 
 // WaitContainer implements daemon.Containers. One that was never started is a
 // conflict.
-func (e *Engine) WaitContainer(ctx context.Context, name string) (int, error) {
+func (e *containerEngine) WaitContainer(ctx context.Context, name string) (int, error) {
+	return e.waitSeeing(ctx, name, new(atomic.Bool))
+}
+
+// waitSeeing has in lives, while it waits, whether the process is known to live.
+func (e *containerEngine) waitSeeing(ctx context.Context, name string, lives *atomic.Bool) (int, error) {
 	data, err := e.inspect(ctx, name)
 	if err != nil {
 		return 0, err
@@ -49,20 +55,23 @@ func (e *Engine) WaitContainer(ctx context.Context, name string) (int, error) {
 	}
 	process, err := openProcess(data.State.Pid)
 	if err != nil && !errors.Is(err, unix.ESRCH) {
+		lives.Store(true)
 		return e.waitSlowly(ctx, name) // for as long as it lives, which cannot be seen from here
 	}
 	if err == nil {
 		defer process.Close()
+		lives.Store(true)
 		if err := awaitExit(ctx, process); err != nil {
 			return 0, wrap(err, "wait for container "+name)
 		}
+		lives.Store(false)
 	}
 	return e.exitCode(ctx, name)
 }
 
 // exitCode is that of a container whose process is gone. It gives up when Podman does
 // not come to know that.
-func (e *Engine) exitCode(ctx context.Context, name string) (int, error) {
+func (e *containerEngine) exitCode(ctx context.Context, name string) (int, error) {
 	tick := time.NewTicker(statePoll)
 	defer tick.Stop()
 	for since := time.Now(); time.Since(since) < stateDelay; {
@@ -90,7 +99,7 @@ func (e *Engine) exitCode(ctx context.Context, name string) (int, error) {
 
 // waitSlowly has Podman wait: for processes that this one cannot see, and for
 // containers whose monitor was killed.
-func (e *Engine) waitSlowly(ctx context.Context, name string) (int, error) {
+func (e *containerEngine) waitSlowly(ctx context.Context, name string) (int, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return 0, err
@@ -101,7 +110,7 @@ func (e *Engine) waitSlowly(ctx context.Context, name string) (int, error) {
 
 // StopContainer implements daemon.Containers. The signal is the image's stop
 // signal where it names one.
-func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Duration) error {
+func (e *containerEngine) StopContainer(ctx context.Context, name string, grace time.Duration) error {
 	data, err := e.inspect(ctx, name)
 	if errors.Is(err, daemon.ErrNotFound) {
 		return nil
@@ -150,7 +159,7 @@ func (e *Engine) StopContainer(ctx context.Context, name string, grace time.Dura
 // signal tells whether the process ended within limit of being sent signal. It is
 // sent again while the container is young: the first process of a container loses
 // what comes before it listens.
-func (e *Engine) signal(ctx context.Context, name, signal string, process *os.File, limit time.Duration, started time.Time) (bool, error) {
+func (e *containerEngine) signal(ctx context.Context, name, signal string, process *os.File, limit time.Duration, started time.Time) (bool, error) {
 	for end := time.Now().Add(limit); ; {
 		if err := e.KillContainer(ctx, name, signal); err != nil && !gone(process) {
 			return false, err
@@ -173,7 +182,7 @@ func (e *Engine) signal(ctx context.Context, name, signal string, process *os.Fi
 	}
 }
 
-func (e *Engine) stopSlowly(ctx context.Context, name string, grace time.Duration) error {
+func (e *containerEngine) stopSlowly(ctx context.Context, name string, grace time.Duration) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ var (
 
 	ProjectQuotas = projectQuotas
 	CheapMaps     = cheapMaps
+	Listening     = listening
 	MapsMounts    = mapsMounts
 )
 

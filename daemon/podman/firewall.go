@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"towline/daemon"
@@ -55,9 +56,22 @@ add rule inet towline input iifname "tl-*" meta nfproto ipv4 tcp dport @public a
 add rule inet towline input iifname "tl-*" counter drop
 `
 
+// firewall writes the rules, and knows what they are to say.
+type firewall struct {
+	*client
+	containers  *containerEngine
+	publicPorts []int
+
+	ports    sync.Mutex // held while the script for the public ports is made
+	lookedAt bool       // at those that an earlier start had opened
+
+	restraining sync.Mutex // held while the answer rules are gathered and written
+	restrained  *bool      // they name some address; nil: not written yet, who knows
+}
+
 // isolate sees to the rules, and that they know the bridges. Without them no container may
 // start.
-func (e *Engine) isolate(ctx context.Context, bridges ...string) error {
+func (f *firewall) isolate(ctx context.Context, bridges ...string) error {
 	if len(bridges) == 0 {
 		return nil
 	}
@@ -65,27 +79,27 @@ func (e *Engine) isolate(ctx context.Context, bridges ...string) error {
 	for _, bridge := range bridges {
 		script += fmt.Sprintf("add element inet towline bridges { %[1]q . %[1]q }\n", bridge)
 	}
-	return nft(ctx, script+e.publicPorts(ctx))
+	return nft(ctx, script+f.openPorts(ctx))
 }
 
-// publicPorts make the ports of this installation, whose name they have as their comment,
+// openPorts make the ports of this installation, whose name they have as their comment,
 // those that everyone reaches now: an earlier start may have had others.
-func (e *Engine) publicPorts(ctx context.Context) (script string) {
+func (f *firewall) openPorts(ctx context.Context) (script string) {
 	const element = "%s element inet towline public { %d%s }\n"
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.portsLookedAt {
-		for _, port := range portsOf(ctx, e.options.Name) {
-			if !slices.Contains(e.options.PublicPorts, port) {
+	f.ports.Lock()
+	defer f.ports.Unlock()
+	if !f.lookedAt {
+		for _, port := range portsOf(ctx, f.name) {
+			if !slices.Contains(f.publicPorts, port) {
 				script += fmt.Sprintf(element, "add", port, "") + fmt.Sprintf(element, "delete", port, "")
 			}
 		}
-		e.portsLookedAt = true
+		f.lookedAt = true
 	}
-	for _, port := range e.options.PublicPorts {
+	for _, port := range f.publicPorts {
 		// Whatever comment it had before.
 		script += fmt.Sprintf(element, "add", port, "") + fmt.Sprintf(element, "delete", port, "") +
-			fmt.Sprintf(element, "add", port, fmt.Sprintf(" comment %q", e.options.Name))
+			fmt.Sprintf(element, "add", port, fmt.Sprintf(" comment %q", f.name))
 	}
 	return script
 }
@@ -124,7 +138,7 @@ func portsOf(ctx context.Context, name string) (ports []int) {
 }
 
 // forget removes a bridge that is gone from the rules.
-func (e *Engine) forget(ctx context.Context, bridge string) error {
+func (f *firewall) forget(ctx context.Context, bridge string) error {
 	// Adding it first makes its absence no error.
 	return nft(ctx, rules+fmt.Sprintf("add element inet towline bridges { %[1]q . %[1]q }\ndelete element inet towline bridges { %[1]q . %[1]q }\n", bridge))
 }
@@ -149,9 +163,9 @@ flush set bridge towline %[1]s
 
 // restrain makes the answer rules hold for all of this installation's containers that only
 // answer, and for the hardware addresses in more, which are about to be theirs. It is
-// called with e.restraining held.
-func (e *Engine) restrain(ctx context.Context, more ...string) error {
-	list, err := e.ContainerList(ctx, nil)
+// called with f.restraining held.
+func (f *firewall) restrain(ctx context.Context, more ...string) error {
+	list, err := f.containers.ContainerList(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -160,7 +174,7 @@ func (e *Engine) restrain(ctx context.Context, more ...string) error {
 		if !daemon.OnlyAnswers(c.Labels) {
 			continue
 		}
-		data, err := e.inspect(ctx, c.Name)
+		data, err := f.containers.inspect(ctx, c.Name)
 		if errors.Is(err, daemon.ErrNotFound) {
 			continue
 		}
@@ -176,18 +190,18 @@ func (e *Engine) restrain(ctx context.Context, more ...string) error {
 			}
 		}
 	}
-	set := "answers-" + e.options.Name
+	set := "answers-" + f.name
 	script := fmt.Sprintf(answerRules, set)
 	some := len(addresses) > 0
 	if !some { // the last one is gone
 		script += fmt.Sprintf("delete chain bridge towline %[1]s\ndelete set bridge towline %[1]s\n", set)
 	} else {
-		script += fmt.Sprintf("add element bridge towline answers-%s { %s }\n", e.options.Name, strings.Join(addresses, ", "))
+		script += fmt.Sprintf("add element bridge towline answers-%s { %s }\n", f.name, strings.Join(addresses, ", "))
 	}
 	if err := nft(ctx, script); err != nil {
 		return err
 	}
-	e.restrained = &some
+	f.restrained = &some
 	return nil
 }
 

@@ -55,7 +55,7 @@ func (h *halfMade) is(name string, created time.Time) bool {
 
 // removeHalfMade removes what is left of containers that are half made, if there may be any.
 // What can't be removed now is looked for again.
-func (e *Engine) removeHalfMade(ctx context.Context) {
+func (e *containerEngine) removeHalfMade(ctx context.Context) {
 	h := &e.halfMade
 	h.mu.Lock()
 	look := !h.looked || len(h.names) > 0
@@ -74,7 +74,7 @@ func (e *Engine) removeHalfMade(ctx context.Context) {
 	all := true
 	there := map[string]bool{}
 	for _, item := range list {
-		if item.State != "storage" || len(item.Names) == 0 || !strings.HasPrefix(item.Names[0], e.options.Name+"-") {
+		if item.State != "storage" || len(item.Names) == 0 || !strings.HasPrefix(item.Names[0], e.name+"-") {
 			continue
 		}
 		name := item.Names[0]

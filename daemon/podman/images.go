@@ -4,16 +4,26 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/containers/podman/v5/pkg/bindings/images"
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
+	"github.com/distribution/reference"
 
 	"towline/daemon"
 )
 
+// imageEngine is a daemon.Images.
+type imageEngine struct {
+	*client
+	replaced map[string]string // references by others, by full names
+}
+
 // EnsureImage implements daemon.Images.
-func (e *Engine) EnsureImage(ctx context.Context, ref string, out io.Writer) (daemon.Image, error) {
+func (e *imageEngine) EnsureImage(ctx context.Context, ref string, out io.Writer) (daemon.Image, error) {
 	image, err := e.Image(ctx, ref)
 	if !errors.Is(err, daemon.ErrNotFound) {
 		return image, err
@@ -28,12 +38,12 @@ func (e *Engine) EnsureImage(ctx context.Context, ref string, out io.Writer) (da
 	return e.pull(ctx, name, new(images.PullOptions).WithProgressWriter(out))
 }
 
-func (e *Engine) pull(ctx context.Context, ref string, options *images.PullOptions) (daemon.Image, error) {
+func (e *imageEngine) pull(ctx context.Context, ref string, options *images.PullOptions) (daemon.Image, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return daemon.Image{}, err
 	}
-	ids, err := images.Pull(c, qualified(ref), options)
+	ids, err := images.Pull(c, fullName(ref), options)
 	if err == nil && ctx.Err() != nil {
 		err = ctx.Err() // the bindings just stop
 	}
@@ -47,7 +57,7 @@ func (e *Engine) pull(ctx context.Context, ref string, options *images.PullOptio
 }
 
 // Image implements daemon.Images.
-func (e *Engine) Image(ctx context.Context, ref string) (daemon.Image, error) {
+func (e *imageEngine) Image(ctx context.Context, ref string) (daemon.Image, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return daemon.Image{}, err
@@ -75,12 +85,25 @@ func newImage(report *types.ImageInspectReport) daemon.Image {
 		}
 		image.Entrypoint, image.Cmd = config.Entrypoint, config.Cmd
 		image.WorkDir = config.WorkingDir
+		image.Exposed = exposed(slices.Collect(maps.Keys(config.ExposedPorts)))
 	}
 	return image
 }
 
+// exposed are the TCP ports among those of an image, which are written like 80/tcp.
+func exposed(ports []string) (numbers []int) {
+	for _, port := range ports {
+		number, protocol, _ := strings.Cut(port, "/")
+		if n, err := strconv.Atoi(number); err == nil && 0 < n && n < 1<<16 && (protocol == "" || protocol == "tcp") {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
 // LoadImage implements daemon.Images.
-func (e *Engine) LoadImage(ctx context.Context, archive io.Reader) (daemon.Image, error) {
+func (e *imageEngine) LoadImage(ctx context.Context, archive io.Reader) (daemon.Image, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return daemon.Image{}, err
@@ -96,7 +119,7 @@ func (e *Engine) LoadImage(ctx context.Context, archive io.Reader) (daemon.Image
 }
 
 // SaveImage implements daemon.Images.
-func (e *Engine) SaveImage(ctx context.Context, ref string, w io.Writer) error {
+func (e *imageEngine) SaveImage(ctx context.Context, ref string, w io.Writer) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
@@ -106,7 +129,7 @@ func (e *Engine) SaveImage(ctx context.Context, ref string, w io.Writer) error {
 }
 
 // TagImage implements daemon.Images.
-func (e *Engine) TagImage(ctx context.Context, id, ref string) error {
+func (e *imageEngine) TagImage(ctx context.Context, id, ref string) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
@@ -117,7 +140,7 @@ func (e *Engine) TagImage(ctx context.Context, id, ref string) error {
 
 // UntagImage implements daemon.Images. An image that a container still uses loses
 // its name alone.
-func (e *Engine) UntagImage(ctx context.Context, ref string) error {
+func (e *imageEngine) UntagImage(ctx context.Context, ref string) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
@@ -138,15 +161,31 @@ func (e *Engine) UntagImage(ctx context.Context, ref string) error {
 	return wrap(err, "untag image "+ref)
 }
 
-// rewrite replaces a reference by the one configured for it, under its short or its
-// full name.
-func (e *Engine) rewrite(ref string) string {
-	for _, name := range []string{ref, qualified(ref)} {
-		if other, ok := e.options.Images[name]; ok {
-			return other
-		}
+// replacements are those configured, by their full names.
+func replacements(configured map[string]string) map[string]string {
+	replaced := map[string]string{}
+	for _, ref := range daemon.SortedKeys(configured) {
+		replaced[fullName(ref)] = configured[ref]
+	}
+	return replaced
+}
+
+// rewrite replaces a reference by the one configured for it: ruby, ruby:latest and
+// docker.io/library/ruby are one.
+func (e *imageEngine) rewrite(ref string) string {
+	if other, ok := e.replaced[fullName(ref)]; ok {
+		return other
 	}
 	return ref
+}
+
+// fullName is a reference with its registry and its tag; an ID, as it is.
+func fullName(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref
+	}
+	return reference.TagNameOnly(named).String()
 }
 
 // splitTag parts a reference into its name and tag; no tag is "latest".
@@ -155,18 +194,4 @@ func splitTag(ref string) (name, tag string) {
 		return ref[:i], ref[i+1:]
 	}
 	return ref, "latest"
-}
-
-// qualified puts the default registry before a reference that names none: Podman
-// refuses such names unless the machine's administrator listed registries.
-func qualified(ref string) string {
-	first, _, more := strings.Cut(ref, "/")
-	switch {
-	case !more:
-		return "docker.io/library/" + ref
-	case strings.ContainsAny(first, ".:") || first == "localhost":
-		return ref
-	default:
-		return "docker.io/" + ref
-	}
 }

@@ -24,7 +24,7 @@ func TestImageFacts(t *testing.T) {
 	}
 	if image.Env["COLOUR"] != "red=blue" || image.User != "app" || image.WorkDir != "/tmp" || image.Labels["made.by"] != "test" ||
 		strings.Join(image.Entrypoint, " ") != "/probe" || strings.Join(image.Cmd, " ") != "out hello" ||
-		!slices.Contains(image.Refs, testImage) || image.Size < 1<<20 || image.ID == "" {
+		!slices.Equal(image.Exposed, []int{80, 8080}) || !slices.Contains(image.Refs, testImage) || image.Size < 1<<20 || image.ID == "" {
 		t.Errorf("%+v", image)
 	}
 	again, err := e.Image(t.Context(), image.ID)
@@ -35,8 +35,13 @@ func TestImageFacts(t *testing.T) {
 	if err != nil || rewritten.ID != image.ID {
 		t.Errorf("rewritten: %+v, %v", rewritten, err)
 	}
-	if short, err := e.Image(t.Context(), "towline-test/short"); err != nil || short.ID != image.ID {
-		t.Errorf("rewritten by its full name: %+v, %v", short, err)
+	for _, ref := range []string{"towline-test/short", "towline-test/short:latest", "docker.io/towline-test/short", "example.test/untagged"} {
+		if short, err := e.Image(t.Context(), ref); err != nil || short.ID != image.ID {
+			t.Errorf("rewritten %s: %+v, %v", ref, short, err)
+		}
+	}
+	if other, err := e.Image(t.Context(), "towline-test/short:2"); !errors.Is(err, daemon.ErrNotFound) {
+		t.Errorf("another tag: %+v, %v", other, err)
 	}
 	c := create(t, e, daemon.ContainerSpec{Image: "example.test/rewritten:1"}, "out", "same")
 	if out, _, _ := output(t, e, c); out != "same" {

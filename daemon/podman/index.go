@@ -110,7 +110,7 @@ func carries(have, labels map[string]string) bool {
 
 // ContainerList implements daemon.Containers. What Podman has left half made is removed
 // before.
-func (e *Engine) ContainerList(ctx context.Context, labels map[string]string) ([]daemon.Container, error) {
+func (e *containerEngine) ContainerList(ctx context.Context, labels map[string]string) ([]daemon.Container, error) {
 	e.removeHalfMade(ctx)
 	if found, ok := e.index.find(labels); ok {
 		return e.look(ctx, found, labels)
@@ -125,7 +125,7 @@ func (e *Engine) ContainerList(ctx context.Context, labels map[string]string) ([
 }
 
 // look inspects containers, some at a time, and leaves out those that are gone.
-func (e *Engine) look(ctx context.Context, at map[string]uint64, labels map[string]string) ([]daemon.Container, error) {
+func (e *containerEngine) look(ctx context.Context, at map[string]uint64, labels map[string]string) ([]daemon.Container, error) {
 	names := daemon.SortedKeys(at)
 	found := make([]daemon.Container, len(names))
 	g, gctx := errgroup.WithContext(ctx)
@@ -148,7 +148,7 @@ func (e *Engine) look(ctx context.Context, at map[string]uint64, labels map[stri
 }
 
 // listAll lists all of the installation's.
-func (e *Engine) listAll(ctx context.Context) ([]daemon.Container, error) {
+func (e *containerEngine) listAll(ctx context.Context) ([]daemon.Container, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return nil, err
@@ -173,6 +173,7 @@ func (e *Engine) listAll(ctx context.Context) ([]daemon.Container, error) {
 			Created:  item.Created,
 			Started:  unixTime(item.StartedAt),
 			Finished: unixTime(item.ExitedAt),
+			IPs:      addressesOf(item.Pid),
 		})
 	}
 	return found, nil

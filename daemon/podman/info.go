@@ -3,17 +3,25 @@ package podman
 import (
 	"context"
 	"os"
+	"sync"
 
 	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/bindings/system"
 	"golang.org/x/sys/unix"
 )
 
+// host is what Podman tells of itself and of the machine that it runs on.
+type host struct {
+	*client
+	asking sync.Mutex
+	facts  *facts // nil until Podman was asked
+}
+
 // info is what Podman tells of itself. Both parts are there, if empty. It is the slowest of all
 // questions: Podman starts a dozen programs, the machine's package manager among them, to
 // learn of what version its own are, and looks at every container.
-func (e *Engine) info(ctx context.Context) (*define.Info, error) {
-	c, err := e.call(ctx)
+func (h *host) info(ctx context.Context) (*define.Info, error) {
+	c, err := h.call(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -43,13 +51,13 @@ type facts struct {
 }
 
 // fixed asks Podman once.
-func (e *Engine) fixed(ctx context.Context) (facts, error) {
-	e.asking.Lock()
-	defer e.asking.Unlock()
-	if e.facts != nil {
-		return *e.facts, nil
+func (h *host) fixed(ctx context.Context) (facts, error) {
+	h.asking.Lock()
+	defer h.asking.Unlock()
+	if h.facts != nil {
+		return *h.facts, nil
 	}
-	info, err := e.info(ctx)
+	info, err := h.info(ctx)
 	if err != nil {
 		return facts{}, err
 	}
@@ -66,19 +74,19 @@ func (e *Engine) fixed(ctx context.Context) (facts, error) {
 		f.cheapMaps = helped || cheapMaps(info.Store.RunRoot, f.release)
 		f.mapsVolumes = f.cheapMaps && mapsMounts(string(mounts), info.Store.VolumePath, f.release)
 	}
-	e.facts = &f
+	h.facts = &f
 	return f, nil
 }
 
 // Storage is the directory in which Podman keeps images.
-func (e *Engine) Storage(ctx context.Context) (string, error) {
-	f, err := e.fixed(ctx)
+func (h *host) Storage(ctx context.Context) (string, error) {
+	f, err := h.fixed(ctx)
 	return f.root, err
 }
 
 // LimitsDisk tells whether a container's limit of disk bounds all that it writes, or the
 // size of each file alone.
-func (e *Engine) LimitsDisk(ctx context.Context) (bool, error) {
-	f, err := e.fixed(ctx)
+func (h *host) LimitsDisk(ctx context.Context) (bool, error) {
+	f, err := h.fixed(ctx)
 	return f.quotas, err
 }

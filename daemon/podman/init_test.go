@@ -18,18 +18,8 @@ import (
 // its files are not sealed then and its network not kept apart. It starts the next time.
 func TestStartNeedsPreparation(t *testing.T) {
 	direct := newEngine(t)
-	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "podman.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	failures := make(chan struct{}, 1)
-	relay := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "podman" },
-		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}},
-	}
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	e := relayed(t, func(w http.ResponseWriter, r *http.Request, podman http.Handler) {
 		if strings.HasSuffix(r.URL.Path, "/init") {
 			select {
 			case <-failures:
@@ -38,22 +28,8 @@ func TestStartNeedsPreparation(t *testing.T) {
 			default:
 			}
 		}
-		relay.ServeHTTP(w, r)
-	})}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { server.Close() })
-	e, err := podman.New(t.Context(), podman.Options{Address: "unix://" + listener.Addr().String(), Name: run})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		if _, err := e.Ping(t.Context()); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("Podman does not answer through the relay")
-		}
-	}
+		podman.ServeHTTP(w, r)
+	})
 	c := create(t, e, daemon.ContainerSpec{Init: true}, "sleep")
 	failures <- struct{}{}
 	if err := e.StartContainer(t.Context(), c); err == nil {
@@ -67,5 +43,35 @@ func TestStartNeedsPreparation(t *testing.T) {
 	}
 	if state, err := direct.Container(t.Context(), c); err != nil || !state.Running {
 		t.Errorf("does not run: %+v, %v", state, err)
+	}
+}
+
+// relayed is an engine whose requests pass through handle, which may hand them on to Podman.
+func relayed(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, podman http.Handler)) *podman.Engine {
+	t.Helper()
+	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "podman.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "podman" },
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}},
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, relay) })}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { server.Close() })
+	e, err := podman.New(t.Context(), podman.Options{Address: "unix://" + listener.Addr().String(), Name: run})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := e.Ping(t.Context()); err == nil {
+			return e
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("Podman does not answer through the relay")
+		}
 	}
 }

@@ -25,7 +25,7 @@ const (
 // begins its restart with a flush of everything. The kernel tells of changes; where it does
 // not, the rules are looked at now and then. It returns when ctx ends. failed is told what
 // could not be put back.
-func (e *Engine) KeepFirewall(ctx context.Context, failed func(error)) {
+func (e *networkEngine) KeepFirewall(ctx context.Context, failed func(error)) {
 	changes := make(chan struct{}, 1)
 	if err := watchRules(ctx, changes); err != nil {
 		failed(fmt.Errorf("the kernel does not tell of changes to the firewall, which is looked at every %s: %w", keepRound, err))
@@ -51,7 +51,7 @@ func (e *Engine) KeepFirewall(ctx context.Context, failed func(error)) {
 }
 
 // restoreFirewall puts back the rules of all networks of this installation, if they are gone.
-func (e *Engine) restoreFirewall(ctx context.Context) error {
+func (e *networkEngine) restoreFirewall(ctx context.Context) error {
 	networks, err := e.Networks(ctx)
 	if err != nil || len(networks) == 0 {
 		return err
@@ -74,10 +74,10 @@ func (e *Engine) restoreFirewall(ctx context.Context) error {
 // hasRules tells whether the kernel has the rules for these bridges and this installation's
 // add-ons. Where there are no add-ons there are no rules for them: to miss those would be to
 // write them again for ever.
-func (e *Engine) hasRules(ctx context.Context, bridges []string) (bool, error) {
-	e.restraining.Lock()
-	restrained := e.restrained
-	e.restraining.Unlock()
+func (f *firewall) hasRules(ctx context.Context, bridges []string) (bool, error) {
+	f.restraining.Lock()
+	restrained := f.restrained
+	f.restraining.Unlock()
 	if restrained == nil {
 		return false, nil
 	}
@@ -89,7 +89,7 @@ func (e *Engine) hasRules(ctx context.Context, bridges []string) (bool, error) {
 	}
 	wanted := append([]string{"table inet towline ", "chain forward ", "chain outward ", "chain inward ", "chain input "}, bridges...)
 	if *restrained {
-		wanted = append(wanted, "chain answers-"+e.options.Name+" ")
+		wanted = append(wanted, "chain answers-"+f.name+" ")
 	}
 	for _, words := range wanted {
 		if !bytes.Contains(out, []byte(words)) {
@@ -128,7 +128,7 @@ func takesOurs(messages []byte) bool {
 const nftMessage = unix.NFNL_SUBSYS_NFTABLES << 8
 
 // DropFirewall takes the rules away. No container may run.
-func (e *Engine) DropFirewall(ctx context.Context) error {
+func (f *firewall) DropFirewall(ctx context.Context) error {
 	return nft(ctx, "add table inet towline\ndelete table inet towline\nadd table bridge towline\ndelete table bridge towline\n")
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // ContainerLog implements daemon.Containers.
-func (e *Engine) ContainerLog(ctx context.Context, name string, follow bool, stdout, stderr io.Writer) error {
+func (e *containerEngine) ContainerLog(ctx context.Context, name string, follow bool, stdout, stderr io.Writer) error {
 	query := url.Values{"stdout": {"true"}, "stderr": {"true"}, "follow": {strconv.FormatBool(follow)}}
 	body, err := e.request(ctx, http.MethodGet, "/containers/"+url.PathEscape(name)+"/logs", query)
 	if err != nil {

@@ -286,7 +286,7 @@ func lendWorkDir(data *define.InspectContainerData) error {
 }
 
 // lend does so for a container by its name.
-func (e *Engine) lend(ctx context.Context, name string) error {
+func (e *containerEngine) lend(ctx context.Context, name string) error {
 	data, err := e.inspect(ctx, name)
 	if err != nil {
 		return err

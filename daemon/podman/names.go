@@ -63,7 +63,7 @@ func (e *Engine) settle(ctx context.Context, container string, isolated func() e
 
 // publish writes a network's aliases to the hosts files of its containers. It does
 // what it can: without it there is still the name server.
-func (e *Engine) publish(ctx context.Context, network string) {
+func (e *networkEngine) publish(ctx context.Context, network string) {
 	e.publishing.Lock()
 	defer e.publishing.Unlock()
 	members := e.members(ctx, network)
@@ -77,8 +77,8 @@ func (e *Engine) publish(ctx context.Context, network string) {
 }
 
 // withdraw removes a network's names from a container that has left it.
-func (e *Engine) withdraw(ctx context.Context, network, container string) {
-	if data, err := e.inspect(ctx, container); err == nil {
+func (e *networkEngine) withdraw(ctx context.Context, network, container string) {
+	if data, err := e.containers.inspect(ctx, container); err == nil {
 		e.publishing.Lock()
 		_ = rewriteHosts(data.HostsPath, network, nil)
 		e.publishing.Unlock()
@@ -87,7 +87,7 @@ func (e *Engine) withdraw(ctx context.Context, network, container string) {
 }
 
 // members are the network's containers that have a hosts file in use.
-func (e *Engine) members(ctx context.Context, network string) []*define.InspectContainerData {
+func (e *networkEngine) members(ctx context.Context, network string) []*define.InspectContainerData {
 	c, err := e.call(ctx)
 	if err != nil {
 		return nil
@@ -105,7 +105,7 @@ func (e *Engine) members(ctx context.Context, network string) []*define.InspectC
 		case define.ContainerStateCreated.String(), define.ContainerStateRunning.String(), define.ContainerStatePaused.String():
 			wait.Go(func() {
 				defer daemon.Contain("a look at a container", nil)
-				found[i], _ = e.inspect(ctx, item.ID)
+				found[i], _ = e.containers.inspect(ctx, item.ID)
 			})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/network"
@@ -12,9 +13,17 @@ import (
 	"towline/daemon"
 )
 
+// networkEngine is a daemon.Networks.
+type networkEngine struct {
+	*client
+	*firewall
+	containers *containerEngine
+	publishing sync.Mutex // held while names are gathered and written
+}
+
 // EnsureNetwork implements daemon.Networks. The network is a bridge of its own; see
 // bridge.go for what keeps packets from going between it and the others.
-func (e *Engine) EnsureNetwork(ctx context.Context, name string, labels map[string]string) error {
+func (e *networkEngine) EnsureNetwork(ctx context.Context, name string, labels map[string]string) error {
 	if err := ctx.Err(); err != nil {
 		return wrap(err, "create network "+name)
 	}
@@ -45,7 +54,7 @@ func (e *Engine) EnsureNetwork(ctx context.Context, name string, labels map[stri
 
 // RemoveNetwork implements daemon.Networks. One that containers are joined to is
 // a conflict.
-func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
+func (e *networkEngine) RemoveNetwork(ctx context.Context, name string) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
@@ -70,7 +79,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 }
 
 // Networks implements daemon.Networks.
-func (e *Engine) Networks(ctx context.Context) ([]daemon.Labelled, error) {
+func (e *networkEngine) Networks(ctx context.Context) ([]daemon.Labelled, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return nil, err
@@ -87,17 +96,17 @@ func (e *Engine) Networks(ctx context.Context) ([]daemon.Labelled, error) {
 }
 
 // Connect implements daemon.Networks.
-func (e *Engine) Connect(ctx context.Context, name, container string, aliases []string) error {
+func (e *networkEngine) Connect(ctx context.Context, name, container string, aliases []string) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
 	}
-	e.fresh.Delete(container) // it has more networks than it was made with
+	e.containers.fresh.Delete(container) // it has more networks than it was made with
 	if err := e.isolate(ctx, bridgeName(name)); err != nil {
 		return err
 	}
 	options := &types.PerNetworkOptions{Aliases: aliases}
-	data, err := e.inspect(ctx, container)
+	data, err := e.containers.inspect(ctx, container)
 	if err != nil {
 		return err
 	}
@@ -131,7 +140,7 @@ func newAddress() types.HardwareAddr {
 }
 
 // Disconnect implements daemon.Networks.
-func (e *Engine) Disconnect(ctx context.Context, name, container string) error {
+func (e *networkEngine) Disconnect(ctx context.Context, name, container string) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func parseKill(line string) (kill, bool) {
 
 // followKills sends an event for each kill in one of this installation's containers, until
 // ctx ends. Where the kernel's log can't be read there are none.
-func (e *Engine) followKills(ctx context.Context, events chan<- daemon.Event) {
+func (e *containerEngine) followKills(ctx context.Context, events chan<- daemon.Event) {
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
@@ -100,7 +100,7 @@ func (e *Engine) followKills(ctx context.Context, events chan<- daemon.Event) {
 		}
 		e.kills.add(k.id)
 		data, err := e.inspect(ctx, k.id)
-		if err != nil || data.Config == nil || data.Config.Labels[Label] != e.options.Name {
+		if err != nil || data.Config == nil || data.Config.Labels[Label] != e.name {
 			continue
 		}
 		select {

@@ -81,7 +81,7 @@ func newEngine(t *testing.T) *podman.Engine {
 	e, err := podman.New(t.Context(), podman.Options{
 		Address: "unix://" + socket,
 		Name:    run,
-		Images:  map[string]string{"example.test/rewritten:1": testImage, "docker.io/towline-test/short": testImage},
+		Images:  map[string]string{"example.test/rewritten:1": testImage, "docker.io/towline-test/short": testImage, "example.test/untagged:latest": testImage},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func dockerArchive(ref string, probe []byte) []byte {
 		"architecture": "amd64", "os": "linux",
 		"config": map[string]any{
 			"Entrypoint": []string{"/probe"}, "Cmd": []string{"out", "hello"}, "User": "app", "WorkingDir": "/tmp",
-			"Env": []string{"PATH=/", "COLOUR=red=blue"}, "Labels": map[string]string{"made.by": "test"},
+			"Env": []string{"PATH=/", "COLOUR=red=blue"}, "Labels": map[string]string{"made.by": "test"}, "ExposedPorts": map[string]any{"8080/tcp": map[string]any{}, "53/udp": map[string]any{}, "80/tcp": map[string]any{}},
 		},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(sum[:])}},
 	})

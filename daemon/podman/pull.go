@@ -34,7 +34,7 @@ func pullFailed(err error, ref string) error {
 	if !errors.As(wrapped, &known) || known.Kind == daemon.Unavailable || errors.Is(wrapped, errLate) {
 		return wrapped
 	}
-	registry, _, _ := strings.Cut(qualified(ref), "/")
+	registry, _, _ := strings.Cut(fullName(ref), "/")
 	fill := strings.NewReplacer("REGISTRY", registry, "IMAGE", ref).Replace
 	for _, r := range pullReasons {
 		if contains(err, r.words...) {

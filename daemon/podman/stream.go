@@ -35,7 +35,7 @@ type stream struct {
 
 // hijack makes a POST request whose connection becomes a stream. The caller
 // closes it.
-func (e *Engine) hijack(ctx context.Context, path string, query url.Values, body any) (*stream, error) {
+func (c *client) hijack(ctx context.Context, path string, query url.Values, body any) (*stream, error) {
 	var payload []byte
 	if body != nil { // what an attach does not read would become the process's input
 		var err error
@@ -50,7 +50,7 @@ func (e *Engine) hijack(ctx context.Context, path string, query url.Values, body
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Connection", "Upgrade")
 	request.Header.Set("Upgrade", "tcp")
-	conn, err := e.dial(ctx)
+	conn, err := c.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,9 +114,10 @@ func (s *stream) carry(ctx context.Context, streams daemon.Streams, terminal boo
 	return err
 }
 
-// receive copies what the process says until its side ends.
+// receive copies what the process says until its side ends, or ctx does.
 func (s *stream) receive(ctx context.Context, streams daemon.Streams, terminal bool) error {
-	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	// Who closes the connection is its owner.
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var err error
 	if terminal {
@@ -222,7 +223,7 @@ func demultiplex(r io.Reader, stdout, stderr io.Writer) error {
 
 // followSizes applies window sizes until the channel or ctx ends. path is that
 // of the container or exec session.
-func (e *Engine) followSizes(ctx context.Context, path string, sizes <-chan daemon.Size) {
+func (c *client) followSizes(ctx context.Context, path string, sizes <-chan daemon.Size) {
 	defer daemon.Contain("the size of a terminal", nil)
 	for {
 		select {
@@ -230,16 +231,16 @@ func (e *Engine) followSizes(ctx context.Context, path string, sizes <-chan daem
 			if !ok {
 				return
 			}
-			_ = e.resize(ctx, path, size) // the next one may work; the process matters more
+			_ = c.resize(ctx, path, size) // the next one may work; the process matters more
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (e *Engine) resize(ctx context.Context, path string, size daemon.Size) error {
+func (c *client) resize(ctx context.Context, path string, size daemon.Size) error {
 	query := url.Values{"h": {fmt.Sprint(size.Rows)}, "w": {fmt.Sprint(size.Cols)}, "running": {"true"}}
-	body, err := e.request(ctx, http.MethodPost, path+"/resize", query)
+	body, err := c.request(ctx, http.MethodPost, path+"/resize", query)
 	if err != nil {
 		return err
 	}
@@ -247,8 +248,8 @@ func (e *Engine) resize(ctx context.Context, path string, size daemon.Size) erro
 }
 
 // request makes a call whose answer is read as it comes.
-func (e *Engine) request(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
-	response, err := e.respond(ctx, method, path, query)
+func (c *client) request(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
+	response, err := c.respond(ctx, method, path, query)
 	if err != nil {
 		return nil, err
 	}
@@ -256,15 +257,15 @@ func (e *Engine) request(ctx context.Context, method, path string, query url.Val
 }
 
 // respond makes a call. Unlike the bindings it does not linger when ctx ends.
-func (e *Engine) respond(ctx context.Context, method, path string, query url.Values) (*http.Response, error) {
-	if _, err := e.call(ctx); err != nil {
+func (c *client) respond(ctx context.Context, method, path string, query url.Values) (*http.Response, error) {
+	if _, err := c.call(ctx); err != nil {
 		return nil, err
 	}
 	request, err := http.NewRequestWithContext(ctx, method, apiPrefix+path+"?"+query.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
-	client := http.Client{Transport: e.transport}
+	client := http.Client{Transport: c.transport}
 	response, err := client.Do(request)
 	if err != nil {
 		return nil, err

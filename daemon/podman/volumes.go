@@ -9,8 +9,11 @@ import (
 	"towline/daemon"
 )
 
+// volumeEngine is a daemon.Volumes.
+type volumeEngine struct{ *client }
+
 // EnsureVolume implements daemon.Volumes.
-func (e *Engine) EnsureVolume(ctx context.Context, name string, labels map[string]string) error {
+func (e *volumeEngine) EnsureVolume(ctx context.Context, name string, labels map[string]string) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
@@ -23,7 +26,7 @@ func (e *Engine) EnsureVolume(ctx context.Context, name string, labels map[strin
 }
 
 // RemoveVolume implements daemon.Volumes. One that a container uses is a conflict.
-func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
+func (e *volumeEngine) RemoveVolume(ctx context.Context, name string) error {
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
@@ -36,7 +39,7 @@ func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 }
 
 // Volumes implements daemon.Volumes.
-func (e *Engine) Volumes(ctx context.Context) ([]daemon.Labelled, error) {
+func (e *volumeEngine) Volumes(ctx context.Context) ([]daemon.Labelled, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return nil, err
@@ -53,7 +56,7 @@ func (e *Engine) Volumes(ctx context.Context) ([]daemon.Labelled, error) {
 }
 
 // VolumePath implements daemon.Volumes.
-func (e *Engine) VolumePath(ctx context.Context, name string) (string, error) {
+func (e *volumeEngine) VolumePath(ctx context.Context, name string) (string, error) {
 	c, err := e.call(ctx)
 	if err != nil {
 		return "", err

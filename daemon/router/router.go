@@ -132,7 +132,7 @@ func service(r daemon.Route) control.Service {
 		Name:    r.App,
 		Hosts:   slices.Clone(r.Hosts),
 		Targets: make([]control.Target, len(r.Targets)),
-		Health:  control.Health{Path: r.Health.Path, Status: slices.Clone(r.Health.Status), Timeout: r.Health.Timeout, Deadline: r.Health.Deadline},
+		Health:  control.Health{Path: r.Health.Path, Status: slices.Clone(r.Health.Status), Content: r.Health.Content, Timeout: r.Health.Timeout, Deadline: r.Health.Deadline},
 		Options: control.Options{
 			Maintenance: r.Maintenance, MaintenancePage: r.MaintenancePage, Undeployed: r.Undeployed,
 			PlainHTTP: r.PlainHTTP, HSTS: r.HSTS, Redirects: maps.Clone(r.Redirects),
@@ -153,7 +153,7 @@ func route(s control.Service) daemon.Route {
 		Hosts:       slices.Clone(s.Hosts),
 		Redirects:   maps.Clone(o.Redirects),
 		Targets:     make([]daemon.Target, len(s.Targets)),
-		Health:      daemon.Health{Path: s.Health.Path, Status: slices.Clone(s.Health.Status), Timeout: s.Health.Timeout, Deadline: s.Health.Deadline},
+		Health:      daemon.Health{Path: s.Health.Path, Status: slices.Clone(s.Health.Status), Content: s.Health.Content, Timeout: s.Health.Timeout, Deadline: s.Health.Deadline},
 		Maintenance: o.Maintenance,
 		Undeployed:  o.Undeployed,
 		AuthUntil:   o.AuthUntil,

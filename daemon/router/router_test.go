@@ -75,7 +75,7 @@ func TestRoutes(t *testing.T) {
 	want := daemon.Route{
 		App: "shop", Hosts: []string{"shop.example.com", "*.example.com"},
 		Targets:     []daemon.Target{{ID: "web.1", Address: "10.0.0.2:5000"}, {ID: "web.2", Address: "10.0.0.3:5000", WebSocket: true}, {ID: "web.3", Address: "10.0.0.4:5000", H2C: true}},
-		Health:      daemon.Health{Path: "/up", Status: []int{200, 204}, Timeout: time.Second, Deadline: time.Minute},
+		Health:      daemon.Health{Path: "/up", Status: []int{200, 204}, Content: "up", Timeout: time.Second, Deadline: time.Minute},
 		Maintenance: true, Undeployed: true,
 		Redirects: map[string]string{"www.example.com": "shop.example.com"}, AuthUntil: time.Unix(9, 0).UTC(), Prefix: "/x",
 		Rules: daemon.Rules{

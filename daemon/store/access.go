@@ -8,11 +8,11 @@ func readAccess(_ *tx, scan scanner) (a daemon.Access, err error) {
 }
 
 // Access comes by member.
-func (t *tx) Access(app string) ([]daemon.Access, error) {
-	return list(t, readAccess, "SELECT app, member, permissions FROM access WHERE app = ? ORDER BY member", app)
+func (t memberTx) Access(app string) ([]daemon.Access, error) {
+	return list(t.tx, readAccess, "SELECT app, member, permissions FROM access WHERE app = ? ORDER BY member", app)
 }
 
-func (t *tx) PutAccess(a daemon.Access) error {
+func (t memberTx) PutAccess(a daemon.Access) error {
 	if err := t.appExists(a.App); err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (t *tx) PutAccess(a daemon.Access) error {
 	return t.insert(nil, "INSERT OR REPLACE INTO access (app, member, permissions) VALUES (?, ?, ?)", a.App, a.Member, doc(a.Permissions))
 }
 
-func (t *tx) DeleteAccess(app, member string) error {
+func (t memberTx) DeleteAccess(app, member string) error {
 	return t.change(daemon.Errorf(daemon.NotFound, "member %q has no access to app %q", member, app).
 		WithHint("towline access -a %s lists who has", app), "DELETE FROM access WHERE app = ? AND member = ?", app, member)
 }

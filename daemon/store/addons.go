@@ -24,27 +24,27 @@ func (t *tx) addonExists(name string) error {
 }
 
 // Addons come by name.
-func (t *tx) Addons() ([]daemon.Addon, error) {
-	return list(t, readAddon, "SELECT "+addonColumns+" FROM addons ORDER BY name")
+func (t addonTx) Addons() ([]daemon.Addon, error) {
+	return list(t.tx, readAddon, "SELECT "+addonColumns+" FROM addons ORDER BY name")
 }
 
-func (t *tx) Addon(name string) (daemon.Addon, error) {
-	return one(t, noAddon(name), readAddon, "SELECT "+addonColumns+" FROM addons WHERE name = ?", name)
+func (t addonTx) Addon(name string) (daemon.Addon, error) {
+	return one(t.tx, noAddon(name), readAddon, "SELECT "+addonColumns+" FROM addons WHERE name = ?", name)
 }
 
-func (t *tx) InsertAddon(a daemon.Addon) error {
+func (t addonTx) InsertAddon(a daemon.Addon) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "add-on %q exists already", a.Name).WithHint("choose another name"),
 		"INSERT INTO addons ("+addonColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		a.Name, maybe(&a.App), a.Service, a.Plan, a.Version, a.Generation, a.Status, at(&a.Created), t.seal.sealMap(a.Secrets, addonSecrets(a.Name)))
 }
 
-func (t *tx) UpdateAddon(a daemon.Addon) error {
+func (t addonTx) UpdateAddon(a daemon.Addon) error {
 	return t.change(noAddon(a.Name),
 		"UPDATE addons SET app = ?, service = ?, plan = ?, version = ?, generation = ?, status = ?, created = ?, sealed_secrets = ? WHERE name = ?",
 		maybe(&a.App), a.Service, a.Plan, a.Version, a.Generation, a.Status, at(&a.Created), t.seal.sealMap(a.Secrets, addonSecrets(a.Name)), a.Name)
 }
 
 // DeleteAddon takes the schedule with it too. Backups stay.
-func (t *tx) DeleteAddon(name string) error {
+func (t addonTx) DeleteAddon(name string) error {
 	return t.change(noAddon(name), "DELETE FROM addons WHERE name = ?", name)
 }

@@ -8,13 +8,13 @@ import (
 	"towline/daemon"
 )
 
-const appColumns = "name, handle, created, owner, sealed_config, formation, current, maintenance, deploy_branch, release_backups"
+const appColumns = "name, handle, created, owner, sealed_config, formation, current, maintenance, deploy_branch, release_backups, builder, capabilities"
 
 func appConfig(name string) []byte { return place("apps.config", name) }
 
 func readApp(t *tx, scan scanner) (a daemon.App, err error) {
 	var config []byte
-	if err := scan(&a.Name, &a.Handle, at(&a.Created), &a.Owner, &config, doc(&a.Formation), &a.Current, &a.Maintenance, &a.DeployBranch, &a.ReleaseBackups); err != nil {
+	if err := scan(&a.Name, &a.Handle, at(&a.Created), &a.Owner, &config, doc(&a.Formation), &a.Current, &a.Maintenance, &a.DeployBranch, &a.ReleaseBackups, doc(&a.Builder), doc(&a.Capabilities)); err != nil {
 		return a, err
 	}
 	a.Formation, a.Kept = partFormation(a.Formation)
@@ -60,33 +60,36 @@ func (t *tx) appExists(name string) error {
 }
 
 // Apps come by name.
-func (t *tx) Apps() ([]daemon.App, error) {
-	return list(t, readApp, "SELECT "+appColumns+" FROM apps ORDER BY name")
+func (t appTx) Apps() ([]daemon.App, error) {
+	return list(t.tx, readApp, "SELECT "+appColumns+" FROM apps ORDER BY name")
 }
 
-func (t *tx) App(name string) (daemon.App, error) {
-	return one(t, noApp(name), readApp, "SELECT "+appColumns+" FROM apps WHERE name = ?", name)
+func (t appTx) App(name string) (daemon.App, error) {
+	return one(t.tx, noApp(name), readApp, "SELECT "+appColumns+" FROM apps WHERE name = ?", name)
 }
 
-func (t *tx) InsertApp(a daemon.App) error {
+func (t appTx) InsertApp(a daemon.App) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "app %q exists already", a.Name).WithHint("choose another name"),
-		"INSERT INTO apps ("+appColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		a.Name, cmp.Or(a.Handle, a.Name), at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups)
+		"INSERT INTO apps ("+appColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.Name, cmp.Or(a.Handle, a.Name), at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups,
+		doc(a.Builder), doc(a.Capabilities))
 }
 
-func (t *tx) UpdateApp(a daemon.App) error {
+func (t appTx) UpdateApp(a daemon.App) error {
 	return t.change(noApp(a.Name),
-		"UPDATE apps SET created = ?, owner = ?, sealed_config = ?, formation = ?, current = ?, maintenance = ?, deploy_branch = ?, release_backups = ? WHERE name = ?",
-		at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups, a.Name)
+		"UPDATE apps SET created = ?, owner = ?, sealed_config = ?, formation = ?, current = ?, maintenance = ?, deploy_branch = ?, release_backups = ?, builder = ?, capabilities = ? WHERE name = ?",
+		at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups,
+		doc(a.Builder), doc(a.Capabilities), a.Name)
 }
 
 // RenameApp seals the config vars anew, which are bound to their place.
-func (t *tx) RenameApp(name, to string) error {
+func (t appTx) RenameApp(name, to string) error {
 	app, err := t.App(name)
 	if err != nil {
 		return err
 	}
-	releases, err := t.Releases(name)
+	kept := releaseTx(t)
+	releases, err := kept.Releases(name)
 	if err != nil {
 		return err
 	}
@@ -101,14 +104,21 @@ func (t *tx) RenameApp(name, to string) error {
 	if err != nil {
 		return failed(err)
 	}
-	for _, table := range []string{"releases", "domains", "rules", "attachments", "access", "addons", "backups", "activities"} {
+	for _, table := range []string{"releases", "builds", "domains", "rules", "attachments", "access", "addons", "backups", "couplings"} {
 		if _, err := t.conn.ExecContext(t.ctx, "UPDATE "+table+" SET app = ? WHERE app = ?", to, name); err != nil {
 			return failed(err)
 		}
 	}
+	// Those of an earlier app of the name stay that one's.
+	if _, err := t.conn.ExecContext(t.ctx, "UPDATE activities SET app = ? WHERE app = ? AND app_created = ?", to, name, at(&app.Created)); err != nil {
+		return failed(err)
+	}
+	if _, err := t.conn.ExecContext(t.ctx, "UPDATE releases SET origin_app = ? WHERE origin_app = ?", to, name); err != nil {
+		return failed(err)
+	}
 	for _, r := range releases {
 		r.App = to
-		_, err := t.conn.ExecContext(t.ctx, "UPDATE releases SET sealed_config = ? WHERE app = ? AND version = ?", t.sealedConfig(r), to, r.Version)
+		_, err := t.conn.ExecContext(t.ctx, "UPDATE releases SET sealed_config = ? WHERE app = ? AND version = ?", kept.sealedConfig(r), to, r.Version)
 		if err != nil {
 			return failed(err)
 		}
@@ -116,6 +126,6 @@ func (t *tx) RenameApp(name, to string) error {
 	return nil
 }
 
-func (t *tx) DeleteApp(name string) error {
+func (t appTx) DeleteApp(name string) error {
 	return t.change(noApp(name), "DELETE FROM apps WHERE name = ?", name)
 }

@@ -3,16 +3,16 @@ package store
 import "towline/daemon"
 
 func readAttachment(_ *tx, scan scanner) (a daemon.AddonAttachment, err error) {
-	err = scan(&a.Addon, &a.App, &a.Prefix, doc(&a.Vars))
+	err = scan(&a.Addon, &a.App, &a.Prefix, doc(&a.Vars), doc(&a.Aliases))
 	return a, err
 }
 
 // Attachments come in the order they were made.
-func (t *tx) Attachments() ([]daemon.AddonAttachment, error) {
-	return list(t, readAttachment, "SELECT addon, app, prefix, vars FROM attachments ORDER BY id")
+func (t addonTx) Attachments() ([]daemon.AddonAttachment, error) {
+	return list(t.tx, readAttachment, "SELECT addon, app, prefix, vars, aliases FROM attachments ORDER BY id")
 }
 
-func (t *tx) InsertAttachment(a daemon.AddonAttachment) error {
+func (t addonTx) InsertAttachment(a daemon.AddonAttachment) error {
 	if err := t.addonExists(a.Addon); err != nil {
 		return err
 	}
@@ -20,10 +20,10 @@ func (t *tx) InsertAttachment(a daemon.AddonAttachment) error {
 		return err
 	}
 	return t.insert(daemon.Errorf(daemon.Exists, "add-on %q is attached to app %q already", a.Addon, a.App),
-		"INSERT INTO attachments (addon, app, prefix, vars) VALUES (?, ?, ?, ?)", a.Addon, a.App, a.Prefix, doc(a.Vars))
+		"INSERT INTO attachments (addon, app, prefix, vars, aliases) VALUES (?, ?, ?, ?, ?)", a.Addon, a.App, a.Prefix, doc(a.Vars), doc(a.Aliases))
 }
 
-func (t *tx) DeleteAttachment(addon, app string) error {
+func (t addonTx) DeleteAttachment(addon, app string) error {
 	return t.change(daemon.Errorf(daemon.NotFound, "add-on %q is not attached to app %q", addon, app).
 		WithHint("towline addons -a %s lists those that are", app),
 		"DELETE FROM attachments WHERE addon = ? AND app = ?", addon, app)

@@ -10,7 +10,7 @@ const backupColumns = "id, addon, app, service, version, status, reason, created
 
 func backupSecrets(id string) []byte { return place("backups.secrets", id) }
 
-func (t *tx) sealBackup(b daemon.Backup) []byte {
+func (t backupTx) sealBackup(b daemon.Backup) []byte {
 	if b.Secrets == nil {
 		return []byte{}
 	}
@@ -35,22 +35,22 @@ func noBackup(id string) *daemon.Error {
 	return daemon.Errorf(daemon.NotFound, "backup %q does not exist", id).WithHint("towline backups lists them")
 }
 
-func (t *tx) Backups(addon string) ([]daemon.Backup, error) {
-	return list(t, readBackup, "SELECT "+backupColumns+" FROM backups WHERE ?1 = '' OR addon = ?1 ORDER BY created DESC, rowid DESC", addon)
+func (t backupTx) Backups(addon string) ([]daemon.Backup, error) {
+	return list(t.tx, readBackup, "SELECT "+backupColumns+" FROM backups WHERE ?1 = '' OR addon = ?1 ORDER BY created DESC, rowid DESC", addon)
 }
 
-func (t *tx) Backup(id string) (daemon.Backup, error) {
-	return one(t, noBackup(id), readBackup, "SELECT "+backupColumns+" FROM backups WHERE id = ?", id)
+func (t backupTx) Backup(id string) (daemon.Backup, error) {
+	return one(t.tx, noBackup(id), readBackup, "SELECT "+backupColumns+" FROM backups WHERE id = ?", id)
 }
 
-func (t *tx) InsertBackup(b daemon.Backup) error {
+func (t backupTx) InsertBackup(b daemon.Backup) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "backup %q exists already", b.ID),
 		"INSERT INTO backups ("+backupColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		b.ID, b.Addon, maybe(&b.App), b.Service, b.Version, b.Status, b.Reason, at(&b.Created), at(&b.Finished),
 		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail), t.sealBackup(b))
 }
 
-func (t *tx) UpdateBackup(b daemon.Backup) error {
+func (t backupTx) UpdateBackup(b daemon.Backup) error {
 	return t.change(noBackup(b.ID),
 		"UPDATE backups SET addon = ?, app = ?, service = ?, version = ?, status = ?, reason = ?, created = ?, finished = ?, "+
 			"size = ?, stall = ?, proven = ?, facts = ?, error = ?, detail = ?, sealed_secrets = ? WHERE id = ?",
@@ -58,6 +58,6 @@ func (t *tx) UpdateBackup(b daemon.Backup) error {
 		b.Size, int64(b.Stall), at(&b.Proven), b.Facts, b.Error, string(b.Detail), t.sealBackup(b), b.ID)
 }
 
-func (t *tx) DeleteBackup(id string) error {
+func (t backupTx) DeleteBackup(id string) error {
 	return t.change(noBackup(id), "DELETE FROM backups WHERE id = ?", id)
 }

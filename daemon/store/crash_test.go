@@ -40,7 +40,7 @@ func commitForever(dir string) {
 	for {
 		r := daemon.Release{App: "shop", Config: map[string]string{"A": strings.Repeat("x", 3000)}}
 		check(s.Update(ctx, func(tx daemon.Tx) error {
-			return all(tx.InsertRelease(&r), tx.RecordActivity(daemon.Activity{App: "shop", Text: fmt.Sprint(r.Version)}))
+			return all(tx.InsertRelease(&r), tx.RecordActivity(daemon.Activity{Time: daemon.Now(), App: "shop", Text: fmt.Sprint(r.Version)}))
 		}))
 		fmt.Println(r.Version)
 	}
@@ -77,7 +77,7 @@ func TestKilled(t *testing.T) {
 
 		s := open(t, dir)
 		releases := view(t, s, func(tx daemon.Tx) ([]daemon.Release, error) { return tx.Releases("shop") })
-		activities := view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities("shop", 0) })
+		activities := view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities(of("shop", 0)) })
 		if len(releases) < acknowledged {
 			t.Errorf("round %d: %d releases were acknowledged, %d are there", round, acknowledged, len(releases))
 		}

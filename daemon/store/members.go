@@ -16,24 +16,27 @@ func (t *tx) memberExists(name string) error {
 }
 
 // Members come by name.
-func (t *tx) Members() ([]daemon.Member, error) {
-	return list(t, readMember, "SELECT name, admin, created FROM members ORDER BY name")
+func (t memberTx) Members() ([]daemon.Member, error) {
+	return list(t.tx, readMember, "SELECT name, admin, created FROM members ORDER BY name")
 }
 
-func (t *tx) Member(name string) (daemon.Member, error) {
-	return one(t, noMember(name), readMember, "SELECT name, admin, created FROM members WHERE name = ?", name)
+func (t memberTx) Member(name string) (daemon.Member, error) {
+	return one(t.tx, noMember(name), readMember, "SELECT name, admin, created FROM members WHERE name = ?", name)
 }
 
-func (t *tx) InsertMember(m daemon.Member) error {
+func (t memberTx) InsertMember(m daemon.Member) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "member %q exists already", m.Name).WithHint("choose another name"),
 		"INSERT INTO members (name, admin, created) VALUES (?, ?, ?)", m.Name, m.Admin, at(&m.Created))
 }
 
-func (t *tx) UpdateMember(m daemon.Member) error {
+func (t memberTx) UpdateMember(m daemon.Member) error {
 	return t.change(noMember(m.Name), "UPDATE members SET admin = ?, created = ? WHERE name = ?", m.Admin, at(&m.Created), m.Name)
 }
 
-func (t *tx) DeleteMember(name string) error {
+func (t memberTx) DeleteMember(name string) error {
+	if _, err := t.conn.ExecContext(t.ctx, "UPDATE pipelines SET owner = '' WHERE owner = ?", name); err != nil {
+		return failed(err)
+	}
 	return t.change(noMember(name), "DELETE FROM members WHERE name = ?", name)
 }
 
@@ -43,12 +46,12 @@ func readKeyRow(_ *tx, scan scanner) (k daemon.MemberKey, err error) {
 }
 
 // Keys come by member, each member's in the order they were added.
-func (t *tx) Keys() ([]daemon.MemberKey, error) {
-	return list(t, readKeyRow, "SELECT member, key, fingerprint, created FROM keys ORDER BY member, rowid")
+func (t memberTx) Keys() ([]daemon.MemberKey, error) {
+	return list(t.tx, readKeyRow, "SELECT member, key, fingerprint, created FROM keys ORDER BY member, rowid")
 }
 
-func (t *tx) Key(fingerprint string) (daemon.MemberKey, error) {
-	return one(t, noKey(fingerprint), readKeyRow, "SELECT member, key, fingerprint, created FROM keys WHERE fingerprint = ?", fingerprint)
+func (t memberTx) Key(fingerprint string) (daemon.MemberKey, error) {
+	return one(t.tx, noKey(fingerprint), readKeyRow, "SELECT member, key, fingerprint, created FROM keys WHERE fingerprint = ?", fingerprint)
 }
 
 func noKey(fingerprint string) *daemon.Error {
@@ -56,7 +59,7 @@ func noKey(fingerprint string) *daemon.Error {
 }
 
 // InsertKey fails for a key that any member has: it would not tell who is calling.
-func (t *tx) InsertKey(k daemon.MemberKey) error {
+func (t memberTx) InsertKey(k daemon.MemberKey) error {
 	if err := t.memberExists(k.Member); err != nil {
 		return err
 	}
@@ -65,6 +68,6 @@ func (t *tx) InsertKey(k daemon.MemberKey) error {
 		"INSERT INTO keys (member, key, fingerprint, created) VALUES (?, ?, ?, ?)", k.Member, k.Key, k.Fingerprint, at(&k.Created))
 }
 
-func (t *tx) DeleteKey(fingerprint string) error {
+func (t memberTx) DeleteKey(fingerprint string) error {
 	return t.change(noKey(fingerprint), "DELETE FROM keys WHERE fingerprint = ?", fingerprint)
 }

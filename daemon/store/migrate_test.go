@@ -4,6 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"towline/daemon"
+	"towline/daemon/store"
 )
 
 // TestOwnersOfOldAddons: what was there before add-ons had owners belongs to the app that it
@@ -55,4 +58,18 @@ func TestOwnersOfOldAddons(t *testing.T) {
 	equal(t, "owners", owners, map[string]string{
 		"made": "shop", "attached": "reports", "alone": "", "made.1": "", "made.2": "shop", "gone.1": "",
 	})
+}
+
+// TestOldActivities: what was recorded before events had kinds keeps its text, and is done.
+func TestOldActivities(t *testing.T) {
+	path := old(t, 11, "INSERT INTO activities (time, member, app, text) VALUES (9000000000000000000, 'ada', 'shop', 'created the app');")
+	s, err := store.Open(t.Context(), path, fixtureKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	list := view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities(daemon.ActivityQuery{Limit: 1}) })
+	if len(list) != 1 || list[0].Text != "created the app" || list[0].Kind != "" || list[0].Outcome != daemon.Done || list[0].Member != "ada" || list[0].App != "shop" {
+		t.Errorf("%+v", list)
+	}
 }

@@ -8,11 +8,11 @@ func readOpening(_ *tx, scan scanner) (o daemon.Opening, err error) {
 }
 
 // Openings come by add-on.
-func (t *tx) Openings() ([]daemon.Opening, error) {
-	return list(t, readOpening, "SELECT addon, member, hash, expires FROM openings ORDER BY addon")
+func (t addonTx) Openings() ([]daemon.Opening, error) {
+	return list(t.tx, readOpening, "SELECT addon, member, hash, expires FROM openings ORDER BY addon")
 }
 
-func (t *tx) PutOpening(o daemon.Opening) error {
+func (t addonTx) PutOpening(o daemon.Opening) error {
 	if err := t.addonExists(o.Addon); err != nil {
 		return err
 	}
@@ -20,6 +20,6 @@ func (t *tx) PutOpening(o daemon.Opening) error {
 		o.Addon, o.Member, o.Hash, at(&o.Expires))
 }
 
-func (t *tx) DeleteOpening(addon string) error {
+func (t addonTx) DeleteOpening(addon string) error {
 	return t.change(daemon.Errorf(daemon.NotFound, "the page of %q is not open", addon), "DELETE FROM openings WHERE addon = ?", addon)
 }

@@ -11,7 +11,7 @@ func operationData(id int64) []byte { return place("operations.data", strconv.Fo
 
 func readOperation(t *tx, scan scanner) (o daemon.Operation, err error) {
 	var sealed []byte
-	if err := scan(&o.ID, &o.Kind, &o.Subject, &o.Step, &o.Member, at(&o.Started), &sealed); err != nil {
+	if err := scan(&o.ID, &o.Kind, &o.Subject, &o.Step, &o.Member, at(&o.Started), &sealed, doc(&o.Event)); err != nil {
 		return o, err
 	}
 	plain, err := t.seal.open(sealed, operationData(o.ID))
@@ -25,14 +25,14 @@ func noOperation(id int64) *daemon.Error {
 	return daemon.Errorf(daemon.NotFound, "operation %d does not exist", id)
 }
 
-func (t *tx) Operations() ([]daemon.Operation, error) {
-	return list(t, readOperation, "SELECT id, kind, subject, step, member, started, sealed_data FROM operations ORDER BY id")
+func (t operationTx) Operations() ([]daemon.Operation, error) {
+	return list(t.tx, readOperation, "SELECT id, kind, subject, step, member, started, sealed_data, event FROM operations ORDER BY id")
 }
 
 // InsertOperation never gives an ID twice.
-func (t *tx) InsertOperation(o *daemon.Operation) error {
-	id, err := one(t, nil, readValue[int64],
-		"INSERT INTO operations (kind, subject, step, member, started, sealed_data) VALUES (?, ?, ?, ?, ?, '') RETURNING id",
+func (t operationTx) InsertOperation(o *daemon.Operation) error {
+	id, err := one(t.tx, nil, readValue[int64],
+		"INSERT INTO operations (kind, subject, step, member, started, sealed_data, event) VALUES (?, ?, ?, ?, ?, '', 'null') RETURNING id",
 		o.Kind, o.Subject, o.Step, o.Member, at(&o.Started))
 	if err != nil {
 		return err
@@ -41,12 +41,12 @@ func (t *tx) InsertOperation(o *daemon.Operation) error {
 	return t.UpdateOperation(*o) // the ID is part of the seal
 }
 
-func (t *tx) UpdateOperation(o daemon.Operation) error {
+func (t operationTx) UpdateOperation(o daemon.Operation) error {
 	return t.change(noOperation(o.ID),
-		"UPDATE operations SET kind = ?, subject = ?, step = ?, member = ?, started = ?, sealed_data = ? WHERE id = ?",
-		o.Kind, o.Subject, o.Step, o.Member, at(&o.Started), t.seal.seal(o.Data, operationData(o.ID)), o.ID)
+		"UPDATE operations SET kind = ?, subject = ?, step = ?, member = ?, started = ?, sealed_data = ?, event = ? WHERE id = ?",
+		o.Kind, o.Subject, o.Step, o.Member, at(&o.Started), t.seal.seal(o.Data, operationData(o.ID)), doc(o.Event), o.ID)
 }
 
-func (t *tx) DeleteOperation(id int64) error {
+func (t operationTx) DeleteOperation(id int64) error {
 	return t.change(noOperation(id), "DELETE FROM operations WHERE id = ?", id)
 }

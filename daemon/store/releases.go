@@ -6,7 +6,7 @@ import (
 	"towline/daemon"
 )
 
-const releaseColumns = "app, version, status, description, member, created, commit_id, image, kind, processes, health, sealed_config, output, error"
+const releaseColumns = "app, version, status, description, member, created, commit_id, image, kind, processes, health, sealed_config, output, error, origin_app, origin_version"
 
 func releaseConfig(app string, version int) []byte {
 	return place("releases.config", app, strconv.Itoa(version))
@@ -14,10 +14,14 @@ func releaseConfig(app string, version int) []byte {
 
 func readRelease(t *tx, scan scanner) (r daemon.Release, err error) {
 	var config []byte
+	var origin daemon.Origin
 	err = scan(&r.App, &r.Version, &r.Status, &r.Description, &r.Member, at(&r.Created), &r.Commit, &r.Image, &r.Kind,
-		doc(&r.Processes), doc(&r.Health), &config, &r.Output, &r.Error)
+		doc(&r.Processes), doc(&r.Health), &config, &r.Output, &r.Error, &origin.App, &origin.Version)
 	if err != nil {
 		return r, err
+	}
+	if origin.App != "" {
+		r.Origin = &origin
 	}
 	if r.ConfigDropped = len(config) == 0; r.ConfigDropped {
 		return r, nil
@@ -27,39 +31,46 @@ func readRelease(t *tx, scan scanner) (r daemon.Release, err error) {
 }
 
 // sealedConfig is empty for config vars that are no longer kept.
-func (t *tx) sealedConfig(r daemon.Release) []byte {
+func (t releaseTx) sealedConfig(r daemon.Release) []byte {
 	if r.ConfigDropped {
 		return []byte{}
 	}
 	return t.seal.sealMap(r.Config, releaseConfig(r.App, r.Version))
 }
 
+func originOf(r daemon.Release) daemon.Origin {
+	if r.Origin == nil {
+		return daemon.Origin{}
+	}
+	return *r.Origin
+}
+
 func noRelease(app string, version int) *daemon.Error {
 	return daemon.Errorf(daemon.NotFound, "app %q has no release v%d", app, version).WithHint("towline releases -a %s lists them", app)
 }
 
-func (t *tx) Releases(app string) ([]daemon.Release, error) {
-	return list(t, readRelease, "SELECT "+releaseColumns+" FROM releases WHERE app = ? ORDER BY version DESC", app)
+func (t releaseTx) Releases(app string) ([]daemon.Release, error) {
+	return list(t.tx, readRelease, "SELECT "+releaseColumns+" FROM releases WHERE app = ? ORDER BY version DESC", app)
 }
 
-func (t *tx) Release(app string, version int) (daemon.Release, error) {
-	return one(t, noRelease(app, version), readRelease,
+func (t releaseTx) Release(app string, version int) (daemon.Release, error) {
+	return one(t.tx, noRelease(app, version), readRelease,
 		"SELECT "+releaseColumns+" FROM releases WHERE app = ? AND version = ?", app, version)
 }
 
 // InsertRelease counts in the app's row, so that no version is ever given twice,
 // whatever became of the releases before.
-func (t *tx) InsertRelease(r *daemon.Release) error {
-	version, err := one(t, noApp(r.App), readValue[int],
+func (t releaseTx) InsertRelease(r *daemon.Release) error {
+	version, err := one(t.tx, noApp(r.App), readValue[int],
 		"UPDATE apps SET last_version = last_version + 1 WHERE name = ? RETURNING last_version", r.App)
 	if err != nil {
 		return err
 	}
 	r.Version = version
 	err = t.insert(daemon.Errorf(daemon.Exists, "app %q has a release v%d already", r.App, r.Version),
-		"INSERT INTO releases ("+releaseColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"INSERT INTO releases ("+releaseColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		r.App, r.Version, r.Status, r.Description, r.Member, at(&r.Created), r.Commit, r.Image, r.Kind,
-		doc(r.Processes), doc(r.Health), t.sealedConfig(*r), r.Output, r.Error)
+		doc(r.Processes), doc(r.Health), t.sealedConfig(*r), r.Output, r.Error, originOf(*r).App, originOf(*r).Version)
 	if err != nil {
 		return err
 	}
@@ -68,10 +79,10 @@ func (t *tx) InsertRelease(r *daemon.Release) error {
 	return failed(err)
 }
 
-func (t *tx) UpdateRelease(r daemon.Release) error {
+func (t releaseTx) UpdateRelease(r daemon.Release) error {
 	return t.change(noRelease(r.App, r.Version),
 		"UPDATE releases SET status = ?, description = ?, member = ?, created = ?, commit_id = ?, image = ?, kind = ?, "+
-			"processes = ?, health = ?, sealed_config = ?, output = ?, error = ? WHERE app = ? AND version = ?",
+			"processes = ?, health = ?, sealed_config = ?, output = ?, error = ?, origin_app = ?, origin_version = ? WHERE app = ? AND version = ?",
 		r.Status, r.Description, r.Member, at(&r.Created), r.Commit, r.Image, r.Kind,
-		doc(r.Processes), doc(r.Health), t.sealedConfig(r), r.Output, r.Error, r.App, r.Version)
+		doc(r.Processes), doc(r.Health), t.sealedConfig(r), r.Output, r.Error, originOf(r).App, originOf(r).Version, r.App, r.Version)
 }

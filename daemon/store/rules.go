@@ -12,15 +12,15 @@ func readRules(_ *tx, scan scanner) (r daemon.Rules, err error) {
 }
 
 // Rules of an app that has set none are empty.
-func (t *tx) Rules(app string) (daemon.Rules, error) {
-	r, err := one(t, daemon.ErrNotFound, readRules, "SELECT rules FROM rules WHERE app = ?", app)
+func (t routeTx) Rules(app string) (daemon.Rules, error) {
+	r, err := one(t.tx, daemon.ErrNotFound, readRules, "SELECT rules FROM rules WHERE app = ?", app)
 	if errors.Is(err, daemon.ErrNotFound) {
 		return daemon.Rules{}, nil
 	}
 	return r, err
 }
 
-func (t *tx) PutRules(app string, r daemon.Rules) error {
+func (t routeTx) PutRules(app string, r daemon.Rules) error {
 	if err := t.appExists(app); err != nil {
 		return err
 	}

@@ -8,11 +8,11 @@ func readSchedule(_ *tx, scan scanner) (s daemon.Schedule, err error) {
 }
 
 // Schedules come by add-on.
-func (t *tx) Schedules() ([]daemon.Schedule, error) {
-	return list(t, readSchedule, "SELECT addon, cron, zone, keep, last FROM schedules ORDER BY addon")
+func (t backupTx) Schedules() ([]daemon.Schedule, error) {
+	return list(t.tx, readSchedule, "SELECT addon, cron, zone, keep, last FROM schedules ORDER BY addon")
 }
 
-func (t *tx) PutSchedule(s daemon.Schedule) error {
+func (t backupTx) PutSchedule(s daemon.Schedule) error {
 	if err := t.addonExists(s.Addon); err != nil {
 		return err
 	}
@@ -20,7 +20,7 @@ func (t *tx) PutSchedule(s daemon.Schedule) error {
 		s.Addon, s.Cron, s.Zone, s.Keep, at(&s.Last))
 }
 
-func (t *tx) DeleteSchedule(addon string) error {
+func (t backupTx) DeleteSchedule(addon string) error {
 	return t.change(daemon.Errorf(daemon.NotFound, "add-on %q has no backup schedule", addon).
 		WithHint("towline backups:schedule sets one"), "DELETE FROM schedules WHERE addon = ?", addon)
 }

@@ -120,7 +120,7 @@ func (s *Store) run(ctx context.Context, db *sql.DB, begin string, f func(daemon
 		return fmt.Errorf("waiting for the database: %w", err)
 	}
 	defer conn.Close()
-	return transact(ctx, conn, begin, func() error { return f(&tx{ctx: ctx, conn: conn, seal: s.seal}) })
+	return transact(ctx, conn, begin, func() error { return f(newState(&tx{ctx: ctx, conn: conn, seal: s.seal})) })
 }
 
 // transact is done by hand, not by sql.Tx, so that the end of ctx cannot come

@@ -15,14 +15,46 @@ import (
 	"towline/daemon"
 )
 
-// tx is a daemon.Tx. Its methods are in the files of their nouns.
+// tx is a transaction under way.
 type tx struct {
 	ctx  context.Context
 	conn *sql.Conn
 	seal *sealer
 }
 
-var _ daemon.Tx = (*tx)(nil)
+// Each is what a transaction does with one noun. Its methods are in the files of that.
+type (
+	appTx       struct{ *tx }
+	releaseTx   struct{ *tx }
+	buildTx     struct{ *tx }
+	routeTx     struct{ *tx }
+	addonTx     struct{ *tx }
+	backupTx    struct{ *tx }
+	memberTx    struct{ *tx }
+	operationTx struct{ *tx }
+	activityTx  struct{ *tx }
+	pipelineTx  struct{ *tx }
+)
+
+// state is a daemon.Tx: a transaction on all the nouns.
+type state struct {
+	appTx
+	releaseTx
+	buildTx
+	routeTx
+	addonTx
+	backupTx
+	memberTx
+	operationTx
+	activityTx
+	pipelineTx
+}
+
+var _ daemon.Tx = state{}
+
+func newState(t *tx) state {
+	return state{appTx{t}, releaseTx{t}, buildTx{t}, routeTx{t}, addonTx{t}, backupTx{t}, memberTx{t}, operationTx{t}, activityTx{t}, pipelineTx{t}}
+}
 
 // scanner is a row's Scan.
 type scanner func(dest ...any) error

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +77,42 @@ func TestReleases(t *testing.T) {
 	})
 	if third.Version != 3 || fourth.Version != 4 {
 		t.Errorf("versions %d and %d, want 3 and 4", third.Version, fourth.Version)
+	}
+}
+
+func TestBuilds(t *testing.T) {
+	s := open(t, t.TempDir())
+	of := func(app string) []daemon.Build {
+		return view(t, s, func(tx daemon.Tx) ([]daemon.Build, error) { return tx.Builds(app) })
+	}
+	first, second := filled[daemon.Build](1), filled[daemon.Build](2)
+	first.App, second.App = "shop", "shop"
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertApp(daemon.App{Name: "blog"}), tx.InsertBuild(&first), tx.InsertBuild(&second))
+	})
+	if first.Number != 1 || second.Number != 2 {
+		t.Errorf("numbers %d and %d, want 1 and 2", first.Number, second.Number)
+	}
+	equal(t, "builds", of("shop"), []daemon.Build{second, first})
+	equal(t, "of the other app", of("blog"), []daemon.Build{})
+	first = filled[daemon.Build](3)
+	first.App, first.Number = "shop", 1
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.UpdateBuild(daemon.Build{App: "blog", Number: 1}), daemon.ErrNotFound, `app "blog" has no build 1`)
+		isError(t, tx.InsertBuild(&daemon.Build{App: "nope"}), daemon.ErrNotFound, `app "nope"`)
+		return tx.UpdateBuild(first)
+	})
+	equal(t, "changed", of("shop"), []daemon.Build{second, first})
+	update(t, s, func(tx daemon.Tx) error { // the newest are kept
+		for range daemon.KeptBuilds {
+			if err := tx.InsertBuild(&daemon.Build{App: "shop"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if list := of("shop"); len(list) != daemon.KeptBuilds || list[0].Number != daemon.KeptBuilds+2 {
+		t.Errorf("%d builds, the newest %d", len(list), list[0].Number)
 	}
 }
 
@@ -283,6 +321,52 @@ func TestAccess(t *testing.T) {
 	equal(t, "keys after", view(t, s, daemon.Tx.Keys), []daemon.MemberKey{})
 }
 
+func TestPipelineAccess(t *testing.T) {
+	s := open(t, t.TempDir())
+	some := []daemon.Permission{daemon.View, daemon.Deploy}
+	by := func(pipeline, member string, stage daemon.Stage, p []daemon.Permission) daemon.PipelineAccess {
+		return daemon.PipelineAccess{Pipeline: pipeline, Member: member, Stage: stage, Permissions: p}
+	}
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertMember(daemon.Member{Name: "bob"}), tx.InsertMember(daemon.Member{Name: "alice"}), tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertApp(daemon.App{Name: "blog", Handle: "blog"}),
+			tx.InsertPipeline(daemon.Pipeline{Name: "line", Owner: "alice"}), tx.InsertPipeline(daemon.Pipeline{Name: "other", Owner: "bob"}),
+			tx.PutCoupling(daemon.Coupling{App: "shop", Pipeline: "line", Stage: daemon.StageStaging}),
+			tx.PutPipelineAccess(by("line", "bob", daemon.StageStaging, some[:1])), tx.PutPipelineAccess(by("line", "bob", daemon.StageStaging, some)),
+			tx.PutPipelineAccess(by("line", "bob", daemon.StageReview, some)), tx.PutPipelineAccess(by("line", "bob", "", some[:1])),
+			tx.PutPipelineAccess(by("line", "alice", "", some)), tx.PutPipelineAccess(by("other", "alice", "", some)))
+	})
+	access := func(pipeline string) []daemon.PipelineAccess {
+		return view(t, s, func(tx daemon.Tx) ([]daemon.PipelineAccess, error) { return tx.PipelineAccess(pipeline) })
+	}
+	reaches := func(app string) []daemon.PipelineAccess {
+		return view(t, s, func(tx daemon.Tx) ([]daemon.PipelineAccess, error) { return tx.AccessByPipeline(app) })
+	}
+	ofAlice, whole, review, staging := by("line", "alice", "", some), by("line", "bob", "", some[:1]), by("line", "bob", daemon.StageReview, some), by("line", "bob", daemon.StageStaging, some)
+	equal(t, "access", access("line"), []daemon.PipelineAccess{ofAlice, whole, review, staging})
+	equal(t, "what reaches the app", reaches("shop"), []daemon.PipelineAccess{ofAlice, whole, staging})
+	equal(t, "what reaches an app of none", reaches("blog"), []daemon.PipelineAccess{})
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.PutPipelineAccess(by("nope", "bob", "", some)), daemon.ErrNotFound, `pipeline "nope"`)
+		isError(t, tx.PutPipelineAccess(by("line", "nope", "", some)), daemon.ErrNotFound, `member "nope"`)
+		isError(t, tx.DeletePipelineAccess("line", "bob", daemon.StageProduction), daemon.ErrNotFound, `member "bob"`)
+		isError(t, tx.DeletePipelineAccess("other", "bob", ""), daemon.ErrNotFound, `member "bob"`)
+		isError(t, tx.RenamePipeline("line", "other"), daemon.ErrExists, `"other"`)
+		return all(tx.DeletePipelineAccess("line", "bob", ""))
+	})
+	update(t, s, func(tx daemon.Tx) error { return all(tx.RenamePipeline("line", "tow"), tx.RenameApp("shop", "store")) })
+	ofAlice.Pipeline, staging.Pipeline, review.Pipeline = "tow", "tow", "tow"
+	equal(t, "after a rename", access("tow"), []daemon.PipelineAccess{ofAlice, review, staging})
+	equal(t, "what reaches it after a rename", reaches("store"), []daemon.PipelineAccess{ofAlice, staging})
+	update(t, s, func(tx daemon.Tx) error { return tx.DeleteMember("alice") })
+	equal(t, "without a member", access("tow"), []daemon.PipelineAccess{review, staging})
+	equal(t, "owner", view(t, s, func(tx daemon.Tx) (daemon.Pipeline, error) { return tx.Pipeline("tow") }).Owner, "")
+	equal(t, "another's owner", view(t, s, func(tx daemon.Tx) (daemon.Pipeline, error) { return tx.Pipeline("other") }).Owner, "bob")
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.DeletePipeline("tow"), tx.InsertPipeline(daemon.Pipeline{Name: "tow"}))
+	})
+	equal(t, "without the pipeline", access("tow"), []daemon.PipelineAccess{})
+}
+
 func TestOperations(t *testing.T) {
 	s := open(t, t.TempDir())
 	a, b := filled[daemon.Operation](1), filled[daemon.Operation](2)
@@ -304,17 +388,114 @@ func TestOperations(t *testing.T) {
 	}
 }
 
+// of are the newest events of an app of any time.
+func of(app string, limit int) daemon.ActivityQuery {
+	return daemon.ActivityQuery{Apps: []daemon.App{{Name: app}}, Limit: limit}
+}
+
 func TestActivities(t *testing.T) {
 	s := open(t, t.TempDir())
 	a, b, c := filled[daemon.Activity](1), filled[daemon.Activity](2), filled[daemon.Activity](3)
 	a.App, b.App, c.App = "shop", "", "shop"
-	update(t, s, func(tx daemon.Tx) error { return all(tx.RecordActivity(a), tx.RecordActivity(b), tx.RecordActivity(c)) })
-	of := func(app string, limit int) []daemon.Activity {
-		return view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities(app, limit) })
+	a.ID, b.ID, c.ID = 1, 2, 3
+	a.Kind, b.Kind, c.Kind = daemon.ConfigSet, daemon.KeyAdded, daemon.ConfigUnset
+	a.Outcome, b.Outcome, c.Outcome = daemon.Done, daemon.Undone, daemon.Done
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.RecordActivity(a), tx.RecordActivity(b), tx.RecordActivity(c))
+	})
+	check := func(what string, q daemon.ActivityQuery, want ...daemon.Activity) {
+		t.Helper()
+		equal(t, what, view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities(q) }), append([]daemon.Activity{}, want...))
 	}
-	equal(t, "of one app", of("shop", 10), []daemon.Activity{c, a})
-	equal(t, "newest", of("", 2), []daemon.Activity{c, b})
-	equal(t, "all", of("", 0), []daemon.Activity{c, b, a})
+	check("of one app", of("shop", 10), c, a)
+	check("of an app that was created later", daemon.ActivityQuery{Apps: []daemon.App{{Name: "shop", Created: a.Time.Add(1)}}})
+	check("of very many apps", daemon.ActivityQuery{Apps: append(slices.Repeat([]daemon.App{{Name: "other"}}, 3000), daemon.App{Name: "shop"})}, c, a)
+	check("of no app", daemon.ActivityQuery{Apps: []daemon.App{}})
+	check("newest", daemon.ActivityQuery{Limit: 2}, c, b)
+	check("all", daemon.ActivityQuery{}, c, b, a)
+	check("since", daemon.ActivityQuery{Since: b.Time}, c, b)
+	check("after", daemon.ActivityQuery{After: 2}, c)
+	check("of a member", daemon.ActivityQuery{Member: b.Member}, b)
+	check("of a kind", daemon.ActivityQuery{Kind: "config.set"}, a)
+	check("of a noun", daemon.ActivityQuery{Kind: "config"}, c, a)
+	check("of half a noun", daemon.ActivityQuery{Kind: "conf"})
+}
+
+// TestCallerOfActivity: an event of the caller's own has their key, where they came from and how
+// long they waited; one of somebody else's has not.
+func TestCallerOfActivity(t *testing.T) {
+	s := open(t, t.TempDir())
+	now := time.Now().UTC()
+	ctx := daemon.WithCaller(t.Context(), daemon.Caller{Member: "ada", Key: "SHA256:x", Address: "192.0.2.1", Began: now.Add(-time.Second)})
+	err := s.Update(ctx, func(tx daemon.Tx) error {
+		return all(tx.RecordActivity(daemon.Activity{Time: now, Member: "ada"}), tx.RecordActivity(daemon.Activity{Time: now, Member: "bob"}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities(daemon.ActivityQuery{}) })
+	if a := list[1]; a.Key != "SHA256:x" || a.Address != "192.0.2.1" || a.Took != time.Second || a.Outcome != daemon.Done {
+		t.Errorf("%+v", a)
+	}
+	if b := list[0]; b.Key != "" || b.Address != "" || b.Took != 0 {
+		t.Errorf("%+v", b)
+	}
+}
+
+// TestActivityIsBounded: old events go, and so does what is more than fits; what repeats itself
+// without end is recorded now and then.
+func TestActivityIsBounded(t *testing.T) {
+	s := open(t, t.TempDir())
+	now := time.Now().UTC()
+	record := func(a daemon.Activity) {
+		t.Helper()
+		update(t, s, func(tx daemon.Tx) error { return tx.RecordActivity(a) })
+	}
+	count := func(q daemon.ActivityQuery, want int) {
+		t.Helper()
+		if list := view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities(q) }); len(list) != want {
+			t.Errorf("%+v: %d events, want %d", q, len(list), want)
+		}
+	}
+	record(daemon.Activity{Time: now.Add(-daemon.KeptActivityFor - time.Second), Text: "old"})
+	record(daemon.Activity{Time: now.Add(-daemon.KeptActivityFor + time.Hour), Text: "not yet old"})
+	count(daemon.ActivityQuery{}, 2) // it goes with the next of today
+	record(daemon.Activity{Time: now})
+	count(daemon.ActivityQuery{}, 2)
+
+	refused := func(member string, at time.Time) {
+		record(daemon.Activity{Time: at, Kind: daemon.AccessRefused, Member: member, Outcome: daemon.Refused})
+	}
+	for range 2 * daemon.MaxRefusals {
+		refused("eve", now)
+	}
+	refused("bob", now)
+	count(daemon.ActivityQuery{Member: "eve"}, daemon.MaxRefusals)
+	count(daemon.ActivityQuery{Member: "bob"}, 1)
+	refused("eve", now.Add(time.Hour))
+	count(daemon.ActivityQuery{Member: "eve"}, daemon.MaxRefusals+1)
+
+	read := daemon.Activity{Time: now, Kind: daemon.ConfigRead, Member: "ada", App: "shop", Names: []string{"A"}}
+	record(read)
+	record(read)
+	other := read
+	other.Names = []string{"B"}
+	record(other)
+	other.Key = "SHA256:y"
+	record(other)
+	read.Time = now.Add(daemon.ReadAgain)
+	record(read)
+	count(daemon.ActivityQuery{Member: "ada"}, 4)
+
+	// Of many there are as many as are kept.
+	raise := func(tx daemon.Tx) error {
+		return tx.RecordActivity(daemon.Activity{Time: now, Names: make([]string, 500), Undo: strings.Repeat("x", 5000)})
+	}
+	update(t, s, raise)
+	last := view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities(daemon.ActivityQuery{Limit: 1}) })
+	if len(last[0].Names) != 100 || last[0].Undo != "" {
+		t.Errorf("%d names, %d bytes to type", len(last[0].Names), len(last[0].Undo))
+	}
 }
 
 // TestDeleteAppTakesItsOwn shows what goes with an app, and what stays.
@@ -323,7 +504,7 @@ func TestDeleteAppTakesItsOwn(t *testing.T) {
 	update(t, s, func(tx daemon.Tx) error {
 		steps := []error{tx.InsertAddon(daemon.Addon{Name: "graph"}), tx.InsertMember(daemon.Member{Name: "alice"})}
 		for _, app := range []string{"shop", "blog"} {
-			steps = append(steps, tx.InsertApp(daemon.App{Name: app}), tx.InsertRelease(&daemon.Release{App: app}),
+			steps = append(steps, tx.InsertApp(daemon.App{Name: app}), tx.InsertRelease(&daemon.Release{App: app}), tx.InsertBuild(&daemon.Build{App: app}),
 				tx.InsertDomain(daemon.Domain{App: app, Host: app + ".example.com"}),
 				tx.InsertAttachment(daemon.AddonAttachment{Addon: "graph", App: app}),
 				tx.PutAccess(daemon.Access{App: app, Member: "alice"}),
@@ -336,6 +517,9 @@ func TestDeleteAppTakesItsOwn(t *testing.T) {
 			releases, err1 := tx.Releases(app)
 			domains, err2 := tx.Domains(app)
 			access, err3 := tx.Access(app)
+			if builds, err := tx.Builds(app); err != nil || len(builds) != want {
+				t.Errorf("%s: %d builds, %v; want %d", app, len(builds), err, want)
+			}
 			if len(releases) != want || len(domains) != want || len(access) != want {
 				t.Errorf("%s: %d releases, %d domains, %d access; want %d of each", app, len(releases), len(domains), len(access), want)
 			}
@@ -352,7 +536,7 @@ func TestDeleteAppTakesItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities("shop", 5) }); len(a) != 1 {
+	if a := view(t, s, func(tx daemon.Tx) ([]daemon.Activity, error) { return tx.Activities(of("shop", 5)) }); len(a) != 1 {
 		t.Errorf("who did what is forgotten: %v", a)
 	}
 
@@ -384,7 +568,7 @@ func TestRenameApp(t *testing.T) {
 		}
 		return all(append(steps, tx.InsertAddon(daemon.Addon{Name: "graph", App: "shop"}), tx.InsertBackup(daemon.Backup{ID: "graph.1", Addon: "graph", App: "shop"}),
 			tx.InsertDomain(daemon.Domain{App: "shop", Host: "www.example.com"}), tx.InsertAttachment(daemon.AddonAttachment{Addon: "graph", App: "shop"}),
-			tx.PutRules("shop", daemon.Rules{AllowFrom: []string{"10.0.0.0/8"}}), tx.PutAccess(daemon.Access{App: "shop", Member: "alice"}),
+			tx.InsertBuild(&daemon.Build{App: "shop"}), tx.PutRules("shop", daemon.Rules{AllowFrom: []string{"10.0.0.0/8"}}), tx.PutAccess(daemon.Access{App: "shop", Member: "alice"}),
 			tx.RecordActivity(daemon.Activity{Time: time.Unix(1, 0), App: "shop", Text: "created the app"}))...)
 	})
 	about := func(app string) (all []any) {
@@ -399,9 +583,10 @@ func TestRenameApp(t *testing.T) {
 					return releases, err
 				},
 				func() (any, error) { d, err := tx.Domains(app); return len(d), err },
+				func() (any, error) { b, err := tx.Builds(app); return len(b), err },
 				func() (any, error) { r, err := tx.Rules(app); return r, err },
 				func() (any, error) { a, err := tx.Access(app); return len(a), err },
-				func() (any, error) { a, err := tx.Activities(app, 0); return len(a), err },
+				func() (any, error) { a, err := tx.Activities(of(app, 0)); return len(a), err },
 				func() (any, error) { a, err := tx.Addon("graph"); return a.App == app, err },
 				func() (any, error) { b, err := tx.Backup("graph.1"); return b.App == app, err },
 				func() (any, error) { a, err := tx.Attachments(); return len(a) == 1 && a[0].App == app, err },
@@ -430,7 +615,7 @@ func TestRenameApp(t *testing.T) {
 	update(t, s, func(tx daemon.Tx) error { return tx.InsertApp(daemon.App{Name: "shop", Handle: "shop-2"}) })
 	_ = view(t, s, func(tx daemon.Tx) (int, error) {
 		releases, err := tx.Releases("shop")
-		activities, err2 := tx.Activities("shop", 0)
+		activities, err2 := tx.Activities(of("shop", 0))
 		if len(releases)+len(activities) > 0 {
 			t.Errorf("the new app has %d releases and %d activities", len(releases), len(activities))
 		}

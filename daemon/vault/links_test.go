@@ -26,7 +26,7 @@ func TestMirrorDoesNotFollowLinksOut(t *testing.T) {
 	defer root.Close()
 	w := &walk{m: &Mirror{files: map[string]*file{}}, seen: map[string]bool{}, ctx: t.Context()}
 	for name, visit := range map[string]func(name, dst string) error{
-		"dir/secret": func(name, dst string) error { return w.entry(root, name, dst) },
+		"dir/secret": func(name, dst string) error { _, err := w.entry(root, name, dst); return err },
 		"file":       func(name, dst string) error { return w.regular(root, name, dst) }, // a file when it was looked at
 	} {
 		err := visit(name, filepath.Join(dst, "copy"))

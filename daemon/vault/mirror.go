@@ -89,9 +89,9 @@ func (w *walk) walk(src, dst string) error {
 		if err := w.ctx.Err(); err != nil {
 			return context.Cause(w.ctx)
 		}
-		err = w.entry(root, name, filepath.Join(dst, name))
-		if w.gone(err) && name != "." {
-			return nil
+		dir, err := w.entry(root, name, filepath.Join(dst, name))
+		if w.gone(err) && name != "." || err == nil && !dir {
+			return fs.SkipDir // even if it is a directory by now: its copy is none
 		}
 		return err
 	})
@@ -106,35 +106,42 @@ func (w *walk) gone(err error) bool {
 	return daemon.MovedMeanwhile(err)
 }
 
-func (w *walk) entry(src *os.Root, name, dst string) error {
+// entry copies what is under a name, but for what is below it, and tells whether it was a
+// directory.
+func (w *walk) entry(src *os.Root, name, dst string) (dir bool, err error) {
 	info, err := src.Lstat(name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if info.Mode()&(fs.ModeSocket|fs.ModeDevice|fs.ModeNamedPipe) != 0 {
-		return nil // they mean nothing in a copy
+		return false, nil // they mean nothing in a copy
 	}
 	w.seen[dst] = true
 	if info.Mode().IsRegular() {
-		return w.regular(src, name, dst)
+		return false, w.regular(src, name, dst)
 	}
 	have, err := os.Lstat(dst)
 	if err == nil && have.Mode().Type() != info.Mode().Type() {
 		if err := w.m.remove(dst); err != nil {
-			return err
+			return false, err
 		}
 		err = fs.ErrNotExist
 	}
 	there := err == nil
-	if info.IsDir() {
-		if !there {
-			if err := os.Mkdir(dst, 0o700); err != nil {
-				return err
-			}
-		}
-		w.dirs = append(w.dirs, dirTime{dst, info.ModTime()})
-		return errors.Join(chown(dst, info), os.Chmod(dst, info.Mode()))
+	if !info.IsDir() {
+		return false, w.link(src, name, dst, info, there)
 	}
+	if !there {
+		if err := os.Mkdir(dst, 0o700); err != nil {
+			return false, err
+		}
+	}
+	w.dirs = append(w.dirs, dirTime{dst, info.ModTime()})
+	return true, errors.Join(chown(dst, info), os.Chmod(dst, info.Mode()))
+}
+
+// link copies a symbolic link, over one that is there.
+func (w *walk) link(src *os.Root, name, dst string, info fs.FileInfo, there bool) error {
 	link, err := src.Readlink(name)
 	if err != nil {
 		return err

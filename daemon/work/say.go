@@ -50,18 +50,24 @@ func (w *Indent) Write(p []byte) (int, error) {
 	if w.tail.Len() < maxRecordedOutput {
 		w.tail.Write(p)
 	}
-	w.part = append(w.part, p...)
+	w.part = eachLine(append(w.part, p...), func(line []byte) { Say(w.out, "       %s", bytes.TrimRight(line, "\r")) })
+	return len(p), nil
+}
+
+// eachLine hands on the lines that have ended, and of one that does not end what is too long to
+// wait for the rest, which it returns.
+func eachLine(text []byte, show func(line []byte)) (rest []byte) {
 	for {
-		i := bytes.IndexByte(w.part, '\n')
+		i := bytes.IndexByte(text, '\n')
 		next := i + 1
-		if i < 0 && len(w.part) > maxShownLine { // one that does not end
+		if i < 0 && len(text) > maxShownLine {
 			i, next = maxShownLine, maxShownLine
 		}
 		if i < 0 {
-			return len(p), nil
+			return text
 		}
-		Say(w.out, "       %s", bytes.TrimRight(w.part[:i], "\r"))
-		w.part = w.part[next:]
+		show(text[:i])
+		text = text[next:]
 	}
 }
 

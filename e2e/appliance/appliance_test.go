@@ -29,6 +29,9 @@ type story struct {
 	dir  string // of this machine: keys, packages, the checkout
 	key  string
 	host string // of the app
+
+	suite, debs string
+	number      byte // of the machine's network
 }
 
 // TestAppliance installs the package on Debian, and lives with it: see the names of the
@@ -59,6 +62,7 @@ func TestAppliance(t *testing.T) {
 				{"Podman under load", s.podman},
 				{"20 restarts", s.restarts},
 				{"reboot", s.reboot},
+				{"carried away", s.carriedAway},
 				{"remove, reinstall", s.reinstall},
 				{"a bad day", s.badDay},
 				{"purge", s.purge},
@@ -81,12 +85,12 @@ func begin(t *testing.T, suite string, n byte, debs string) *story {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &story{t: t, dir: dir, key: filepath.Join(dir, "key"), host: "shop.towline.test"}
+	s := &story{t: t, dir: dir, key: filepath.Join(dir, "key"), host: "shop.towline.test", suite: suite, debs: debs, number: n}
 	s.must(os.Chmod(dir, 0o755))
 	s.must(run(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada", "-f", s.key))
 	root := filepath.Join(dir, "root")
 	s.must(Root(t.Context(), suite, root, s.key, depends))
-	s.m, err = Boot(t.Context(), "tla"+suite[:3], n, root, s.key, debs)
+	s.m, err = Boot(t.Context(), fmt.Sprintf("tl%d%s", n, suite[:3]), n, root, s.key, debs)
 	s.must(err)
 	t.Cleanup(func() {
 		if os.Getenv("TOWLINE_APPLIANCE_KEEP") != "" && t.Failed() {

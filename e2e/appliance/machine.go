@@ -179,15 +179,24 @@ func (m *Machine) sshArgs(key string) []string {
 	}
 }
 
-// SSH runs a command line as a user, with a key of theirs.
+// SSH runs a command line as a user, with a key of theirs, and returns all that it says.
 func (m *Machine) SSH(ctx context.Context, user, key, stdin, line string) (string, error) {
-	cmd := exec.CommandContext(ctx, "ssh", append(m.sshArgs(key), user+"@"+m.Addr.String(), line)...)
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.Stdin = &out, &out, io.Reader(strings.NewReader(stdin))
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("ssh %s: %s: %w\n%s", user, line, err, tail(out.String()))
+	err := m.Pipe(ctx, user, key, strings.NewReader(stdin), &out, &out, line)
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, tail(out.String()))
 	}
-	return out.String(), nil
+	return out.String(), err
+}
+
+// Pipe runs a command line as a user, with a key of theirs.
+func (m *Machine) Pipe(ctx context.Context, user, key string, stdin io.Reader, stdout, stderr io.Writer, line string) error {
+	cmd := exec.CommandContext(ctx, "ssh", append(m.sshArgs(key), user+"@"+m.Addr.String(), line)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("ssh %s: %s: %w", user, line, err)
+	}
+	return nil
 }
 
 // Run runs a command line in root's shell.

@@ -97,11 +97,11 @@ func page(client *http.Client, url string) (string, error) {
 
 // lastBuild is how long the newest build took, by the app's log.
 func (b *bench) lastBuild() (time.Duration, error) {
-	r := b.SSH(b.ctx, stack.Admin, nil, "logs -a "+app+" --source build -n 2 --json")
+	r := b.SSH(b.ctx, stack.Admin, nil, "logs -a "+app+" --source build -n 100 --json")
 	if r.Code != 0 {
 		return 0, fmt.Errorf("logs: %s", r)
 	}
-	var times []time.Time
+	var begun, done time.Time
 	lines := json.NewDecoder(strings.NewReader(r.Stdout))
 	for lines.More() {
 		var l struct {
@@ -111,10 +111,15 @@ func (b *bench) lastBuild() (time.Duration, error) {
 		if err := lines.Decode(&l); err != nil {
 			return 0, err
 		}
-		times = append(times, l.Time)
+		switch {
+		case strings.Contains(l.Text, "Building with "):
+			begun = l.Time
+		case strings.Contains(l.Text, "Build succeeded in "):
+			done = l.Time
+		}
 	}
-	if len(times) != 2 {
+	if begun.IsZero() || !done.After(begun) {
 		return 0, fmt.Errorf("the log of the build is %q", r.Stdout)
 	}
-	return times[1].Sub(times[0]), nil
+	return done.Sub(begun), nil
 }

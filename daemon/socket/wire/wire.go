@@ -59,8 +59,10 @@ type Request struct {
 	// Member is who asks. Empty from root is the machine's own operator.
 	Member string `json:"member,omitempty"`
 	// Key is the fingerprint of the member's key that sshd has let in.
-	Key  string   `json:"key,omitempty"`
-	Args []string `json:"args"`
+	Key string `json:"key,omitempty"`
+	// Address is where the member's connection came from, as sshd has it.
+	Address string   `json:"address,omitempty"`
+	Args    []string `json:"args"`
 	// App is meant when Args name none: that of the caller's git remote.
 	App string `json:"app,omitempty"`
 	// Internal says that the words are the program's own and nobody typed them.
