@@ -13,6 +13,7 @@ import (
 // Deploy implements control.Proxy: check, wait for the new targets, write the
 // route to disk, switch in one step.
 func (p *Proxy) Deploy(ctx context.Context, spec control.Service) error {
+	defer p.stir() // a change leaves garbage behind as requests do
 	s, err := newService(spec)
 	if err != nil {
 		return err
@@ -182,6 +183,7 @@ func (p *Proxy) drained(name string, t *target) {
 
 // Remove implements control.Proxy.
 func (p *Proxy) Remove(ctx context.Context, name string) error {
+	defer p.stir()
 	if checkName(name) != nil {
 		return nil
 	}

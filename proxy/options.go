@@ -51,8 +51,8 @@ type Options struct {
 	// pace; after that 240 bytes a second are asked of it. 0: 10 s.
 	UploadGrace time.Duration
 
-	// Quiet is called when there have been no requests for some seconds, once
-	// until there is one again. nil: nothing is.
+	// Quiet is called when there have been no requests and no changes of what is served for
+	// some seconds, once until there is one again. nil: nothing is.
 	Quiet func()
 
 	// HandOver starts a process that takes over the listeners, and returns once that

@@ -58,7 +58,7 @@ type Proxy struct {
 	handedOver chan struct{} // closed once another process has taken over
 	finishing  atomic.Bool   // that is why this one stops
 
-	busy    atomic.Bool   // there was a request in this round of housekeeping
+	busy    atomic.Bool   // there was a request or a change in this round of housekeeping
 	stirred chan struct{} // wakes housekeeping; holds one token
 }
 
@@ -247,7 +247,7 @@ func (p *Proxy) housekeeping() {
 	}
 }
 
-// stir keeps housekeeping awake. Every request calls it.
+// stir keeps housekeeping awake. Every request calls it, and every change of what is served.
 func (p *Proxy) stir() {
 	if p.busy.Load() {
 		return

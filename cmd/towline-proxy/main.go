@@ -21,6 +21,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"towline/cmd/internal/config"
+	"towline/cmd/internal/idle"
 	"towline/cmd/internal/journal"
 	"towline/cmd/internal/watchdog"
 	"towline/proxy"
@@ -181,8 +182,8 @@ func tuneGC() {
 // machine: to collect garbage costs time.
 const worthGivingBack = 4 << 20
 
-// giveBack is for a proxy that has nothing to do: what a burst of requests left behind
-// it holds for the next one no longer.
+// giveBack is for a proxy that has nothing to do: what a burst of requests or the change of
+// many routes left behind it holds for the next one no longer, nor the pages of its own program.
 func giveBack() {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
@@ -196,6 +197,7 @@ func giveBack() {
 	if held > worthGivingBack {
 		debug.FreeOSMemory()
 	}
+	idle.ReleaseProgram()
 }
 
 // afterEachGC calls f after every collection of garbage, never twice at once: what is
