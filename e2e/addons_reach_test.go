@@ -127,7 +127,7 @@ func TestOpenPageOutlivesTheDaemon(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute: no page is open for less")
 	}
-	s, err := stack.Start(t.Context(), stack.Options{})
+	s, err := stack.Start(t.Context(), stack.Options{KeyExchange: keyExchange})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// TestHundredDeploys: no request fails while an app is deployed a hundred times (12 in
+// TestHundredDeploys: no request fails while an app is deployed a hundred times (5 in
 // `make test`) by real pushes, under constant load from clients that keep no connection open.
 func TestHundredDeploys(t *testing.T) {
 	t.Parallel()
 	deploys := 100
 	if testing.Short() {
-		deploys = 12
+		deploys = 5
 	}
 	s := sharedStack(t)
 	app := newApp(t, s, "steady")

@@ -17,7 +17,7 @@ import (
 // same names, with the same secrets, for the same people.
 func TestHostBackup(t *testing.T) {
 	t.Parallel()
-	lost, err := stack.Start(t.Context(), stack.Options{})
+	lost, err := stack.Start(t.Context(), stack.Options{KeyExchange: keyExchange})
 	if err != nil {
 		t.Fatal(err)
 	}

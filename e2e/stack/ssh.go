@@ -72,6 +72,9 @@ PrintMotd no
 PrintLastLog no
 MaxStartups 100
 `, port, s.KeyFile("sshd_host_key"), keys)
+	if kex := s.options.KeyExchange; kex != "" {
+		config += "KexAlgorithms " + kex + "\n"
+	}
 	path := s.path(name + "_config")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		return nil, err

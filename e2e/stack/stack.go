@@ -23,6 +23,7 @@ type Options struct {
 	HTTPPort, HTTPSPort, SSHPort int    // ports on loopback; 0 or taken: a free one
 	Faults                       bool   // run the towlined that can be told where to die
 	Podman                       string // path of the socket that towlined is to use; empty: Podman's own
+	KeyExchange                  string // of SSH; empty: OpenSSH's own choice, of which the part against quantum computers takes 150 ms of a processor
 	Control                      string // where the proxy listens to towlined, which calls at Control+".relay"; empty: both at one
 	Log                          io.Writer
 }
