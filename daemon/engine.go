@@ -28,6 +28,9 @@ type Images interface {
 	// a step, goes to out, which may be nil.
 	EnsureImage(ctx context.Context, ref string, out io.Writer) (Image, error)
 	Image(ctx context.Context, ref string) (Image, error)
+	// Replacement is the reference that the machine's configuration has put in the place of
+	// ref: every method here takes that one. Empty: none.
+	Replacement(ref string) string
 	// LoadImage reads an OCI or docker archive that holds one image.
 	LoadImage(ctx context.Context, archive io.Reader) (Image, error)
 	// SaveImage writes the image as a docker archive.

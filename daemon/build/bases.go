@@ -52,10 +52,13 @@ func (s *baseStores) dir(id string) string { return s.b.path("bases", id) }
 
 // Provide has the image that the engine knows by its full name in a store, under
 // the name that a Dockerfile has for it. False means that the engine has no such
-// image. The store is kept until Release.
+// image; one that is to stand for another is pulled first. The store is kept until Release.
 func (s *baseStores) Provide(ctx context.Context, j *job, full, name string) (base, bool, error) {
-	image, err := s.b.options.Engine.Image(ctx, full)
-	if errors.Is(err, daemon.ErrNotFound) {
+	var image daemon.Image
+	var err error
+	if s.b.options.Engine.Replacement(full) != "" {
+		image, err = j.ensure(ctx, full)
+	} else if image, err = s.b.options.Engine.Image(ctx, full); errors.Is(err, daemon.ErrNotFound) {
 		return base{}, false, nil
 	}
 	if err != nil {

@@ -55,7 +55,9 @@ type buildpackBuild struct {
 	method
 	order    string // of the buildpacks; empty: the builder's own
 	platform platform
+	builder  daemon.Image
 	runImage daemon.Image
+	runName  string // which of the builder's names for it was found
 	session  *session
 	dir      string // of the app's cache
 	state    appState
@@ -68,6 +70,8 @@ func (j *job) buildBuildpacks(ctx context.Context, m method) (daemon.BuildResult
 		return daemon.BuildResult{}, err
 	}
 	m.say(j.out, j.b.options.Builder)
+	j.sayReplaced(j.b.options.Builder, p.builder.ID)
+	j.sayReplaced(p.runName, p.runImage.ID)
 	if err := p.leaveOut(ctx); err != nil {
 		return daemon.BuildResult{}, err
 	}
@@ -103,20 +107,20 @@ func unjoin(err error) error {
 
 // agree finds the images, and how the two lifecycles can work together.
 func (p *buildpackBuild) agree(ctx context.Context) error {
-	engine, options := p.b.options.Engine, p.b.options
+	options := p.b.options
 	if options.Builder == "" || options.Lifecycle == "" {
 		return daemon.Errorf(daemon.Failed, "the source has no Dockerfile, and no buildpacks are configured").
 			WithHint("commit a Dockerfile at the top of the repository, or set builder and lifecycle under [build] in towline.toml")
 	}
-	builder, err := engine.EnsureImage(ctx, options.Builder, p.out)
+	var err error
+	if p.builder, err = p.ensure(ctx, options.Builder); err != nil {
+		return err
+	}
+	lifecycle, err := p.ensure(ctx, options.Lifecycle)
 	if err != nil {
 		return err
 	}
-	lifecycle, err := engine.EnsureImage(ctx, options.Lifecycle, p.out)
-	if err != nil {
-		return err
-	}
-	if p.platform, err = parsePlatform(builder, lifecycle); err != nil {
+	if p.platform, err = parsePlatform(p.builder, lifecycle); err != nil {
 		return daemon.Errorf(daemon.Failed, "can't use the builder image %s: %w", options.Builder, err).
 			WithHint("name a Cloud Native Buildpacks builder as builder under [build] in towline.toml")
 	}
@@ -128,8 +132,8 @@ func (p *buildpackBuild) agree(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, ref := range p.platform.RunImages {
-		if p.runImage, err = engine.EnsureImage(ctx, ref, p.out); err == nil {
+	for _, p.runName = range p.platform.RunImages {
+		if p.runImage, err = p.ensure(ctx, p.runName); err == nil {
 			return nil
 		}
 	}

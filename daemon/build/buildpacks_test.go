@@ -1,8 +1,10 @@
 package build_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"towline/daemon"
@@ -71,4 +73,31 @@ func TestBuildpacksNode(t *testing.T) {
 	files["index.js"] = `console.log(require("left-pad")("x", 3))`
 	third := f.mustBuild("node", f.source(files), nil)
 	f.says(third, "node index.js", "  x\n")
+}
+
+// TestBuildpacksReplaced: the pusher reads what the builder and the run image really are.
+func TestBuildpacksReplaced(t *testing.T) {
+	f := newFixture(t, builderImage, lifecycleImage, runImage)
+	other := "localhost/" + run + "/run:other"
+	if err := f.engine.TagImage(t.Context(), runImage, other); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.engine.UntagImage(context.Background(), other) })
+	f.options.Builder = "docker.io/heroku/builder:24"
+	f.replace(map[string]string{"heroku/builder:24": builderImage, runImage: other})
+	_, said, err := f.build("replaced", f.source(map[string]string{"index.html": "x"}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, is := range map[string]string{f.options.Builder: builderImage, runImage: other} {
+		image, err := f.engine.Image(t.Context(), is)
+		if want := "       " + name + " is " + is + " here (" + image.ID[:12] + "), by [images] in towline.toml\n"; err != nil || !strings.Contains(said, want) {
+			t.Errorf("%v: it is not said that %s", err, want)
+		}
+	}
+	f.replace(map[string]string{"heroku/builder:24": "localhost/towline-test/gone:1"})
+	_, _, err = f.build("replaced", f.source(map[string]string{"index.html": "x"}), nil)
+	if e := failure(t, err); !strings.HasPrefix(e.Message, "localhost/towline-test/gone:1 is in the place of docker.io/heroku/builder:24") {
+		t.Errorf("%q", e.Message)
+	}
 }

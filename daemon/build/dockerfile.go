@@ -58,7 +58,7 @@ func (j *job) buildDockerfile(ctx context.Context, m method) (daemon.BuildResult
 		return daemon.BuildResult{}, daemon.Errorf(daemon.Unavailable, "no image to build a Dockerfile with is configured").
 			WithHint("set dockerfile under [build] in towline.toml")
 	}
-	if _, err := j.b.options.Engine.EnsureImage(ctx, j.b.options.Dockerfile, j.out); err != nil {
+	if _, err := j.ensure(ctx, j.b.options.Dockerfile); err != nil {
 		return daemon.BuildResult{}, err
 	}
 	text, err := readPlain(j.req.Source, m.dockerfile, maxContainerfile)

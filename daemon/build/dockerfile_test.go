@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"towline/daemon/podman"
 )
 
 func TestDockerfile(t *testing.T) {
@@ -235,5 +237,59 @@ func TestDockerfileArguments(t *testing.T) {
 	}
 	if !strings.Contains(said, "       https://mirror.example/ default ()\n") || strings.Contains(said, "secret") || strings.Contains(said, "hidden") {
 		t.Error("the arguments are not as they should be")
+	}
+}
+
+// replace has the engine take images for others, as [images] in towline.toml does.
+func (f *fixture) replace(images map[string]string) {
+	f.t.Helper()
+	e, err := podman.New(f.t.Context(), podman.Options{Address: "unix://" + socket, Name: run, Images: images})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.engine, f.options.Engine = e, e
+	f.open()
+}
+
+// TestDockerfileReplaced: the pusher reads what an image really is, whichever way a Dockerfile
+// names it.
+func TestDockerfileReplaced(t *testing.T) {
+	f := newFixture(t, buildahImage, appImage)
+	f.options.Dir = t.TempDir() // the names are new in it
+	f.options.Bases = []string{"docker.io/library/*", "docker.io/towline-test/gone"}
+	f.replace(map[string]string{
+		"docker.io/library/shell": appImage, "tools:2": appImage,
+		"towline-test/gone:1": "localhost/towline-test/gone:1", "registry.example.test/base:1": appImage,
+	})
+	image, err := f.engine.Image(t.Context(), appImage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := " is " + appImage + " here (" + image.ID[:12] + "), by [images] in towline.toml\n"
+	for range 2 { // with a cache too
+		result, said, err := f.build("replaced", f.source(map[string]string{
+			"Dockerfile": "ARG TAG=2\nFROM shell AS one\nRUN echo built > /file\nFROM docker.io/library/tools:$TAG\nCOPY --from=one /file /file\nCOPY --from=shell:latest /bin /other\nCMD [\"cat\", \"/file\"]\n",
+		}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"shell", "docker.io/library/tools:2", "shell:latest"} {
+			if n := strings.Count(said, "       "+name+is); n != 1 {
+				t.Errorf("%d times it is said what %s is", n, name)
+			}
+		}
+		if got := f.output(result.Image.ID, nil); got != "built\n" {
+			t.Errorf("the image says %q", got)
+		}
+	}
+	// One that is not there is not taken from elsewhere.
+	_, _, err = f.build("replaced", f.source(map[string]string{"Dockerfile": "FROM towline-test/gone:1\n"}), nil)
+	if e := failure(t, err); e.Message != "localhost/towline-test/gone:1 is in the place of docker.io/towline-test/gone:1 by [images] in towline.toml, and is not on this machine" {
+		t.Errorf("%q", e.Message)
+	}
+	// What a build may not have from here, it does not get by another name.
+	_, said, err := f.build("replaced", f.source(map[string]string{"Dockerfile": "FROM registry.example.test/base:1\n"}), nil)
+	if want := " !     registry.example.test/base:1 is taken as it is named, and not as [images] in towline.toml has it"; err == nil || !strings.Contains(said, want) {
+		t.Errorf("%v: %s", err, said)
 	}
 }

@@ -37,6 +37,9 @@ func (d *dockerfileBuild) provideBases(ctx context.Context, names []string) erro
 				return daemon.Errorf(daemon.Invalid, "%s is not an image that a build may use", name).
 					WithHint("an administrator can add it to bases under [build] in towline.toml, or name one of a registry")
 			}
+			if d.b.options.Engine.Replacement(name) != "" {
+				d.out.Warn(name + " is taken as it is named, and not as [images] in towline.toml has it, as bases under [build] does not allow it")
+			}
 			continue // it may be public: buildah can pull it
 		}
 		got, found, err := d.b.bases.Provide(ctx, d.job, full, name)
@@ -50,6 +53,7 @@ func (d *dockerfileBuild) provideBases(ctx context.Context, names []string) erro
 		if !found {
 			continue
 		}
+		d.sayReplaced(name, got.ID)
 		if slices.ContainsFunc(d.bases, func(b base) bool { return b.ID == got.ID }) {
 			d.b.bases.Release(got.ID)
 			continue

@@ -31,6 +31,8 @@ func (e Engine) Image(ctx context.Context, ref string) (daemon.Image, error) {
 	return get(e.Line, ctx, "Engine.Image", ref, func() (daemon.Image, error) { return e.To.Image(ctx, ref) })
 }
 
+func (e Engine) Replacement(ref string) string { return e.To.Replacement(ref) } // asks nobody
+
 func (e Engine) LoadImage(ctx context.Context, archive io.Reader) (daemon.Image, error) {
 	return get(e.Line, ctx, "Engine.LoadImage", "", func() (daemon.Image, error) { return e.To.LoadImage(ctx, archive) })
 }

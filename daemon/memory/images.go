@@ -80,6 +80,9 @@ func (e *imageEngine) EnsureImage(ctx context.Context, ref string, _ io.Writer) 
 	return clone(e.addImage(daemon.Image{Refs: []string{ref}})), nil
 }
 
+// Replacement implements daemon.Images.
+func (e *imageEngine) Replacement(string) string { return "" }
+
 // Image implements daemon.Images.
 func (e *imageEngine) Image(ctx context.Context, ref string) (daemon.Image, error) {
 	if err := over(ctx, "image "+ref); err != nil {

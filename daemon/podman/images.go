@@ -1,6 +1,7 @@
 package podman
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -170,14 +171,16 @@ func replacements(configured map[string]string) map[string]string {
 	return replaced
 }
 
-// rewrite replaces a reference by the one configured for it: ruby, ruby:latest and
-// docker.io/library/ruby are one.
-func (e *imageEngine) rewrite(ref string) string {
-	if other, ok := e.replaced[fullName(ref)]; ok {
+// Replacement implements daemon.Images: ruby, ruby:latest and docker.io/library/ruby are one.
+func (e *imageEngine) Replacement(ref string) string {
+	if other := e.replaced[fullName(ref)]; other != ref {
 		return other
 	}
-	return ref
+	return ""
 }
+
+// rewrite replaces a reference by the one configured for it.
+func (e *imageEngine) rewrite(ref string) string { return cmp.Or(e.Replacement(ref), ref) }
 
 // fullName is a reference with its registry and its tag; an ID, as it is.
 func fullName(ref string) string {
