@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -268,6 +269,15 @@ func withHint(err error) string {
 // minSecret is how long a value is that is no word of every build: "true", say, or "3000".
 const minSecret = 6
 
+// usual are values that say nothing of whoever has them, though they are long enough.
+var usual = []string{
+	"production", "development", "staging", "testing", "enabled", "disabled", "default", "localhost", "127.0.0.1", "0.0.0.0",
+	"warning", "verbose", "stdout", "stderr", "public", "private", "c.utf-8", "en_us.utf-8",
+}
+
+// secretName is a word in the name of a config var that makes a secret of any value.
+var secretName = regexp.MustCompile(`(?i)key|secret|token|pass|pwd|auth|cred`)
+
 // hiding replaces the values of config vars, each line of them, and the passwords of those that
 // are URLs, by the names of the vars.
 func hiding(config map[string]string) *strings.Replacer {
@@ -281,7 +291,8 @@ func hiding(config map[string]string) *strings.Replacer {
 			parts = append(parts, password, url.QueryEscape(password))
 		}
 		for _, part := range parts {
-			if part = strings.TrimSpace(part); len(part) >= minSecret {
+			part = strings.TrimSpace(part)
+			if len(part) >= minSecret && (secretName.MatchString(name) || !slices.Contains(usual, strings.ToLower(part))) {
 				pairs = append(pairs, pair{part, "[" + name + "]"})
 			}
 		}
