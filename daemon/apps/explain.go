@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"towline/daemon"
 	"towline/daemon/cause"
 	"towline/daemon/container"
+	"towline/daemon/work"
 )
 
 const (
@@ -45,13 +48,16 @@ const (
 
 // whileReachable returns a context that ends, with a NotReadyError as its cause, when a process
 // listens on $PORT where nobody but itself reaches it, and goes on to: there is nothing to wait
-// for.
-func (ps *Processes) whileReachable(ctx context.Context, web []daemon.ContainerSpec) (context.Context, context.CancelFunc) {
+// for. Of one that listens on another port alone, out is told: it may be about to listen on
+// $PORT too. The function returned ends both, and out is not written to after it.
+func (ps *Processes) whileReachable(ctx context.Context, web []daemon.ContainerSpec, out io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	var looks sync.WaitGroup
+	var told sync.Once
 	for _, spec := range web {
-		go func() {
+		looks.Go(func() {
 			defer daemon.Contain("a look at where a process listens", nil)
-			for again, wait := false, firstLook; ; wait = nextLook {
+			for before, wait := "", firstLook; ; wait = nextLook {
 				select {
 				case <-ctx.Done():
 					return
@@ -61,15 +67,21 @@ func (ps *Processes) whileReachable(ctx context.Context, web []daemon.ContainerS
 				var err error
 				f.listeners, err = ps.Engine.Listeners(ctx, spec.Name)
 				f.looked = err == nil
-				hidden := f.hidden()
-				if hidden && again {
+				words, hint := f.notReached()
+				switch {
+				case words == "" || words != before:
+				case f.hidden():
 					cancel(&daemon.NotReadyError{Target: spec.Name, Reason: "nothing answers at its address"})
+				case ctx.Err() == nil:
+					told.Do(func() {
+						work.Warn(out, "%s is waited for: so far %s\n%s", ps.Containers.ShortName(spec.Name), words, hint)
+					})
 				}
-				again = hidden
+				before = words
 			}
-		}()
+		})
 	}
-	return ctx, func() { cancel(nil) }
+	return ctx, func() { cancel(nil); looks.Wait() }
 }
 
 // hidden tells of a process that listens on $PORT, and on its loopback alone.

@@ -78,7 +78,7 @@ func (ps *Processes) roll(ctx context.Context, op *journal.Operation, r *rollout
 	if err := op.Next(ctx, "swap", data); err != nil {
 		return err
 	}
-	if err := ps.swap(ctx, r, web); daemon.IsAway(err) {
+	if err := ps.swap(ctx, r, web, out); daemon.IsAway(err) {
 		// The proxy may have switched, and not lived to say so.
 		return errors.Join(err, ps.Life.Outlast(ctx, out, func(ctx context.Context) error { return ps.routes.routeBack(ctx, r.release.App, before) }))
 	} else if err != nil {
@@ -267,7 +267,7 @@ func listeningPort(c daemon.Container) string {
 
 // swap has the proxy switch to the rollout's web processes once they are ready. A
 // process that ends before that ends the wait at once.
-func (ps *Processes) swap(ctx context.Context, r *rollout, web []daemon.ContainerSpec) error {
+func (ps *Processes) swap(ctx context.Context, r *rollout, web []daemon.ContainerSpec, out io.Writer) error {
 	route, err := ps.route(ctx, r)
 	if err != nil {
 		return err
@@ -281,7 +281,7 @@ func (ps *Processes) swap(ctx context.Context, r *rollout, web []daemon.Containe
 	}
 	running, cancel := ps.whileRunning(ctx, names...)
 	defer cancel()
-	wait, cancel := ps.whileReachable(running, web)
+	wait, cancel := ps.whileReachable(running, web, out)
 	defer cancel()
 	if err = upFor(wait, r.release.Health.Uptime, len(web)); err == nil {
 		err = ps.Router.Deploy(wait, route)
