@@ -237,8 +237,7 @@ func (rl *Releases) buildRelease(ctx context.Context, build, src string, req Dep
 	switch {
 	case types == "":
 		_ = rl.Engine.UntagImage(ctx, ref)
-		return b, daemon.Errorf(daemon.Invalid, "nothing says what to run").
-			WithHint("add a Procfile with a line like \"web: bundle exec puma -p $PORT\"")
+		return b, nothingToRun(src, image.Kind)
 	case serves:
 		web.Protocol, web.Exposed = said.manifest.Protocol, image.Exposed
 		rel.Processes["web"] = web
