@@ -25,6 +25,12 @@ var known = []struct {
 	{regexp.MustCompile("Missing `secret_key_base`"), func([]string) Cause { return missingVar([]string{"", "SECRET_KEY_BASE"}) }},
 	{regexp.MustCompile(`The SECRET_KEY setting must not be empty`), func([]string) Cause { return missingVar([]string{"", "SECRET_KEY"}) }},
 
+	// $PORT where no shell has looked at the command.
+	{regexp.MustCompile(`(?i:invalid|not a valid|\bbad\b|illegal|unexpected|received|parse|integer|number).*\$\{?PORT\b|\$\{?PORT\b.*(?i:invalid|not a valid|\bbad\b|illegal|unexpected|integer|number)`), func([]string) Cause {
+		return Cause{Words: "$PORT stands in its command as it is written, as no shell has put the number there",
+			Hint: "write the Dockerfile's CMD as a line, and not as a list; or name the command in a Procfile"}
+	}},
+
 	// What is not in the image.
 	{regexp.MustCompile(`Cannot find (?:module|package) ["']([^"']+)["']`), missingNodeModule},
 	{regexp.MustCompile(`ModuleNotFoundError: No module named ["']([^"']+)["']`), func(m []string) Cause {
