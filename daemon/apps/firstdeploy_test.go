@@ -1,6 +1,7 @@
 package apps
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -86,5 +87,35 @@ func TestStartedBy(t *testing.T) {
 	}
 	if p := processes(nil, built)["web"]; p.Entrypoint != nil || p.Args != nil {
 		t.Errorf("without one: %+v", p)
+	}
+}
+
+// TestWindowsScripts: a script of the source that a Procfile starts is looked at, and nothing else.
+func TestWindowsScripts(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"windows.sh": "#!/bin/sh\r\nserve\r\n", "unix.sh": "#!/bin/sh\nserve\n", "page": "hello\r\n", "long": "#!" + strings.Repeat("x", 1000) + "\r\n", "bare": "#!/bin/sh\r",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outside := filepath.Join(t.TempDir(), "x.sh")
+	if err := errors.Join(os.WriteFile(outside, []byte("#!/bin/sh\r\n"), 0o600), os.Symlink(outside, filepath.Join(dir, "link")), os.Mkdir(filepath.Join(dir, "bin"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for command, want := range map[string]int{
+		"./windows.sh": 1, "exec ./windows.sh x": 1, "bin/../windows.sh": 1, "windows.sh": 0, "./unix.sh": 0, "./page": 0, "./long": 0, "./bare": 0,
+		"./none": 0, "./link": 0, "bin/": 0, outside: 0, "../" + filepath.Base(dir) + "/windows.sh": 0, "exec": 0,
+	} {
+		notes := windowsScripts(root, map[string]string{"web": command, "worker": command})
+		if len(notes) != want || want > 0 && !strings.HasPrefix(notes[0], "windows.sh has the line ends of Windows") {
+			t.Errorf("%q: %q", command, notes)
+		}
 	}
 }

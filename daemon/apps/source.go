@@ -1,11 +1,15 @@
 package apps
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"towline/daemon"
@@ -37,6 +41,7 @@ func readSource(dir string) (says sourceSays, err error) {
 		if says.procfile, err = ParseProcfile(string(text)); err != nil {
 			return says, err
 		}
+		says.notes = append(says.notes, windowsScripts(root, says.procfile)...)
 	}
 	if text, err = readSmall(root, "app.json"); err != nil || text == nil {
 		return says, err
@@ -60,6 +65,41 @@ func misspelt(root *os.Root) (notes []string, err error) {
 		}
 	}
 	return notes, err
+}
+
+// windowsScripts tells of scripts that the Procfile starts whose first line ends as on Windows: a
+// shell says of one that it is not found.
+func windowsScripts(root *os.Root, procfile map[string]string) (notes []string) {
+	for _, process := range daemon.SortedKeys(procfile) {
+		words := strings.Fields(procfile[process])
+		if words[0] == "exec" && len(words) > 1 {
+			words = words[1:]
+		}
+		name := path.Clean(words[0])
+		if !filepath.IsLocal(name) || !strings.Contains(words[0], "/") {
+			continue
+		}
+		if first := firstLine(root, name); strings.HasPrefix(first, "#!") && strings.HasSuffix(first, "\r\n") {
+			notes = append(notes, fmt.Sprintf("%s has the line ends of Windows, and no first line of a script ends so\n"+
+				"echo '* text=auto eol=lf' >> .gitattributes; git add --renormalize .; commit and push again", daemon.Clip(name)))
+		}
+	}
+	return slices.Compact(notes)
+}
+
+// firstLine is the beginning of a plain file, up to the end of its first line.
+func firstLine(root *os.Root, name string) string {
+	info, err := root.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	line, _ := bufio.NewReader(io.LimitReader(f, 256)).ReadString('\n')
+	return line
 }
 
 // readSmall reads a file of the source, never through a link that leads out of it.

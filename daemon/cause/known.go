@@ -145,7 +145,7 @@ func missingCommand(m []string) Cause {
 	c := Cause{Words: "command not found: " + name}
 	switch base := path.Base(name); {
 	case strings.ContainsRune(name, '/'):
-		c.Hint = "the file must be in the image: commit it (case counts, and .gitignore may leave it out), or have the build make it"
+		c.Hint = "the file must be in the image: commit it (case counts, and .gitignore may leave it out), or have the build make it; if it is there, its first line (#!) names what is not"
 	case tools[base] == "requirements.txt":
 		c.Hint = "add " + base + " to requirements.txt (or pyproject.toml), commit and push again"
 	case tools[base] == "npm":
