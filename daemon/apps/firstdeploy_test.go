@@ -119,3 +119,44 @@ func TestWindowsScripts(t *testing.T) {
 		}
 	}
 }
+
+func TestElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"render.yaml", "fly.toml", "Aptfile", "Procfile"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "CHECKS"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	want := []string{
+		"render.yaml, fly.toml has no effect here: commands go into a Procfile, config vars into app.json",
+		"Aptfile has no effect here: a Dockerfile installs packages of the system",
+	}
+	if got := elsewhere(root); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestNothingToRun: the hint is for the source's own language.
+func TestNothingToRun(t *testing.T) {
+	for _, c := range []struct{ kind, file, want string }{
+		{"dockerfile", "package.json", "a CMD"}, {"buildpack", "package.json", `a script "start", or add a Procfile with a line like "web: node index.js"`},
+		{"buildpack", "Gemfile", "bundle exec puma"}, {"buildpack", "requirements.txt", "gunicorn"}, {"buildpack", "README", "./server --port $PORT"},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, c.file), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var e *daemon.Error
+		if err := nothingToRun(dir, c.kind); !errors.As(err, &e) || e.Kind != daemon.Invalid || !strings.Contains(e.Hint, c.want) {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+}

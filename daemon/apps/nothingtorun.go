@@ -9,6 +9,7 @@ import (
 
 // startLines are lines of a Procfile that usually fit a source, by a file at its top.
 var startLines = []struct{ file, also, web string }{
+	{"_config.yml", "", "bundle exec jekyll serve --host 0.0.0.0 --port $PORT"},
 	{"package.json", "give package.json a script \"start\", or ", "node index.js"},
 	{"Gemfile", "", "bundle exec puma -p $PORT"},
 	{"manage.py", "", "gunicorn --bind 0.0.0.0:$PORT PROJECT.wsgi"},
@@ -26,7 +27,7 @@ func nothingToRun(source, kind string) error {
 	}
 	for _, s := range startLines {
 		if _, missing := os.Lstat(filepath.Join(source, s.file)); missing == nil {
-			return err.WithHint("%sadd a Procfile with a line like \"web: %s\"", s.also, s.web)
+			return err.WithHint("%sadd a Procfile with a line like \"web: %s\", or \"worker: COMMAND\" for what has no visitors", s.also, s.web)
 		}
 	}
 	return err.WithHint("add a Procfile with a line like \"web: ./server --port $PORT\"")

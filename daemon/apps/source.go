@@ -33,6 +33,7 @@ func readSource(dir string) (says sourceSays, err error) {
 	if says.notes, err = misspelt(root); err != nil {
 		return says, err
 	}
+	says.notes = append(says.notes, elsewhere(root)...)
 	text, err := readSmall(root, "Procfile")
 	if err != nil {
 		return says, err
@@ -65,6 +66,31 @@ func misspelt(root *os.Root) (notes []string, err error) {
 		}
 	}
 	return notes, err
+}
+
+// ofOthers are files by which other platforms are told what to do, with what has it here.
+var ofOthers = []struct{ names, here string }{
+	{"render.yaml railway.json railway.toml nixpacks.toml fly.toml", "commands go into a Procfile, config vars into app.json"},
+	{"DOKKU_SCALE", "\"formation\" in app.json says how many processes of a type run"},
+	{"CHECKS", "\"healthchecks\" in app.json says how an app is looked at"},
+	{".buildpacks", "project.toml names buildpacks"},
+	{"Aptfile", "a Dockerfile installs packages of the system"},
+}
+
+// elsewhere tells of such files at the top.
+func elsewhere(root *os.Root) (notes []string) {
+	for _, o := range ofOthers {
+		var there []string
+		for name := range strings.FieldsSeq(o.names) {
+			if info, err := root.Lstat(name); err == nil && info.Mode().IsRegular() {
+				there = append(there, name)
+			}
+		}
+		if len(there) > 0 {
+			notes = append(notes, strings.Join(there, ", ")+" has no effect here: "+o.here)
+		}
+	}
+	return notes
 }
 
 // windowsScripts tells of scripts that the Procfile starts whose first line ends as on Windows: a

@@ -29,6 +29,12 @@ var languages = []struct {
 	{"Rust", "rust", []string{"Cargo.toml"}},
 	{"Deno", "deno", []string{"deno.json", "deno.jsonc"}},
 	{"Swift", "swift", []string{"Package.swift"}},
+	{"Crystal", "crystal", []string{"shard.yml"}},
+	{"Dart", "dart", []string{"pubspec.yaml"}},
+	{"Gleam", "gleam", []string{"gleam.toml"}},
+	{"Haskell", "haskell", []string{"stack.yaml", "cabal.project", "*.cabal"}},
+	{"Hugo", "hugo", []string{"hugo.toml", "hugo.yaml"}},
+	{"Zig", "zig", []string{"build.zig"}},
 	{"", "static", []string{"index.html", "public/index.html", "static.json"}},
 	{"", "procfile", []string{"Procfile"}},
 }

@@ -57,6 +57,10 @@ var known = []struct {
 	{regexp.MustCompile(`^npm (?:ERR!|error) .*[Mm]issing script: "?([^"]+)"?`), func(m []string) Cause {
 		return Cause{Words: "package.json has no script " + m[1], Hint: "add it under \"scripts\", or name another command in the Procfile"}
 	}},
+	{regexp.MustCompile("(?:executable file |exec: )[`\"]([A-Za-z0-9@._/+-]+(?: [A-Za-z0-9@._/+=:-]+)+)[`\"]:? (?:executable file )?not found"), func(m []string) Cause {
+		return Cause{Words: "there is no program that is called \"" + m[1] + "\", with the blank in it",
+			Hint: "in a CMD or ENTRYPOINT that is a list, the program and each of its arguments is an item of its own; or write it as a line: CMD " + m[1]}
+	}},
 	{regexp.MustCompile("(?:executable file|exec:) [`\"']?([^`\"'\\s:]+)[`\"']?:? ?(?:executable file )?not found"), missingCommand},
 	{regexp.MustCompile(`exec: "([^"]+)": (?:stat [^:]*: )?no such file or directory`), missingCommand},
 	{regexp.MustCompile(`failed to exec.*: (?:No such file or directory)`), func([]string) Cause {
