@@ -69,7 +69,7 @@ var known = []struct {
 	{regexp.MustCompile(`^(?:/bin/|/usr/bin/)?(?:ba|da|a|z)?sh: (?:exec: )?(?:line )?(?:\d+: )?(?:exec: )?([^\s:]+): (?:command )?not found`), missingCommand},
 	{regexp.MustCompile(`^\S+: (?:line )?\d+: (?:exec: )?([^\s:]+): (?:command )?not found`), missingCommand}, // of a script
 	{regexp.MustCompile(`^bundler: command not found: (\S+)`), missingCommand},
-	{regexp.MustCompile(`(?:ba|da|a)?sh: (?:line )?(?:\d+: )?(?:exec: )?([^\s:]+): Permission denied$|exec [` + "`" + `"']?([^` + "`" + `"'\s:]+).*: [Pp]ermission denied`), func(m []string) Cause {
+	{regexp.MustCompile(`(?:ba|da|a)?sh: (?:exec: )?(?:line )?(?:\d+: )?(?:exec: )?([^\s:]+): Permission denied$|exec [` + "`" + `"']?([^` + "`" + `"'\s:]+).*: [Pp]ermission denied`), func(m []string) Cause {
 		file := strings.TrimPrefix(m[1]+m[2], "./")
 		return Cause{Words: file + " may not be executed", Hint: "git update-index --chmod=+x " + word(file) + ", commit and push again"}
 	}},
