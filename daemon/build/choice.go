@@ -142,8 +142,11 @@ func (m method) say(out *output, with string) {
 
 // name is the Dockerfile for the pusher, with its stage.
 func (m method) name() string {
-	if m.target != "" {
+	switch {
+	case m.target != "":
 		return m.dockerfile + ", stage " + m.target
+	case strings.Contains(m.dockerfile, "/"):
+		return m.dockerfile
 	}
 	return "the " + m.dockerfile
 }
