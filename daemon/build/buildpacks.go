@@ -308,6 +308,10 @@ func (p *buildpackBuild) build(ctx context.Context) error {
 	case 0:
 		return nil
 	case exitNoBuildpack:
+		if p.order != "" {
+			return daemon.Errorf(daemon.Failed, "the buildpacks that project.toml names do not all find what they look for at the top of the source").
+				WithHint("they are: %s; take out of [[io.buildpacks.group]] what has nothing to build", p.project.names())
+		}
 		return daemon.Errorf(daemon.Failed, "no buildpack knows how to build the source").
 			WithHint("at its top it needs one of: %s", p.platform.lookedFor())
 	case exitDetectFailed:

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,6 +207,15 @@ func (p project) order(have []buildpackRef) (string, error) {
 		fmt.Fprintf(&order, "[[order.group]]\nid = %q\nversion = %q\n", bp.ID, bp.Version)
 	}
 	return order.String(), nil
+}
+
+// names are the buildpacks that the file names, for people.
+func (p project) names() string {
+	var names []string
+	for _, bp := range p.group {
+		names = append(names, daemon.Clip(cmp.Or(bp.ID, bp.URI)))
+	}
+	return strings.Join(names, ", ")
 }
 
 // among finds the builder's buildpack that is meant.
