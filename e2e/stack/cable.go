@@ -12,17 +12,7 @@ import (
 // Cable opens a WebSocket to the Rails example through the proxy, subscribes to its
 // echo channel as ActionCable's own client would, and returns what comes back of text.
 func (s *Stack) Cable(ctx context.Context, app, text string) (string, error) {
-	tls, err := s.TLS()
-	if err != nil {
-		return "", err
-	}
-	config, err := websocket.NewConfig("wss"+s.URL(app, "/cable")[len("https"):], s.URL(app, ""))
-	if err != nil {
-		return "", err
-	}
-	config.Protocol, config.TlsConfig = []string{"actioncable-v1-json"}, tls
-	config.TlsConfig.ServerName = app + ".localhost"
-	conn, err := dialCable(ctx, config, loopback(s.HTTPSPort))
+	conn, err := s.dialWebSocket(ctx, app, "/cable", "actioncable-v1-json")
 	if err != nil {
 		return "", err
 	}
@@ -65,6 +55,35 @@ func (s *Stack) Cable(ctx context.Context, app, text string) (string, error) {
 			}
 		}
 	}
+}
+
+// Echo opens a WebSocket to an app through the proxy, and returns what comes back of text.
+func (s *Stack) Echo(ctx context.Context, app, path, text string) (echo string, err error) {
+	conn, err := s.dialWebSocket(ctx, app, path)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := websocket.Message.Send(conn, text); err != nil {
+		return "", err
+	}
+	return echo, websocket.Message.Receive(conn, &echo)
+}
+
+// dialWebSocket connects to an app through the proxy, whatever its name resolves to.
+func (s *Stack) dialWebSocket(ctx context.Context, app, path string, protocols ...string) (*websocket.Conn, error) {
+	tls, err := s.TLS()
+	if err != nil {
+		return nil, err
+	}
+	config, err := websocket.NewConfig("wss"+s.URL(app, path)[len("https"):], s.URL(app, ""))
+	if err != nil {
+		return nil, err
+	}
+	tls.ServerName = app + ".localhost"
+	config.Protocol, config.TlsConfig = protocols, tls
+	return dialCable(ctx, config, loopback(s.HTTPSPort))
 }
 
 // dialCable connects to the proxy, whatever the name resolves to.
