@@ -98,7 +98,7 @@ var (
 		`gyp ERR! (stack|System|command|cwd|node|not ok)|The command .* (failed|returned)|For more information|See the (docs|log)|A new release of|WARN|warning|DEBUG|INFO )`)
 	// afterwords only say that there was a failure: they count where nothing else says more.
 	afterwords = regexp.MustCompile(`(?i)^(ERROR: failed to [a-z]+: exit status \d+$|Error: building at STEP .*: (while running runtime: )?exit status \d+$|subprocess exited|exit status \d+$|` +
-		`error Command failed with exit code|error: command .* failed|error: subprocess-exited-with-error|ELIFECYCLE|.*Command failed with exit code \d+\.?$|make(\[\d+\])?: \*\*\*.*Error \d+$|command terminated|note: This error originates)`)
+		`error Command failed with exit code|error: command .* failed|error: subprocess-exited-with-error|ELIFECYCLE|.*Command failed with exit code \d+\.?$|make(\[\d+\])?: \*\*\*.*Error \d+$|command terminated|note: This error originates|error: metadata-generation-failed|hint: See above for details)`)
 	complaint = regexp.MustCompile(`(?i)\berror\b|\w(Error|Exception)\b|\bfailed\b|\bfatal\b|\bpanic\b|cannot|can't|could not|couldn't|not found|no such|unable to|denied|npm ERR!`)
 )
 

@@ -22,6 +22,10 @@ var known = []struct {
 	{regexp.MustCompile(`(?:^|[\s:"'` + "`" + `])([A-Z][A-Z0-9]*_[A-Z0-9_]+)["'` + "`" + `]? (?i:(?:environment variable |env var )?(?:is|are|was) (?:not set|not defined|undefined|missing|unset|required|empty)|must be (?:set|defined|provided)|not set|is not configured)`), missingVar},
 	{regexp.MustCompile(`(?i)set the ([A-Z][A-Z0-9_]{2,}) environment variable`), missingVar},
 	{regexp.MustCompile(`^(?:\S*sh|\S+: (?:line )?\d+): (?:line )?(?:\d+: )?([A-Z][A-Z0-9_]{2,}): (?i:parameter (?:null or )?not set$|unbound variable$|.*\b(?:set|missing|required|needed|empty|defined)\b)`), missingVar}, // ${NAME:?} of a shell
+	{regexp.MustCompile(`UndefinedValueError: ([A-Z][A-Z0-9_]+) not found`), missingVar},                                                                                                                                    // python-decouple
+	{regexp.MustCompile(`required key ([A-Z][A-Z0-9_]+) missing value`), missingVar},                                                                                                                                        // envconfig, of Go
+	{regexp.MustCompile(`Could not resolve placeholder '([A-Z][A-Z0-9_]+)'`), missingVar},                                                                                                                                   // Spring
+	{regexp.MustCompile(`(?i:invalid environment variables).*?\b([A-Z][A-Z0-9_]+)\W+Required`), missingVar},                                                                                                                 // t3-env
 	{regexp.MustCompile("Missing `secret_key_base`"), func([]string) Cause { return missingVar([]string{"", "SECRET_KEY_BASE"}) }},
 	{regexp.MustCompile(`The SECRET_KEY setting must not be empty`), func([]string) Cause { return missingVar([]string{"", "SECRET_KEY"}) }},
 
@@ -74,6 +78,20 @@ var known = []struct {
 		return Cause{Words: file + " may not be executed", Hint: "git update-index --chmod=+x " + word(file) + ", commit and push again"}
 	}},
 
+	{regexp.MustCompile(`Failed to find attribute '([^']+)' in '([^']+)'|Attribute "([^"]+)" not found in module "([^"]+)"`), func(m []string) Cause {
+		app, module := m[1]+m[3], m[2]+m[4]
+		return Cause{Words: "the Python module " + module + " has no " + app + " to serve", Hint: "name the module and the application in it in the Procfile: gunicorn MODULE:APPLICATION"}
+	}},
+	{regexp.MustCompile(`Could not find a production build in the '[^']*' directory`), func([]string) Cause {
+		return Cause{Words: "Next.js was not built", Hint: "have package.json say how, under \"scripts\": \"build\": \"next build\"; in a Dockerfile: RUN npm run build"}
+	}},
+	{regexp.MustCompile(`pg_config executable not found`), func([]string) Cause {
+		return Cause{Words: "psycopg2 would have to be compiled, and what that takes is not here", Hint: "name psycopg2-binary in its place (or psycopg[binary], which is its successor)"}
+	}},
+	{regexp.MustCompile(`fatal error: ([A-Za-z0-9_./-]+\.h): No such file or directory`), func(m []string) Cause {
+		return Cause{Words: "a package is compiled that wants " + m[1] + ", which is not here", Hint: "take a version of it that comes compiled, or deploy with a Dockerfile that installs what it wants"}
+	}},
+
 	// What the lock file says and the manifest does not, or the other way round.
 	{regexp.MustCompile("(?i)npm ci` can only install packages when|lock file.*(?:is not up to date|not in sync)|ERR_PNPM_OUTDATED_LOCKFILE|lockfile (?:needs to|would) (?:be|have been) (?:updated|modified)"), func([]string) Cause {
 		return Cause{Words: "the lock file does not fit package.json", Hint: "npm install (or yarn, or pnpm install) on your machine, and commit the lock file with package.json"}
@@ -89,6 +107,9 @@ var known = []struct {
 	}},
 	{regexp.MustCompile(`Your Ruby version is (\S+), but your Gemfile specified (\S+)`), func(m []string) Cause {
 		return Cause{Words: "the Gemfile asks for Ruby " + m[2] + ", and this builder has " + m[1], Hint: "name a version in the Gemfile that the builder has, or deploy with a Dockerfile"}
+	}},
+	{regexp.MustCompile(`The engine "node" is incompatible with this module\. Expected version "([^"]+)"\. Got "([^"]+)"`), func(m []string) Cause {
+		return Cause{Words: "a package wants Node.js " + m[1] + ", and this is " + m[2], Hint: "say which is wanted in package.json: \"engines\": {\"node\": \"...\"}; or take another version of the package"}
 	}},
 	{regexp.MustCompile(`(?i)code ERESOLVE|unable to resolve dependency tree`), func([]string) Cause {
 		return Cause{Words: "npm finds no versions that fit each other (ERESOLVE)", Hint: "mend the versions in package.json, npm install on your machine, and commit both files"}
@@ -106,6 +127,13 @@ var known = []struct {
 	}},
 	{regexp.MustCompile(`(?i)EADDRINUSE|address already in use`), func([]string) Cause {
 		return Cause{Words: "two of its own processes want the same port", Hint: "let one alone listen on $PORT"}
+	}},
+	{regexp.MustCompile(`\.s\.PGSQL\.(5432)|connect to local MySQL server through socket|/mysqld?\.sock\b`), func(m []string) Cause {
+		port := "3306"
+		if m[1] != "" {
+			port = m[1]
+		}
+		return missingService([]string{"", port})
 	}},
 	{regexp.MustCompile(`(?i)(?:ECONNREFUSED|connection refused|can't connect|could not connect|cannot connect|error connecting).*(?:127\.0\.0\.1|::1|localhost)\D{0,24}(5432|6379|7687|7474|3306|27017)`), missingService},
 	{regexp.MustCompile(`(?i)(?:127\.0\.0\.1|::1|localhost)\D{0,24}(5432|6379|7687|7474|3306|27017)\b.*(?:ECONNREFUSED|connection refused|failed)`), missingService},
