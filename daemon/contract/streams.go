@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -346,6 +348,7 @@ func images(t *testing.T, b Bench) {
 	}
 	must(t, b.TagImage(ctx, image.ID, second))
 	is(t, "tag of an absent image", b.TagImage(ctx, none, third), daemon.NotFound)
+	b.namesAtOnce(t, image)
 	for range 2 {
 		must(t, b.UntagImage(ctx, first))
 	}
@@ -368,4 +371,30 @@ func images(t *testing.T, b Bench) {
 	must(t, b.UntagImage(ctx, third))
 	_, err = b.Engine.Image(ctx, image.ID)
 	is(t, "an image that lost its last name", err, daemon.NotFound)
+}
+
+// namesAtOnce: of names that are given and taken at the same time none is lost, or left.
+func (b Bench) namesAtOnce(t *testing.T, image daemon.Image) {
+	const n = 20
+	refs, errs := make([]string, n), make([]error, n)
+	var names sync.WaitGroup
+	for i := range refs {
+		refs[i] = fmt.Sprintf("localhost/%s:n%02d", b.name(), i)
+		names.Go(func() { errs[i] = b.TagImage(t.Context(), image.ID, refs[i]) })
+	}
+	names.Wait()
+	must(t, errors.Join(errs...))
+	got, err := b.Engine.Image(t.Context(), image.ID)
+	must(t, err)
+	for i, ref := range refs {
+		if !slices.Contains(got.Refs, ref) {
+			t.Errorf("%s was lost: %q", ref, got.Refs)
+		}
+		names.Go(func() { errs[i] = b.UntagImage(t.Context(), ref) })
+	}
+	names.Wait()
+	must(t, errors.Join(errs...))
+	if got, err = b.Engine.Image(t.Context(), image.ID); err != nil || len(got.Refs) != len(image.Refs)+1 {
+		t.Errorf("names left: %+v, %v", got, err)
+	}
 }

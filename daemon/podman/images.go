@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/containers/podman/v5/pkg/bindings/images"
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
@@ -21,6 +22,9 @@ import (
 type imageEngine struct {
 	*client
 	replaced map[string]string // references by others, by full names
+	// Podman reads all names of an image and writes them back with one more or less: of
+	// those that come at the same time it would lose some.
+	naming sync.Mutex
 }
 
 // EnsureImage implements daemon.Images.
@@ -136,6 +140,8 @@ func (e *imageEngine) TagImage(ctx context.Context, id, ref string) error {
 		return err
 	}
 	name, tag := splitTag(ref)
+	e.naming.Lock()
+	defer e.naming.Unlock()
 	return wrap(images.Tag(c, id, tag, name, nil), "tag image "+ref)
 }
 
@@ -146,6 +152,8 @@ func (e *imageEngine) UntagImage(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
+	e.naming.Lock()
+	defer e.naming.Unlock()
 	_, errs := images.Remove(c, []string{ref}, nil)
 	err = errors.Join(errs...)
 	if err == nil || absent(errs[0]) || contains(err, "image not known") {
