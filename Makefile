@@ -110,11 +110,13 @@ bench-backup: setup images build ## backups of Neo4j stores of 100 MB and 1 GB u
 RELEASE := 0.1.0
 DEB_VERSION ?= $(RELEASE)~$(shell git rev-list --count HEAD 2>/dev/null || echo 0).$(shell git rev-parse --short=8 HEAD 2>/dev/null || echo dev)
 ARCHES ?= amd64 arm64
+# Who builds a package for others says who they are; nobody reads mail at a name below .invalid.
+MAINTAINER ?= $(if $(DEBEMAIL),$(DEBFULLNAME) <$(DEBEMAIL)>,Towline <maintainers@towline.invalid>)
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1700000000)
 
 deb: $(TOOLS)/nfpm ## the package, into dist/, for each of ARCHES
 	@for arch in $(ARCHES); do \
-		GO="$(GO)" TAGS="$(TAGS)" NFPM="$(CURDIR)/$(TOOLS)/nfpm" DEB_VERSION="$(DEB_VERSION)" packaging/deb/build.sh $$arch || exit 1; \
+		GO="$(GO)" TAGS="$(TAGS)" NFPM="$(CURDIR)/$(TOOLS)/nfpm" DEB_VERSION="$(DEB_VERSION)" MAINTAINER="$(MAINTAINER)" packaging/deb/build.sh $$arch || exit 1; \
 	done
 
 APPLIANCE ?= bookworm trixie

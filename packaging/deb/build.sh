@@ -26,12 +26,12 @@ towline ($DEB_VERSION) stable; urgency=medium
 
   * See /usr/share/doc/towline/changelog.gz.
 
- -- Towline <maintainers@towline.dev>  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
+ -- $MAINTAINER  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 CHANGELOG
 gzip -9n <"$stage/changelog.Debian" >"$stage/man/changelog.Debian.gz"
 find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 cd packaging/deb
-sed "s|@ARCH@|$arch|; s|@VERSION@|$DEB_VERSION|; s|@STAGE@|$stage|" nfpm.yaml >"$stage/nfpm.yaml"
+sed "s|@ARCH@|$arch|; s|@VERSION@|$DEB_VERSION|; s|@STAGE@|$stage|; s|@MAINTAINER@|$MAINTAINER|" nfpm.yaml >"$stage/nfpm.yaml"
 "$NFPM" package --config "$stage/nfpm.yaml" --packager deb --target "$root/dist/towline_${DEB_VERSION}_$arch.deb"
 rm -rf "$stage"
