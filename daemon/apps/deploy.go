@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -228,6 +230,10 @@ func (rl *Releases) buildRelease(ctx context.Context, build, src string, req Dep
 		work.Warn(out, "the Dockerfile's ENTRYPOINT is a line for a shell, which takes no command: those of process types are started without it\n"+
 			"write it as a list to have them handed to it: ENTRYPOINT [\"...\"]")
 	}
+	if program := oddProgram(rel.Processes, image.Image); program != "" {
+		work.Warn(out, "the program of the Dockerfile's CMD or ENTRYPOINT is \"%s\", with the blank in it\n"+
+			"in a list the program and each of its arguments is an item of its own; a line needs no brackets", daemon.Clip(program))
+	}
 	web, serves := rel.Processes["web"]
 	if serves && strings.TrimSpace(web.Command) == "" {
 		delete(rel.Processes, "web")
@@ -248,6 +254,17 @@ func (rl *Releases) buildRelease(ctx context.Context, build, src string, req Dep
 	dropUnknown(b.formation, rel.Processes, out)
 	b.release = rel
 	return b, nil
+}
+
+// oddProgram is the program of an image, if a process runs the image's own command and that
+// begins with a whole command as one word: no program is called so.
+func oddProgram(processes map[string]daemon.Process, image daemon.Image) string {
+	words := slices.Concat(image.Entrypoint, image.Cmd)
+	own := func(p daemon.Process) bool { return p.Entrypoint == nil && p.Args == nil }
+	if len(words) == 0 || !strings.ContainsAny(words[0], " \t") || !slices.ContainsFunc(slices.Collect(maps.Values(processes)), own) {
+		return ""
+	}
+	return words[0]
 }
 
 // maxDescribed bounds what a release's description tells of a commit's message, in

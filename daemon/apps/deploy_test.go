@@ -3,6 +3,8 @@ package apps
 import (
 	"strings"
 	"testing"
+
+	"towline/daemon"
 )
 
 func TestDeploysAreDescribed(t *testing.T) {
@@ -14,6 +16,26 @@ func TestDeploysAreDescribed(t *testing.T) {
 	} {
 		if got := describeDeploy("0123456789abcdef0123456789abcdef01234567", subject); got != want {
 			t.Errorf("%q: %q", subject, got)
+		}
+	}
+}
+
+func TestOddProgram(t *testing.T) {
+	own, procfile := map[string]daemon.Process{"web": {}}, map[string]daemon.Process{"web": {Entrypoint: []string{"/bin/sh"}, Args: []string{"-c", "x"}}}
+	for _, c := range []struct {
+		processes map[string]daemon.Process
+		image     daemon.Image
+		want      string
+	}{
+		{own, daemon.Image{Cmd: []string{"bun start", "bun migrate"}}, "bun start"},
+		{own, daemon.Image{Entrypoint: []string{"npm start"}}, "npm start"},
+		{own, daemon.Image{Cmd: []string{"/bin/sh", "-c", "bun start"}}, ""},
+		{own, daemon.Image{Entrypoint: []string{"echo"}, Cmd: []string{"hello world"}}, ""},
+		{own, daemon.Image{}, ""},
+		{procfile, daemon.Image{Cmd: []string{"bun start"}}, ""},
+	} {
+		if got := oddProgram(c.processes, c.image); got != c.want {
+			t.Errorf("%v: %q", c.image, got)
 		}
 	}
 }
