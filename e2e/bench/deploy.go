@@ -1,15 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"towline/e2e/stack"
 )
 
 const deployRounds = 20
@@ -34,7 +31,7 @@ func (b *bench) deploys() error {
 		if err != nil {
 			return err
 		}
-		built, err := b.lastBuild()
+		built, err := b.lastBuild(app)
 		if err != nil {
 			return err
 		}
@@ -93,33 +90,4 @@ func page(client *http.Client, url string) (string, error) {
 	text := make([]byte, 256)
 	n, _ := resp.Body.Read(text)
 	return string(text[:n]), nil
-}
-
-// lastBuild is how long the newest build took, by the app's log.
-func (b *bench) lastBuild() (time.Duration, error) {
-	r := b.SSH(b.ctx, stack.Admin, nil, "logs -a "+app+" --source build -n 100 --json")
-	if r.Code != 0 {
-		return 0, fmt.Errorf("logs: %s", r)
-	}
-	var begun, done time.Time
-	lines := json.NewDecoder(strings.NewReader(r.Stdout))
-	for lines.More() {
-		var l struct {
-			Time time.Time `json:"time"`
-			Text string    `json:"text"`
-		}
-		if err := lines.Decode(&l); err != nil {
-			return 0, err
-		}
-		switch {
-		case strings.Contains(l.Text, "Building with "):
-			begun = l.Time
-		case strings.Contains(l.Text, "Build succeeded in "):
-			done = l.Time
-		}
-	}
-	if begun.IsZero() || !done.After(begun) {
-		return 0, fmt.Errorf("the log of the build is %q", r.Stdout)
-	}
-	return done.Sub(begun), nil
 }

@@ -1,5 +1,5 @@
 // Bench measures what Towline itself takes: of a push and of a config change until they
-// serve (deploy), of a command over SSH, and of memory (cli), and what
+// serve (deploy), of builds (build), of a command over SSH, and of memory (cli), and what
 // a hundred apps cost (hundred). Run it on a quiet machine.
 package main
 
@@ -30,7 +30,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) (err error) {
-	benches := map[string]func(*bench) error{"deploy": (*bench).deploys, "cli": (*bench).commands, "hundred": (*bench).hundred}
+	benches := map[string]func(*bench) error{"deploy": (*bench).deploys, "build": (*bench).builds, "cli": (*bench).commands, "hundred": (*bench).hundred}
 	b := &bench{ctx: ctx}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&b.rounds, "rounds", 0, "how often each thing is measured; 0: as often as its bench thinks good")
@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	if flags.NArg() != 1 || benches[flags.Arg(0)] == nil {
-		return errors.New("usage: bench [-rounds N] [-apps N] [-quiet TIME] [-podman SOCKET] deploy|cli|hundred")
+		return errors.New("usage: bench [-rounds N] [-apps N] [-quiet TIME] [-podman SOCKET] deploy|build|cli|hundred")
 	}
 	if err := stack.Build(ctx); err != nil {
 		return err
