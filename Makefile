@@ -10,7 +10,7 @@ GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools
 
-.PHONY: all build deb test-appliance setup images demo test unit race builds fuzz fuzz-proxy lint e2e soak bench-deploy bench-cli bench-hundred bench-proxy bench-backup clean
+.PHONY: all build deb test-appliance setup images demo test unit race builds fuzz fuzz-proxy lint e2e soak bench-deploy bench-build bench-cli bench-hundred bench-proxy bench-backup clean
 
 all: build
 
@@ -47,7 +47,7 @@ builds: setup images ## real builds, which unpack images, slowly under the race 
 	TOWLINE_REQUIRE_PODMAN=1 TOWLINE_RACED=1 $(GO) test -short -timeout 20m -tags "$(TAGS)" ./daemon/build
 
 e2e: setup images build ## stories on real sshd, git, Podman, Neo4j and Redis
-	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 50m ./e2e/...
+	TOWLINE_REQUIRE_PODMAN=1 $(GO) test -short -tags "$(TAGS)" -timeout 50m -parallel 3 ./e2e/...
 
 soak: setup images build ## the stories with their longest loops, 300 random kills, a browser, gRPC's C-core, and HOSTILE=1h of hostile clients of the proxy
 	packaging/dev/setup.sh --browser --grpc
@@ -92,6 +92,9 @@ $(TOOLS)/staticcheck: packaging/dev/tools/go.mod
 
 bench-deploy: setup images build ## push and config:set until they serve
 	$(GO) run -tags "$(TAGS)" ./e2e/bench deploy
+
+bench-build: setup images build ## builds of the Node, Python and Rails examples beside podman build
+	$(GO) run -tags "$(TAGS)" ./e2e/bench build
 
 bench-cli: setup images build ## the command line over SSH; idle memory
 	$(GO) run -tags "$(TAGS)" ./e2e/bench cli
