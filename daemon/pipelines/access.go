@@ -171,17 +171,19 @@ func (ps *Pipelines) AllowedAccess(ctx context.Context, member, name string, sta
 // AllowedEnd fails unless the member may end the pipeline: they have to manage it, and each app on
 // which somebody has rights by it.
 func (ps *Pipelines) AllowedEnd(ctx context.Context, member, name string) error {
-	if err := ps.Allowed(ctx, member, name, daemon.Manage); err != nil {
+	return ps.Store.View(ctx, func(tx daemon.Tx) error { return allowedEnd(tx, member, name) })
+}
+
+func allowedEnd(tx daemon.Tx, member, name string) error {
+	if err := allowed(tx, member, name, daemon.Manage); err != nil {
 		return err
 	}
-	return ps.Store.View(ctx, func(tx daemon.Tx) error {
-		given, err := tx.PipelineAccess(name)
-		if err != nil {
-			return err
-		}
-		return managesAll(tx, member, name, func(s daemon.Stage) bool {
-			return slices.ContainsFunc(given, func(a daemon.PipelineAccess) bool { return a.Reaches(s) })
-		})
+	given, err := tx.PipelineAccess(name)
+	if err != nil {
+		return err
+	}
+	return managesAll(tx, member, name, func(s daemon.Stage) bool {
+		return slices.ContainsFunc(given, func(a daemon.PipelineAccess) bool { return a.Reaches(s) })
 	})
 }
 

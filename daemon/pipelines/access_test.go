@@ -244,6 +244,8 @@ func TestWhoMayGiveByAPipeline(t *testing.T) {
 	want("who manages all apps", err, "")
 	// Who owns the pipeline can't take what others have by it from apps of others.
 	want("an end by its owner", ps.AllowedEnd(ctx, "alice", "safetow"), daemon.Forbidden)
+	_, err = ps.Destroy(ctx, "safetow", "alice") // asked before the right was given
+	want("an end that was allowed when it was asked", err, daemon.Forbidden)
 	want("an end by who manages all", ps.AllowedEnd(ctx, "eve", "safetow"), "")
 	_, err = ps.Grant(ctx, daemon.PipelineAccess{Pipeline: "safetow", Member: "bob"}, "eve")
 	want("taken", err, "")

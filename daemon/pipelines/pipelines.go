@@ -68,21 +68,23 @@ func (ps *Pipelines) List(ctx context.Context, member string) (list []daemon.Pip
 // do everything; it is viewed by who may view one of its apps or has access by it, and managed by who
 // may manage all of its apps.
 func (ps *Pipelines) Allowed(ctx context.Context, member, name string, p daemon.Permission) error {
-	return ps.Store.View(ctx, func(tx daemon.Tx) error {
-		pipeline, err := tx.Pipeline(name)
-		if err != nil {
-			return err
-		}
-		ok, err := may(tx, member, pipeline, p)
-		if err != nil || ok {
-			return err
-		}
-		if seen, err := may(tx, member, pipeline, daemon.View); err != nil || !seen {
-			return errors.Join(err, daemon.NoPipeline(name))
-		}
-		return daemon.Errorf(daemon.Forbidden, "you may not %s the pipeline %s", p, name).
-			WithHint("its owner may, and who may manage all of its apps: towline pipelines:info %s", name)
-	})
+	return ps.Store.View(ctx, func(tx daemon.Tx) error { return allowed(tx, member, name, p) })
+}
+
+func allowed(tx daemon.Tx, member, name string, p daemon.Permission) error {
+	pipeline, err := tx.Pipeline(name)
+	if err != nil {
+		return err
+	}
+	ok, err := may(tx, member, pipeline, p)
+	if err != nil || ok {
+		return err
+	}
+	if seen, err := may(tx, member, pipeline, daemon.View); err != nil || !seen {
+		return errors.Join(err, daemon.NoPipeline(name))
+	}
+	return daemon.Errorf(daemon.Forbidden, "you may not %s the pipeline %s", p, name).
+		WithHint("its owner may, and who may manage all of its apps: towline pipelines:info %s", name)
 }
 
 func may(tx daemon.Tx, member string, pipeline daemon.Pipeline, p daemon.Permission) (bool, error) {
@@ -290,6 +292,9 @@ func (ps *Pipelines) Rename(ctx context.Context, name, to, member string) error 
 func (ps *Pipelines) Destroy(ctx context.Context, name, member string) (changes people.Changes, err error) {
 	defer ps.People.RightsChanged(ctx)
 	err = ps.Store.Update(ctx, func(tx daemon.Tx) error {
+		if err := allowedEnd(tx, member, name); err != nil { // an app or a right may have come since it was asked
+			return err
+		}
 		places, err := tx.Couplings(name)
 		if err != nil {
 			return err
