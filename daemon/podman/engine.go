@@ -49,7 +49,7 @@ func New(ctx context.Context, options Options) (*Engine, error) {
 	e := &Engine{
 		client:          c,
 		host:            &host{client: c},
-		imageEngine:     &imageEngine{client: c, replaced: replacements(options.Images)},
+		imageEngine:     &imageEngine{client: c, replaced: replacements(options.Images), naming: make(chan struct{}, 1)},
 		volumeEngine:    &volumeEngine{c},
 		containerEngine: containers,
 		execEngine:      &execEngine{c},

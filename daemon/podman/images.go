@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/containers/podman/v5/pkg/bindings/images"
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
@@ -23,8 +22,18 @@ type imageEngine struct {
 	*client
 	replaced map[string]string // references by others, by full names
 	// Podman reads all names of an image and writes them back with one more or less: of
-	// those that come at the same time it would lose some.
-	naming sync.Mutex
+	// those that come at the same time it would lose some. Who gives or takes one puts a token in.
+	naming chan struct{}
+}
+
+// nameAlone waits for the turn to give or take an image's name; done ends it.
+func (e *imageEngine) nameAlone(ctx context.Context) (done func(), err error) {
+	select {
+	case e.naming <- struct{}{}:
+		return func() { <-e.naming }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // EnsureImage implements daemon.Images.
@@ -135,25 +144,31 @@ func (e *imageEngine) SaveImage(ctx context.Context, ref string, w io.Writer) er
 
 // TagImage implements daemon.Images.
 func (e *imageEngine) TagImage(ctx context.Context, id, ref string) error {
+	done, err := e.nameAlone(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
 	}
 	name, tag := splitTag(ref)
-	e.naming.Lock()
-	defer e.naming.Unlock()
 	return wrap(images.Tag(c, id, tag, name, nil), "tag image "+ref)
 }
 
 // UntagImage implements daemon.Images. An image that a container still uses loses
 // its name alone.
 func (e *imageEngine) UntagImage(ctx context.Context, ref string) error {
+	done, err := e.nameAlone(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	c, err := e.call(ctx)
 	if err != nil {
 		return err
 	}
-	e.naming.Lock()
-	defer e.naming.Unlock()
 	_, errs := images.Remove(c, []string{ref}, nil)
 	err = errors.Join(errs...)
 	if err == nil || absent(errs[0]) || contains(err, "image not known") {
