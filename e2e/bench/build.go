@@ -29,22 +29,23 @@ type example struct {
 	source     string // in the repository: a folder, or a txtar of files
 	dockerfile string // what somebody would write by hand
 	code       string // a file of it whose change is one of code
+	comment    string // how a comment begins in it
 	// dependency changes what the app depends on.
 	dependency func(dir string, n int) error
 }
 
 var examples = []example{
-	{name: "node", source: "examples/node", code: "server.js",
+	{name: "node", source: "examples/node", code: "server.js", comment: "//",
 		dockerfile: "WORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci --omit=dev --no-audit --no-fund\nCOPY . .\nCMD [\"npm\", \"start\"]\n",
 		dependency: func(dir string, n int) error {
 			return replaceIn(dir, `"version": "`, fmt.Sprintf(`"version": "%d`, n), "package.json", "package-lock.json")
 		}},
-	{name: "python", source: "daemon/build/testdata/apps/python-requirements.txtar", code: "app.py",
+	{name: "python", source: "daemon/build/testdata/apps/python-requirements.txtar", code: "app.py", comment: "#",
 		dockerfile: "WORKDIR /app\nRUN python3 -m venv /venv\nCOPY requirements.txt .\nRUN /venv/bin/pip install --no-cache-dir -q -r requirements.txt\nCOPY . .\nCMD [\"/venv/bin/gunicorn\", \"app:app\"]\n",
 		dependency: func(dir string, n int) error {
 			return appendTo(filepath.Join(dir, "requirements.txt"), fmt.Sprintf("# change %d\n", n))
 		}},
-	{name: "rails", source: "examples/rails", code: "config.ru",
+	{name: "rails", source: "examples/rails", code: "config.ru", comment: "#",
 		dockerfile: "WORKDIR /app\nENV RAILS_ENV=production\nCOPY Gemfile Gemfile.lock ./\nRUN bundle install --local --quiet || { rm -f Gemfile.lock; bundle install --local --quiet; }\nCOPY . .\nCMD [\"bundle\", \"exec\", \"puma\"]\n",
 		dependency: func(dir string, n int) error {
 			return appendTo(filepath.Join(dir, "Gemfile"), fmt.Sprintf("# change %d\n", n))
@@ -90,13 +91,10 @@ func (b *bench) buildsOf(e example) error {
 			change func() error
 		}{
 			{&firsts, func() error { return nil }},
-			{&codes, func() error { return appendTo(filepath.Join(dir, e.code), fmt.Sprintf("\n# %d\n", round)) }},
+			{&codes, func() error { return appendTo(filepath.Join(dir, e.code), fmt.Sprintf("\n%s %d\n", e.comment, round)) }},
 			{&dependencies, func() error { return e.dependency(dir, round) }},
 			{&nothings, func() error { return nil }},
 		} {
-			if e.name == "node" && step.into == &codes {
-				step.change = func() error { return appendTo(filepath.Join(dir, e.code), fmt.Sprintf("\n// %d\n", round)) }
-			}
 			if err := step.change(); err != nil {
 				return err
 			}
@@ -117,6 +115,9 @@ func (b *bench) buildsOf(e example) error {
 			return err
 		}
 	}
+	if _, err := stack.Podman("rmi", "-f", e.image()); err != nil {
+		return err
+	}
 	row := func(name string, s [2]sample, goal string) {
 		s[0].row(e.name+": "+name, fmt.Sprintf("%s | %.2f | %s", ms(s[1].median()), float64(s[0].median())/float64(s[1].median()), goal))
 	}
@@ -127,8 +128,10 @@ func (b *bench) buildsOf(e example) error {
 	return nil
 }
 
-// unpack makes a folder of the source whose app builds and starts without add-ons, and never
-// finds layers of an earlier run.
+// image is what Podman alone makes of it.
+func (e example) image() string { return "localhost/towline/bench-" + e.name + ":1" }
+
+// unpack makes a folder of the source whose app builds, and starts without add-ons.
 func (e example) unpack(source, dir string) error {
 	if strings.HasSuffix(source, ".txtar") {
 		archive, err := txtar.ParseFile(source)
@@ -143,7 +146,6 @@ func (e example) unpack(source, dir string) error {
 				return err
 			}
 		}
-		// Else gunicorn is found and the web process is as told.
 		return os.WriteFile(filepath.Join(dir, "Procfile"), []byte("web: gunicorn --bind 0.0.0.0:$PORT app:app\n"), 0o644)
 	}
 	if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
@@ -174,13 +176,6 @@ func (b *bench) pushed(app, dir string, empty bool) (whole, built time.Duration,
 	whole = time.Since(start)
 	built, err = b.lastBuild(app)
 	return whole, built, err
-}
-
-func (b *bench) gitIn(dir string, words ...string) error {
-	if r := b.Git(b.ctx, stack.Admin, dir, words...); r.Code != 0 {
-		return fmt.Errorf("git %s: %s", strings.Join(words, " "), r)
-	}
-	return nil
 }
 
 // lastBuild is how long an app's newest build took.
@@ -219,7 +214,7 @@ func (b *bench) podmanBuild(e example, dir string, fresh bool) (time.Duration, e
 	if err := os.WriteFile(ignore, []byte(".git\n"), 0o644); err != nil {
 		return 0, err
 	}
-	argv := []string{"podman", "build", "-q", "--layers", "--network", "host", "--ignorefile", ignore, "-t", "localhost/towline/bench-" + e.name + ":1", "-f", file}
+	argv := []string{"podman", "build", "-q", "--layers", "--network", "host", "--ignorefile", ignore, "-t", e.image(), "-f", file}
 	if fresh {
 		argv = append(argv, "--no-cache")
 	}

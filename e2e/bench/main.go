@@ -111,8 +111,10 @@ func (b *bench) ssh(line string) error {
 	return nil
 }
 
-func (b *bench) git(words ...string) error {
-	if r := b.Git(b.ctx, stack.Admin, b.dir, words...); r.Code != 0 {
+func (b *bench) git(words ...string) error { return b.gitIn(b.dir, words...) }
+
+func (b *bench) gitIn(dir string, words ...string) error {
+	if r := b.Git(b.ctx, stack.Admin, dir, words...); r.Code != 0 {
 		return fmt.Errorf("git %s: %s", strings.Join(words, " "), r)
 	}
 	return nil
