@@ -10,7 +10,7 @@ GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools
 
-.PHONY: all build deb test-appliance setup images demo test unit race builds fuzz fuzz-proxy lint e2e soak bench-deploy bench-build bench-cli bench-hundred bench-proxy bench-backup clean
+.PHONY: all build deb test-appliance test-appliance-vm appliance-debs setup images demo test unit race builds fuzz fuzz-proxy lint e2e soak bench-deploy bench-build bench-cli bench-hundred bench-proxy bench-backup clean
 
 all: build
 
@@ -123,17 +123,28 @@ deb: $(TOOLS)/nfpm ## the package, into dist/, for each of ARCHES
 	done
 
 APPLIANCE ?= bookworm trixie
+APPLIANCE_VM ?= bookworm
+APPLIANCE_VM_ADDONS ?= redis
 DEBS := $(CURDIR)/dist/appliance
 
 test-appliance: setup images ## install, upgrade under load, reboot, purge: the package on booted Debian, in system containers
 	packaging/dev/setup.sh --appliance
+	$(MAKE) appliance-debs
+	TOWLINE_APPLIANCE="$(APPLIANCE)" TOWLINE_DEBS=$(DEBS) $(GO) test -tags "$(TAGS)" -count=1 -timeout 60m -v ./e2e/appliance
+
+test-appliance-vm: setup images ## the same in virtual machines, with limits and power cuts that are real; slow, as the processor is emulated
+	packaging/dev/setup.sh --appliance-vm
+	$(MAKE) appliance-debs
+	TOWLINE_APPLIANCE="$(APPLIANCE_VM)" TOWLINE_APPLIANCE_GUEST=vm TOWLINE_APPLIANCE_ADDONS="$(APPLIANCE_VM_ADDONS)" TOWLINE_DEBS=$(DEBS) $(GO) test -tags "$(TAGS)" -count=1 -timeout 180m -v ./e2e/appliance
+
+appliance-debs: # two versions of the package, and the images that there is no registry for
 	@mkdir -p $(DEBS)
 	$(MAKE) -s deb ARCHES=$(shell dpkg --print-architecture) DEB_VERSION=0.1.0~1 && mv dist/towline_0.1.0~1_*.deb $(DEBS)/old.deb
 	$(MAKE) -s deb ARCHES=$(shell dpkg --print-architecture) DEB_VERSION=0.1.0~2 && mv dist/towline_0.1.0~2_*.deb $(DEBS)/new.deb
 	lintian --fail-on error,warning --allow-root $(DEBS)/new.deb
-	rm -f $(DEBS)/images.tar
-	podman save -q -m -o $(DEBS)/images.tar $(addprefix localhost/towline/,testapp:1 redis:7 buildah:12 neo4j:5.26-community)
-	TOWLINE_APPLIANCE="$(APPLIANCE)" TOWLINE_DEBS=$(DEBS) $(GO) test -tags "$(TAGS)" -count=1 -timeout 60m -v ./e2e/appliance
+	rm -f $(DEBS)/*.tar
+	podman save -q -m -o $(DEBS)/images.tar $(addprefix localhost/towline/,testapp:1 redis:7 buildah:12)
+	podman save -q -o $(DEBS)/neo4j.tar localhost/towline/neo4j:5.26-community
 
 $(TOOLS)/nfpm: packaging/deb/go.mod
 	@mkdir -p $(TOOLS)

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,41 +12,40 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// depends are what the package pulls in: what is downloaded beforehand, so that the story
-// needs no network. The installation itself is apt's.
-var depends = []string{
-	"aardvark-dns", "catatonit", "crun", "git", "iptables", "netavark", "nftables", "podman", "restic", "uidmap",
-}
-
 // story is one machine's life.
 type story struct {
 	t    *testing.T
-	m    *Machine
-	dir  string // of this machine: keys, packages, the checkout
+	m    Guest
+	dir  string // of this machine: keys, the checkout, the guest's disk
 	key  string
 	host string // of the app
 
-	suite, debs string
-	number      byte // of the machine's network
+	plan   Plan
+	addons []string // of shop: their kinds
+	others int      // apps beside shop, each with one process
+	serves string   // what shop's page says
 }
 
 // TestAppliance installs the package on Debian, and lives with it: see the names of the
-// steps. TOWLINE_APPLIANCE names the releases, "bookworm trixie"; TOWLINE_DEBS is a folder
-// with two versions of the package, old.deb and new.deb, and images.tar.
+// steps. TOWLINE_APPLIANCE names the releases, "bookworm trixie"; TOWLINE_APPLIANCE_GUEST says
+// "vm" for a virtual machine in place of a container; TOWLINE_APPLIANCE_ADDONS names the
+// kinds of add-ons; TOWLINE_DEBS is a folder with two versions of the package, old.deb and
+// new.deb, and images.tar, and neo4j.tar if that is one of the kinds.
 func TestAppliance(t *testing.T) {
 	suites := strings.Fields(os.Getenv("TOWLINE_APPLIANCE"))
 	if len(suites) == 0 {
 		t.Skip("make test-appliance runs this")
 	}
-	debs := os.Getenv("TOWLINE_DEBS")
+	kind := cmp.Or(os.Getenv("TOWLINE_APPLIANCE_GUEST"), "container")
 	for i, suite := range suites {
 		t.Run(suite, func(t *testing.T) {
-			s := begin(t, suite, byte(100+i), debs)
+			s := begin(t, Plan{Kind: kind, Suite: suite, Net: byte(100 + i), Share: os.Getenv("TOWLINE_DEBS")})
 			start := time.Now()
 			for _, step := range []struct {
 				name string
@@ -54,7 +54,7 @@ func TestAppliance(t *testing.T) {
 				{"install", s.install},
 				{"configure", s.configure},
 				{"page", s.firstPage},
-				{"add-ons", s.addons},
+				{"add-ons", s.createAddons},
 				{"closed", s.closed},
 				{"hardened", s.hardened},
 				{"firewall", s.firewall},
@@ -62,6 +62,10 @@ func TestAppliance(t *testing.T) {
 				{"Podman under load", s.podman},
 				{"20 restarts", s.restarts},
 				{"reboot", s.reboot},
+				{"20 apps", s.twenty},
+				{"limits", s.limits},
+				{"power cut", s.powerCut},
+				{"20 apps less", s.fewer},
 				{"carried away", s.carriedAway},
 				{"remove, reinstall", s.reinstall},
 				{"a bad day", s.badDay},
@@ -80,27 +84,33 @@ func TestAppliance(t *testing.T) {
 	}
 }
 
-func begin(t *testing.T, suite string, n byte, debs string) *story {
+// begin boots a guest of the plan, in a directory of its own.
+func begin(t *testing.T, p Plan) *story {
 	dir, err := os.MkdirTemp("/var/tmp", "towline-appliance-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &story{t: t, dir: dir, key: filepath.Join(dir, "key"), host: "shop.towline.test", suite: suite, debs: debs, number: n}
-	s.must(os.Chmod(dir, 0o755))
-	s.must(run(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada", "-f", s.key))
-	root := filepath.Join(dir, "root")
-	s.must(Root(t.Context(), suite, root, s.key, depends))
-	s.m, err = Boot(t.Context(), fmt.Sprintf("tl%d%s", n, suite[:3]), n, root, s.key, debs)
-	s.must(err)
+	p.Dir, p.Key = dir, filepath.Join(dir, "key")
+	s := &story{t: t, dir: dir, key: p.Key, host: "shop.towline.test", plan: p}
+	s.addons = strings.Fields(cmp.Or(os.Getenv("TOWLINE_APPLIANCE_ADDONS"), "redis neo4j"))
+	kept := func() bool { return os.Getenv("TOWLINE_APPLIANCE_KEEP") != "" && t.Failed() }
 	t.Cleanup(func() {
-		if os.Getenv("TOWLINE_APPLIANCE_KEEP") != "" && t.Failed() {
-			t.Logf("kept: ssh -i %s root@%s; end it by its own systemctl poweroff", s.key, s.m.Addr)
+		if !kept() {
+			s.must(os.RemoveAll(dir))
+		}
+	})
+	s.must(os.Chmod(dir, 0o755))
+	s.must(run(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada", "-f", p.Key))
+	start := time.Now()
+	s.m, err = Boot(t.Context(), p)
+	s.must(err)
+	t.Logf("%-22s %5.1f s", "disk and boot", time.Since(start).Seconds())
+	t.Cleanup(func() {
+		if kept() {
+			t.Logf("kept: ssh -i %s root@%s; end it by its own systemctl poweroff", p.Key, s.m.Addr())
 			return
 		}
 		if err := s.m.Stop(); err != nil {
-			t.Error(err)
-		}
-		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
@@ -170,6 +180,7 @@ func (s *story) install() {
 // configured is what differs on a machine without a name, a registry and the internet.
 const configured = `sed -i 's/^#domain = .*/domain = "towline.test"/; s|^#acme = .*|acme = ""|; s/^#host = .*/host = "towline.test"/' /etc/towline/towline.toml
 sed -i 's|^#bases = .*|bases = ["docker.io/*", "localhost/towline/testapp:1"]|' /etc/towline/towline.toml
+sed -i '/^\[limits\]/,/^\[b/ s/^#memory = .*/memory = "128m"/' /etc/towline/towline.toml
 cat >>/etc/towline/towline.toml <<'END'
 
 [images]
@@ -188,23 +199,52 @@ func (s *story) configure() {
 	}
 	s.wants(out, "/etc/towline/towline.toml:")
 	s.root("cat /root/towline.toml.sound >/etc/towline/towline.toml")
-	s.root(configured)
-	s.root("podman load -q -i " + s.mnt("images.tar"))
+	s.settings()
 }
 
-// mnt is where the machine sees a file of the packages' folder.
-func (s *story) mnt(name string) string {
-	return "/mnt/" + filepath.Base(s.m.binds[0]) + "/" + name
+// settings are those of a machine without a name, a registry and the internet, and the
+// images that it would have from there.
+func (s *story) settings() {
+	s.t.Helper()
+	s.root(configured)
+	s.patient()
+	s.root("podman load -q -i " + s.mnt("images.tar"))
+	if slices.Contains(s.addons, "neo4j") {
+		s.root("podman load -q -i " + s.mnt("neo4j.tar"))
+	}
 }
+
+// patient gives an add-on of a slow guest as much longer to start as it needs; a package
+// that is installed brings its own manifests along.
+func (s *story) patient() {
+	s.t.Helper()
+	if s.m.Slowness() == 1 || !slices.Contains(s.addons, "neo4j") {
+		return
+	}
+	s.root(fmt.Sprintf(`perl -pi -e 's/^(deadline = ")(\d+)s"/$1 . %d*$2 . "s\""/e' /usr/share/towline/addons/*/plugin.toml && systemctl restart towlined`, s.m.Slowness()))
+}
+
+// mnt is where the guest sees a file of the packages' folder.
+func (s *story) mnt(name string) string { return shared + "/" + name }
 
 func (s *story) firstPage() {
 	s.towline("apps:create shop")
-	s.push("one")
-	s.page("one")
+	s.deploy("one")
+}
+
+// deploy pushes an app that says text, and wants it to serve.
+func (s *story) deploy(text string) {
+	s.t.Helper()
+	out, err := s.push(s.t.Context(), text)
+	if err != nil {
+		s.t.Fatalf("push: %v\n%s", err, tail(out))
+	}
+	s.serves = text
+	s.page()
 }
 
 // push commits an app that says text, and pushes it.
-func (s *story) push(text string) string {
+func (s *story) push(ctx context.Context, text string) (string, error) {
 	s.t.Helper()
 	repo := filepath.Join(s.dir, "repo")
 	for name, content := range map[string]string{
@@ -213,16 +253,14 @@ func (s *story) push(text string) string {
 		s.must(os.MkdirAll(repo, 0o755))
 		s.must(os.WriteFile(filepath.Join(repo, name), []byte(content), 0o644))
 	}
-	cmd := exec.CommandContext(s.t.Context(), "sh", "-c",
-		`git init -q -b main . && git add -A && git commit -q -m "$1" && git push -q -f "ssh://towline@$2/shop" main 2>&1`, "sh", text, s.m.Addr.String())
+	cmd := exec.CommandContext(ctx, "sh", "-c",
+		`git init -q -b main . && git add -A && git commit -q -m "$1" && exec git push -q -f "ssh://towline@$2/shop" main 2>&1`, "sh", text, s.m.Addr().String())
 	cmd.Dir = repo
-	cmd.Env = append(os.Environ(), "GIT_SSH_COMMAND=ssh "+strings.Join(s.m.sshArgs(s.key), " "), "GIT_CONFIG_GLOBAL=/dev/null",
+	cmd.WaitDelay = time.Second
+	cmd.Env = append(os.Environ(), "GIT_SSH_COMMAND=ssh "+strings.Join(s.m.SSHArgs(s.key), " "), "GIT_CONFIG_GLOBAL=/dev/null",
 		"GIT_AUTHOR_NAME=ada", "GIT_AUTHOR_EMAIL=ada@localhost", "GIT_COMMITTER_NAME=ada", "GIT_COMMITTER_EMAIL=ada@localhost")
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("push: %v\n%s", err, tail(string(out)))
-	}
-	return string(out)
+	return string(out), err
 }
 
 // tls trusts the machine's own authority and nothing else.
@@ -239,18 +277,24 @@ func (s *story) client() *http.Client {
 	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: s.tls(), DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, s.m.Addr.String()+":443")
+			return new(net.Dialer).DialContext(ctx, network, s.m.Addr().String()+":443")
 		},
 	}}
 }
 
-// page wants the app's page over HTTPS to say text.
-func (s *story) page(text string) {
+// page wants shop's page to be there over HTTPS.
+func (s *story) page() {
 	s.t.Helper()
-	body, err := get(s.client(), "https://"+s.host+"/")
-	if err != nil || !strings.Contains(body, text) {
-		s.t.Fatalf("%q, %v, want %q", body, err, text)
+	if err := s.isShop(get(s.client(), "https://"+s.host+"/")); err != nil {
+		s.t.Fatal(err)
 	}
+}
+
+func (s *story) isShop(body string, err error) error {
+	if err == nil && !strings.Contains(body, "version="+s.serves+"\n") {
+		err = fmt.Errorf("the page says %q, want %s", body, s.serves)
+	}
+	return err
 }
 
 func get(c *http.Client, url string) (string, error) {

@@ -1,5 +1,5 @@
-// Package appliance boots Debian's systemd in a system container, installs the package
-// there, and asks of it what a user would.
+// Package appliance boots Debian's systemd in a system container or a virtual machine,
+// installs the package there, and asks of it what a user would.
 package appliance
 
 import (
@@ -16,20 +16,30 @@ import (
 // package depends on downloaded but not installed.
 const cache = "/var/cache/towline/appliance"
 
+// depends are what the package pulls in: what is downloaded beforehand, so that the story
+// needs no network. The installation itself is apt's.
+var depends = []string{
+	"aardvark-dns", "catatonit", "crun", "git", "iptables", "netavark", "nftables", "podman", "restic", "uidmap",
+}
+
 // base is what any Debian machine has that is reached by SSH.
 const base = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,ca-certificates,openssh-server,procps,sudo"
 
-// Root makes a machine's root directory at dir, for Debian's release suite. key may log in
-// as root.
-func Root(ctx context.Context, suite, dir, key string, depends []string) error {
-	from := filepath.Join(cache, suite)
-	if err := debootstrap(ctx, suite, from, depends); err != nil {
+// Root makes a container's root directory at dir.
+func Root(ctx context.Context, p Plan, dir string) error {
+	from := filepath.Join(cache, p.Suite)
+	if err := debootstrap(ctx, p.Suite, from, depends); err != nil {
 		return err
 	}
 	if err := run(ctx, "cp", "-a", "--reflink=auto", from, dir); err != nil {
 		return err
 	}
-	public, err := os.ReadFile(key + ".pub")
+	return errors.Join(access(p, dir), installRuntime(dir))
+}
+
+// access gives a root directory its name, and root the key to log in with.
+func access(p Plan, dir string) error {
+	public, err := os.ReadFile(p.Key + ".pub")
 	if err != nil {
 		return err
 	}
@@ -37,9 +47,8 @@ func Root(ctx context.Context, suite, dir, key string, depends []string) error {
 	return errors.Join(
 		os.MkdirAll(ssh, 0o700),
 		os.WriteFile(filepath.Join(ssh, "authorized_keys"), public, 0o600),
-		os.WriteFile(filepath.Join(dir, "etc/hostname"), []byte(suite+"\n"), 0o644),
-		os.WriteFile(filepath.Join(dir, "etc/hosts"), []byte("127.0.0.1 localhost\n127.0.1.1 "+suite+"\n"), 0o644),
-		installRuntime(dir),
+		os.WriteFile(filepath.Join(dir, "etc/hostname"), []byte(p.Suite+"\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "etc/hosts"), []byte("127.0.0.1 localhost\n127.0.1.1 "+p.Suite+"\n"), 0o644),
 	)
 }
 

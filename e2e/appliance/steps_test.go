@@ -2,7 +2,6 @@ package appliance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"regexp"
@@ -11,11 +10,12 @@ import (
 	"time"
 )
 
-func (s *story) addons() {
-	s.towline("addons:create redis -a shop")
-	s.towline("addons:create neo4j -a shop")
+func (s *story) createAddons() {
+	for _, kind := range s.addons {
+		s.towline("addons:create " + kind + " -a shop")
+		s.wants(s.towline("config -a shop"), map[string]string{"redis": "REDISCLOUD_URL", "neo4j": "GRAPHENEDB_URL"}[kind])
+	}
 	s.towline("ps:scale worker=1 -a shop")
-	s.wants(s.towline("config -a shop"), "REDISCLOUD_URL", "GRAPHENEDB_URL")
 	s.towline("backups:capture redis-shop")
 	s.wants(s.root("journalctl -u podman --no-pager -q | grep -c towline-addons.slice || true; systemctl show -p ActiveState towline-apps.slice towline-addons.slice"), "active")
 	s.placed()
@@ -31,7 +31,7 @@ func (s *story) placed() {
 			s.t.Errorf("%s is not in %s", strings.TrimSpace(line), want)
 		}
 	}
-	if strings.Count(out, "addon ") != 2 || strings.Count(out, "process ") != 2 {
+	if strings.Count(out, "addon ") != len(s.addons) || strings.Count(out, "process ") != 2 {
 		s.t.Errorf("there are\n%s", out)
 	}
 	maps := s.root(`for pid in $(podman ps -q --filter label=towline=towline | xargs podman inspect --format '{{.State.Pid}}'); do cat /proc/$pid/uid_map; done`)
@@ -40,7 +40,7 @@ func (s *story) placed() {
 			s.t.Errorf("a container has the host's ids from %d, %v", first, err)
 		}
 	}
-	if strings.Count(maps, "\n") < 4 {
+	if strings.Count(maps, "\n") < s.containersWanted() {
 		s.t.Errorf("user ids of containers:\n%s", maps)
 	}
 }
@@ -49,14 +49,14 @@ func (s *story) placed() {
 // where the containers are.
 func (s *story) closed() {
 	addresses := strings.Fields(s.root(`podman ps -q | xargs podman inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}'`))
-	if len(addresses) < 4 {
+	if len(addresses) < s.containersWanted() {
 		s.t.Fatalf("addresses of containers: %q", addresses)
 	}
-	if err := run(s.t.Context(), "ip", "route", "replace", "10.89.0.0/16", "via", s.m.Addr.String()); err != nil {
+	if err := run(s.t.Context(), "ip", "route", "replace", "10.89.0.0/16", "via", s.m.Addr().String()); err != nil {
 		s.t.Fatal(err)
 	}
 	defer func() {
-		s.must(run(context.Background(), "ip", "route", "del", "10.89.0.0/16", "via", s.m.Addr.String()))
+		s.must(run(context.Background(), "ip", "route", "del", "10.89.0.0/16", "via", s.m.Addr().String()))
 	}()
 	for _, a := range addresses {
 		for _, port := range []int{3000, 6379, 7474, 7687} {
@@ -67,7 +67,7 @@ func (s *story) closed() {
 	}
 	var open []int
 	for port := range 10000 {
-		if answersSoon(net.JoinHostPort(s.m.Addr.String(), strconv.Itoa(port))) {
+		if answersSoon(net.JoinHostPort(s.m.Addr().String(), strconv.Itoa(port))) {
 			open = append(open, port)
 		}
 	}
@@ -118,7 +118,7 @@ func (s *story) firewall() {
 	want := rules()
 	s.wants(want, "table inet towline", "table bridge towline")
 	for _, how := range []string{"nft flush ruleset", "systemctl restart nftables", "nft delete table inet towline"} {
-		s.root(how + "; sleep 1")
+		s.root(fmt.Sprintf("%s; sleep %d", how, s.m.Slowness()))
 		if got := rules(); got != want {
 			s.t.Errorf("a second after %s there is %q, want %q", how, got, want)
 		}
@@ -147,7 +147,11 @@ func (s *story) kept() string {
 // under runs do while good clients do what they do, and wants none of them to notice.
 func (s *story) under(do func()) {
 	s.t.Helper()
-	load, err := StartLoad(s.host, s.m.Addr.String()+":443", s.tls(), 4)
+	clients := 4
+	if s.m.Slowness() > 1 {
+		clients = 1
+	}
+	load, err := StartLoad(s.host, s.m.Addr().String()+":443", s.tls(), clients)
 	s.must(err)
 	time.Sleep(time.Second)
 	do()
@@ -189,6 +193,7 @@ func (s *story) upgrade() {
 	if got := s.towline("config -a shop --json"); got != config {
 		s.t.Error("the app's config has changed")
 	}
+	s.patient()
 	// The watchdog is fed by the new process: it lives on after its interval.
 	s.root("sleep 32; systemctl is-active towline-proxy towlined")
 	if n := strings.TrimSpace(s.root("systemctl show -P NRestarts towline-proxy")); n != "0" {
@@ -207,8 +212,7 @@ func (s *story) podman() {
 	if got := s.containers(); got != containers {
 		s.t.Errorf("containers were\n%s and are\n%s", containers, got)
 	}
-	s.push("two")
-	s.page("two")
+	s.deploy("two")
 }
 
 func (s *story) restarts() {
@@ -231,18 +235,16 @@ grep -c 'containers\|netns' /proc/mounts; podman network ls -q | sort | tr '\n' 
 	if got := s.containers(); got != containers {
 		s.t.Errorf("containers were\n%s and are\n%s", containers, got)
 	}
-	s.push("three")
-	s.page("three")
+	s.deploy("three")
 }
 
 // settle waits until what deploys leave behind is cleared away.
 func (s *story) settle() {
 	s.t.Helper()
-	for range 60 {
-		if strings.TrimSpace(s.root("podman ps -aq | wc -l")) == "4" {
+	for end := time.Now().Add(s.m.Slowness() * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+		if strings.TrimSpace(s.root("podman ps -aq | wc -l")) == strconv.Itoa(s.containersWanted()) {
 			return
 		}
-		time.Sleep(time.Second)
 	}
 	s.t.Fatalf("there are\n%s", s.root("podman ps -a"))
 }
@@ -250,54 +252,55 @@ func (s *story) settle() {
 func (s *story) reboot() {
 	s.must(s.m.Reboot(s.t.Context()))
 	start := time.Now()
-	s.waitPage("three", time.Minute)
+	s.waitPage(time.Minute)
 	s.t.Logf("the page is back %.1f s after SSH", time.Since(start).Seconds())
-	s.wants(s.root("towline addons -a shop; systemctl is-active towlined towline-proxy"), "redis-shop", "neo4j-shop", "active")
-	s.waitRunning(4)
+	s.wants(s.root("towline addons -a shop; systemctl is-active towlined towline-proxy"), "active", "redis-shop")
+	s.waitRunning()
 	s.placed()
 	s.closedInside()
 }
 
-// waitPage waits until the page says text.
-func (s *story) waitPage(text string, limit time.Duration) {
+// waitPage waits until shop's page is there, for as long as the guest's slowness makes of limit.
+func (s *story) waitPage(limit time.Duration) {
 	s.t.Helper()
 	client := s.client()
 	var last error
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		body, err := get(client, "https://"+s.host+"/")
-		if err == nil && strings.Contains(body, text) {
+	for end := time.Now().Add(s.m.Slowness() * limit); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if last = s.isShop(get(client, "https://"+s.host+"/")); last == nil {
 			return
 		}
-		last = errors.Join(err, errors.New(body))
 	}
 	s.t.Fatalf("no page within %s: %v", limit, last)
 }
 
-func (s *story) waitRunning(n int) {
+// containersWanted is how many run: shop's web and worker, its add-ons, other apps.
+func (s *story) containersWanted() int { return 2 + len(s.addons) + s.others }
+
+func (s *story) waitRunning() {
 	s.t.Helper()
-	for range 120 {
-		if strings.TrimSpace(s.root("podman ps -q --filter label=towline=towline | wc -l")) == strconv.Itoa(n) {
+	for end := time.Now().Add(s.m.Slowness() * time.Minute); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		if strings.TrimSpace(s.root("podman ps -q --filter label=towline=towline | wc -l")) == strconv.Itoa(s.containersWanted()) {
 			return
 		}
-		time.Sleep(500 * time.Millisecond)
 	}
-	s.t.Fatalf("want %d containers, have\n%s", n, s.root("podman ps -a"))
+	s.t.Fatalf("want %d containers, have\n%s", s.containersWanted(), s.root("podman ps -a"))
 }
 
 func (s *story) reinstall() {
 	volumes := s.root("podman volume ls -q | sort")
 	out := s.root(s.apt("remove", "towline"))
-	s.wants(out, "stopped 4 containers")
+	s.wants(out, fmt.Sprintf("stopped %d containers", s.containersWanted()))
 	if n := strings.TrimSpace(s.root("podman ps -q | wc -l; test ! -e /etc/ssh/sshd_config.d/towline.conf; nft list tables | grep -c towline || true")); n != "0\n0" {
 		s.t.Errorf("after the removal there are %q containers and tables", n)
 	}
-	if answers(s.m.Addr.String() + ":443") {
+	if answers(s.m.Addr().String() + ":443") {
 		s.t.Error("something answers at port 443 after the removal")
 	}
 	s.root("sshd -t && systemctl is-active ssh")
 	s.root(s.apt("install", s.mnt("new.deb")))
-	s.waitRunning(4)
-	s.waitPage("three", time.Minute)
+	s.patient()
+	s.waitRunning()
+	s.waitPage(time.Minute)
 	if got := s.root("podman volume ls -q | sort"); got != volumes {
 		s.t.Errorf("volumes were\n%s and are\n%s", volumes, got)
 	}
@@ -314,11 +317,11 @@ func (s *story) badDay() {
 	s.t.Logf("%.0f s\n%s", time.Since(start).Seconds(), tail(out))
 	s.wants(out, "towline host:doctor", "the daemon is not ready yet", "towline-proxy-http.socket does not start")
 	s.wants(s.root("dpkg -s towline; systemctl is-active towline-proxy"), "install ok installed", "active")
-	if !answers(s.m.Addr.String() + ":443") {
+	if !answers(s.m.Addr().String() + ":443") {
 		s.t.Error("HTTPS does not answer though its port is free")
 	}
-	s.root("systemctl stop squatter; ip route add default via " + s.m.host.String() + "; systemctl unmask podman.socket podman.service; systemctl start podman.socket; systemctl stop towline-proxy; systemctl start towline-proxy-http.socket towline-proxy")
-	s.waitPage("three", 2*time.Minute)
+	s.root("systemctl stop squatter; ip route add default via " + s.m.Gateway().String() + "; systemctl unmask podman.socket podman.service; systemctl start podman.socket; systemctl stop towline-proxy; systemctl start towline-proxy-http.socket towline-proxy")
+	s.waitPage(2 * time.Minute)
 }
 
 func (s *story) purge() {
@@ -327,7 +330,7 @@ func (s *story) purge() {
 	s.wants(out, "kept /etc/towline")
 	s.root("test -e /var/lib/towline/key && test -e /etc/towline/towline.toml && test -d /var/lib/towline-proxy")
 	s.root(s.apt("install", s.mnt("new.deb")))
-	s.waitPage("three", 2*time.Minute)
+	s.waitPage(2 * time.Minute)
 
 	s.root(s.apt("remove", "towline"))
 	s.root("echo towline towline/purge-data boolean true | debconf-set-selections")

@@ -3,9 +3,10 @@
 # account that sshd logs in, Podman's API socket. Run as root, as often as you
 # like: it does what is missing and says each thing it does.
 #
-# usage: setup.sh [--check] [--appliance] [--browser] [--grpc]
+# usage: setup.sh [--check] [--appliance] [--appliance-vm] [--browser] [--grpc]
 #   --check    change nothing; say what is missing, exit 1 if anything is
 #   --appliance  have what boots Debian in a system container, and lintian
+#   --appliance-vm  have what boots it in a virtual machine, and lintian
 #   --browser  have a browser too, for the longest tests
 #   --grpc     have Python with gRPC too, for the proxy's tests with C-core
 set -euo pipefail
@@ -55,12 +56,13 @@ main() {
 		--check) check=1 ;;
 		--browser) packages+=$'chromium /usr/bin/chromium\n' ;;
 		--appliance) packages+=$'lintian /usr/bin/lintian\nsystemd-container /usr/bin/systemd-nspawn\n' ;;
+		--appliance-vm) packages+=$'e2fsprogs /sbin/mkfs.ext4\nlintian /usr/bin/lintian\nqemu-system-x86 /usr/bin/qemu-system-x86_64\n' ;;
 		--grpc)
 			with_grpc=1
 			packages+=$'python3-venv /usr/lib/python3.11/ensurepip\n'
 			;;
 		*)
-			echo "usage: $0 [--check] [--appliance] [--browser] [--grpc]" >&2
+			echo "usage: $0 [--check] [--appliance] [--appliance-vm] [--browser] [--grpc]" >&2
 			exit 2
 			;;
 		esac

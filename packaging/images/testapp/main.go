@@ -90,6 +90,7 @@ func routes() http.Handler {
 	mux.HandleFunc("/log", logLine)
 	mux.HandleFunc("/crash", func(http.ResponseWriter, *http.Request) { os.Exit(1) })
 	mux.HandleFunc("/kill", func(http.ResponseWriter, *http.Request) { kill() })
+	mux.HandleFunc("/eat", eat)
 	mux.HandleFunc("/ws", echoWebSocket)
 	return mux
 }
@@ -169,6 +170,20 @@ func logLine(w http.ResponseWriter, r *http.Request) {
 func kill() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
+}
+
+// eat takes ?mb= megabytes of memory, in pieces, and keeps them.
+func eat(w http.ResponseWriter, r *http.Request) {
+	mb, _ := strconv.Atoi(r.FormValue("mb"))
+	var eaten [][]byte
+	for range mb {
+		piece := make([]byte, 1<<20)
+		for i := 0; i < len(piece); i += 4096 {
+			piece[i] = 1
+		}
+		eaten = append(eaten, piece)
+	}
+	fmt.Fprintf(w, "ate %d MB\n", len(eaten))
 }
 
 func version() string {
