@@ -10,7 +10,7 @@ GO := go
 PROGRAMS := towlined towline-proxy towline-shell towline
 TOOLS := bin/tools
 
-.PHONY: all build deb test-appliance test-appliance-vm appliance-debs setup images demo test unit race builds fuzz fuzz-proxy lint e2e soak bench-deploy bench-build bench-cli bench-hundred bench-proxy bench-backup clean
+.PHONY: all build deb test-appliance test-appliance-vm appliance-debs setup images demo test unit race compiled builds fuzz fuzz-proxy lint e2e soak bench-deploy bench-build bench-cli bench-hundred bench-proxy bench-backup clean
 
 all: build
 
@@ -29,7 +29,7 @@ demo: setup images build ## push the Rails example and serve it; CHECK=1 checks 
 	bin/demo
 
 test: setup build ## everything that CI runs
-	$(MAKE) -j2 images lint
+	$(MAKE) -j3 images lint compiled
 	$(MAKE) race
 	$(MAKE) -j3 e2e fuzz-proxy builds
 
@@ -42,6 +42,9 @@ RACE := -race '-gcflags=modernc.org/...=-race=false -d=checkptr=0'
 race: setup images
 	TOWLINE_REQUIRE_PODMAN=1 CGO_ENABLED=1 $(GO) test $(RACE) -p 3 -timeout 35m -tags "$(TAGS)" $$($(GO) list -tags "$(TAGS)" ./... | grep -v /e2e)
 	$(GO) test -tags "$(TAGS)" -run '^TestMemory' ./cmd/towline-proxy # which the race detector would hide
+
+compiled: setup # all packages with the race detector, while the images wait for their downloads
+	CGO_ENABLED=1 nice $(GO) build $(RACE) -tags "$(TAGS)" ./...
 
 builds: setup images ## real builds, which unpack images, slowly under the race detector
 	TOWLINE_REQUIRE_PODMAN=1 TOWLINE_RACED=1 $(GO) test -short -timeout 20m -tags "$(TAGS)" ./daemon/build
