@@ -237,12 +237,15 @@ func (b *bench) buildBaseImage() error {
 	for _, name := range []string{"NODE_EXTRA_CA_CERTS", "PIP_CERT", "SSL_CERT_FILE"} {
 		text += "ENV " + name + "=/etc/ssl/certs/ca-certificates.crt\n"
 	}
-	for name, argv := range map[string][]string{
-		"npm_config_registry": {"npm", "config", "get", "registry"},
-		"PIP_INDEX_URL":       {"pip", "config", "get", "global.index-url"},
+	for _, setting := range []struct {
+		name string
+		argv []string
+	}{
+		{"npm_config_registry", []string{"npm", "config", "get", "registry"}},
+		{"PIP_INDEX_URL", []string{"pip", "config", "get", "global.index-url"}},
 	} {
-		if out, err := exec.CommandContext(b.ctx, argv[0], argv[1:]...).Output(); err == nil {
-			text += fmt.Sprintf("ENV %s=%s\n", name, shell.Protect(strings.TrimSpace(string(out))))
+		if out, err := exec.CommandContext(b.ctx, setting.argv[0], setting.argv[1:]...).Output(); err == nil {
+			text += fmt.Sprintf("ENV %s=%s\n", setting.name, shell.Protect(strings.TrimSpace(string(out))))
 		}
 	}
 	// Debian's own packages of Node.js and npm are older, and as good for this.
