@@ -213,10 +213,10 @@ type Logs interface {
 	Prune(live []string) error
 	// Write adds a line of Towline's own, from source "system" or "build".
 	Write(app, source, process, line string)
-	// BuildOutput begins what is kept of an app's build of that number, of its end if it
-	// is much, and forgets that of all builds but the newest keep. Its lines come from source
-	// "build" and process "build.NUMBER".
-	BuildOutput(app string, number, keep int) (io.WriteCloser, error)
+	// KeepOutput begins what is kept of what an app's build or test run of that number writes, of
+	// its end if it is much, and forgets that of all but the newest keep. of is "build" or "test":
+	// its lines come from that source, and from process "build.NUMBER" or "test.NUMBER".
+	KeepOutput(app, of string, number, keep int) (io.WriteCloser, error)
 	// Read sends the last n lines in order of time, then, with follow, new ones
 	// until ctx ends.
 	Read(ctx context.Context, q LogQuery, line func(LogLine) error) error
@@ -229,7 +229,7 @@ type LogQuery struct {
 	Lines   int
 	Follow  bool
 	Process string // "web" or "web.1"
-	Source  string // app, system, build, router or addon
+	Source  string // app, system, build, router or addon; or test, whose lines come to nobody who does not ask for them
 }
 
 // LogLine is one line of an app's log.

@@ -71,8 +71,8 @@ func (rl *Releases) Deploy(ctx context.Context, req DeployRequest, out io.Writer
 		return daemon.Release{}, err
 	}
 	build := fmt.Sprintf("%s-%d", req.App, time.Now().UnixNano())
-	defer rl.removeWork(build)
-	src, err := rl.takeSource(ctx, build, req, out)
+	defer rl.RemoveWork(build)
+	src, err := rl.TakeSource(ctx, build, req, out)
 	if err != nil {
 		return daemon.Release{}, err
 	}
@@ -103,7 +103,7 @@ func (rl *Releases) Deploy(ctx context.Context, req DeployRequest, out io.Writer
 }
 
 // deploy is Deploy from the source on, with the operation in the journal.
-func (rl *Releases) deploy(ctx context.Context, op *journal.Operation, record daemon.Build, src string, req DeployRequest, out *recording) (daemon.Release, error) {
+func (rl *Releases) deploy(ctx context.Context, op *journal.Operation, record daemon.Build, src string, req DeployRequest, out *Recording) (daemon.Release, error) {
 	data, err := journal.Decode[deployData](op.Operation)
 	if err != nil {
 		return daemon.Release{}, err
@@ -130,8 +130,8 @@ func (rl *Releases) deploy(ctx context.Context, op *journal.Operation, record da
 	}
 	if err != nil {
 		if ctx.Err() == nil { // else the journal keeps it for the next start
-			rl.Logs.Write(req.App, "build", "build", out.hidden("Build failed: "+err.Error()))
-			err = errors.Join(err, op.Finish(ctx, ends(record, status, out.hidden(err.Error())),
+			rl.Logs.Write(req.App, "build", "build", out.Hidden("Build failed: "+err.Error()))
+			err = errors.Join(err, op.Finish(ctx, ends(record, status, out.Hidden(err.Error())),
 				func(tx daemon.Tx) error { return cancelled.record(tx, record) }))
 		}
 		return daemon.Release{}, err
@@ -164,8 +164,8 @@ type result struct {
 	scripts   scripts
 }
 
-// takeSource puts the source into the build's working directory.
-func (rl *Releases) takeSource(ctx context.Context, build string, req DeployRequest, out io.Writer) (dir string, err error) {
+// TakeSource puts the source into the build's working directory.
+func (rl *Releases) TakeSource(ctx context.Context, build string, req DeployRequest, out io.Writer) (dir string, err error) {
 	unlock, err := rl.Journal.LockInput(ctx, req.App, out)
 	if err != nil {
 		return "", err
@@ -191,7 +191,7 @@ func (rl *Releases) takeSource(ctx context.Context, build string, req DeployRequ
 }
 
 // buildRelease reads what the source says of itself, and builds it.
-func (rl *Releases) buildRelease(ctx context.Context, build, src string, req DeployRequest, out *recording) (b result, err error) {
+func (rl *Releases) buildRelease(ctx context.Context, build, src string, req DeployRequest, out *Recording) (b result, err error) {
 	if err := checkSubmodules(src, req.App); err != nil {
 		return b, err
 	}
@@ -207,7 +207,7 @@ func (rl *Releases) buildRelease(ctx context.Context, build, src string, req Dep
 	if err != nil {
 		return b, err
 	}
-	out.hide(config)
+	out.Hide(config)
 	b.formation, b.scripts = formation, scriptsOf(said.manifest, first)
 	for _, line := range said.notes {
 		work.Warn(out, "%s", line)
@@ -285,9 +285,9 @@ func describeDeploy(commit, subject string) string {
 	return text
 }
 
-// removeWork clears the working directory of a build. What it can't remove now, the
+// RemoveWork clears the working directory of a build. What it can't remove now, the
 // next start does.
-func (rl *Releases) removeWork(build string) {
+func (rl *Releases) RemoveWork(build string) {
 	if err := os.RemoveAll(work.Dir(rl.Dir, build)); err != nil {
 		rl.Log.Error("remove working directory", "err", err)
 	}

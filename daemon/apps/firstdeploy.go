@@ -41,14 +41,14 @@ func withManifest(have map[string]string, m appjson.File) map[string]string {
 		all = map[string]string{}
 	}
 	for _, key := range m.Secrets {
-		all[key] = newSecret()
+		all[key] = NewSecret()
 	}
 	maps.Copy(all, have)
 	return all
 }
 
-// newSecret is 64 hexadecimal digits, as those that Heroku's generator makes.
-func newSecret() string {
+// NewSecret is 64 hexadecimal digits, as those that Heroku's generator makes.
+func NewSecret() string {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)

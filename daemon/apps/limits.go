@@ -65,8 +65,8 @@ const (
 // killNotice is how long the engine may take to learn of a kill that was seen already.
 const killNotice = time.Second
 
-// limitMet says which of its limits has ended a process of an app. It is empty if none has.
-func (ps *Processes) limitMet(ctx context.Context, container string, code int) string {
+// LimitMet says which of its limits has ended a process of an app. It is empty if none has.
+func (ps *Processes) LimitMet(ctx context.Context, container string, code int) string {
 	name := ps.Containers.ShortName(container)
 	if code == codeTooLong && ps.Limits.Disk > 0 {
 		return fmt.Sprintf("%s was ended, as it wrote a file larger than the %s that one may be", name, daemon.BytesText(ps.Limits.Disk))
@@ -96,5 +96,5 @@ func (ps *Processes) neededMore(process string) string {
 	return fmt.Sprintf("out of memory: %s was killed, as it needed more than the %s that it may have", process, daemon.BytesText(ps.Limits.Memory))
 }
 
-// limitHint is what to do about it.
-const limitHint = "make it need less, or have an administrator raise its limit under [limits] in towline.toml"
+// LimitHint is what to do about a limit that was met.
+const LimitHint = "make it need less, or have an administrator raise its limit under [limits] in towline.toml"

@@ -21,7 +21,7 @@ func (rl *Releases) release(ctx context.Context, op *journal.Operation, rel *dae
 		err := daemon.Try("a release", func() error { return rl.tryRelease(ctx, op, rel, s, out) })
 		if err != nil && !errors.Is(context.Cause(ctx), daemon.ErrClosing) {
 			// It may quote what a process wrote.
-			rel.Error = hiding(rel.Config).Replace(err.Error())
+			rel.Error = Hiding(rel.Config).Replace(err.Error())
 			rl.Logs.Write(rel.App, "system", "release", fmt.Sprintf("Release v%d failed: %s", rel.Version, rel.Error))
 		}
 		return err

@@ -333,7 +333,7 @@ func (ps *Processes) whileRunning(ctx context.Context, containers ...string) (co
 
 // endedEarly is the error of a web process that ended when it was to become ready.
 func (ps *Processes) endedEarly(ctx context.Context, container string, code int) error {
-	if why := ps.limitMet(ctx, container, code); why != "" {
+	if why := ps.LimitMet(ctx, container, code); why != "" {
 		return daemon.Errorf(daemon.Failed, "%s, before it was ready", why)
 	}
 	return daemon.Errorf(daemon.Failed, "%s exited with code %d before it was ready", ps.Containers.ShortName(container), code)

@@ -105,9 +105,9 @@ func (ps *Processes) Run(ctx context.Context, req RunRequest) (int, error) {
 		if req.Streams.Terminal { // whose keys and lines are raw
 			end = "\r"
 		}
-		if why := ps.limitMet(ctx, spec.Name, code); why != "" {
+		if why := ps.LimitMet(ctx, spec.Name, code); why != "" {
 			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
-			work.Say(req.Streams.Stderr, "       %s%s", limitHint, end)
+			work.Say(req.Streams.Stderr, "       %s%s", LimitHint, end)
 		} else if why := ps.killedFrom(ctx, req.App, spec.Name, code); why != "" {
 			work.Say(req.Streams.Stderr, " !     %s%s", why, end)
 		}

@@ -61,12 +61,12 @@ func (phs *phases) runPhase(ctx context.Context, op *journal.Operation, rel daem
 	w := work.NewIndent(out)
 	code, err := phs.Engine.RunAttached(ctx, spec.Name, daemon.Streams{Stdout: w, Stderr: w})
 	w.Flush()
-	why := phs.processes.limitMet(ctx, spec.Name, code)
+	why := phs.processes.LimitMet(ctx, spec.Name, code)
 	err = errors.Join(err, phs.Engine.RemoveContainer(context.WithoutCancel(ctx), spec.Name))
 	switch {
 	case err != nil:
 	case why != "":
-		err = daemon.Errorf(daemon.Failed, "the %s: %s", ph.noun, why).WithHint(limitHint)
+		err = daemon.Errorf(daemon.Failed, "the %s: %s", ph.noun, why).WithHint(LimitHint)
 	case code != 0:
 		err = failedPhase(ph.noun, code, w.String(), app, hint)
 	}
@@ -76,7 +76,7 @@ func (phs *phases) runPhase(ctx context.Context, op *journal.Operation, rel daem
 // runBefore runs what goes before anything of a release serves: a script, and its release process.
 // What they write is kept without the app's secrets, as a build's output is.
 func (phs *phases) runBefore(ctx context.Context, op *journal.Operation, rel *daemon.Release, script string, out io.Writer) error {
-	defer func() { rel.Output = hiding(rel.Config).Replace(rel.Output) }()
+	defer func() { rel.Output = Hiding(rel.Config).Replace(rel.Output) }()
 	release, ok := rel.Processes["release"]
 	if !ok && script == "" {
 		return nil

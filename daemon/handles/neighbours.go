@@ -184,8 +184,8 @@ func (l logs) Write(app, source, process, line string) {
 	l.Logs.Write(l.h.Of(app), source, process, line)
 }
 
-func (l logs) BuildOutput(app string, number, keep int) (io.WriteCloser, error) {
-	return l.Logs.BuildOutput(l.h.Of(app), number, keep)
+func (l logs) KeepOutput(app, of string, number, keep int) (io.WriteCloser, error) {
+	return l.Logs.KeepOutput(l.h.Of(app), of, number, keep)
 }
 
 func (l logs) Read(ctx context.Context, q daemon.LogQuery, line func(daemon.LogLine) error) error {

@@ -299,8 +299,8 @@ func (logs) ContainerSize() int64                                               
 func (logs) Prune([]string) error                                                    { return nil }
 func (logs) Write(app, source, process, line string)                                 {}
 func (logs) Read(context.Context, daemon.LogQuery, func(daemon.LogLine) error) error { return nil }
-func (l logs) BuildOutput(app string, number, keep int) (io.WriteCloser, error) {
-	return keeping.New(keeping.Options{Dir: filepath.Join(l.dir, "logs")}).BuildOutput(app, number, keep)
+func (l logs) KeepOutput(app, of string, number, keep int) (io.WriteCloser, error) {
+	return keeping.New(keeping.Options{Dir: filepath.Join(l.dir, "logs")}).KeepOutput(app, of, number, keep)
 }
 func (logs) Remove(string) error { return nil }
 

@@ -12,9 +12,12 @@ import (
 	"time"
 )
 
-// buildMark begins the names of the files that builds write: "+build.7.log". No container's name
-// begins with it.
+// buildMark begins the names of the files that builds and test runs write: "+build.7.log",
+// "+test.7.log". No container's name begins with it.
 const buildMark = "+"
+
+// testMark begins those of test runs.
+const testMark = buildMark + "test."
 
 // maxBuild is how much of a build's output its file holds before it makes way for a new one and is
 // kept, once, under another name: what is kept of a build is its end, of twice that at most.
@@ -23,8 +26,8 @@ const maxBuild = 256 << 10
 // maxPart bounds one record.
 const maxPart = 16 << 10
 
-// BuildOutput implements daemon.Logs.
-func (l *Logs) BuildOutput(app string, number, keep int) (io.WriteCloser, error) {
+// KeepOutput implements daemon.Logs.
+func (l *Logs) KeepOutput(app, of string, number, keep int) (io.WriteCloser, error) {
 	dir, err := l.folder(app)
 	if err != nil {
 		return nil, err
@@ -32,21 +35,21 @@ func (l *Logs) BuildOutput(app string, number, keep int) (io.WriteCloser, error)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := dropBuilds(dir, number-keep); err != nil {
+	if err := dropOutput(dir, of, number-keep); err != nil {
 		return nil, err
 	}
-	w := &buildFile{path: filepath.Join(dir, fmt.Sprintf("%sbuild.%d%s", buildMark, number, extension))}
+	w := &buildFile{path: filepath.Join(dir, fmt.Sprintf("%s%s.%d%s", buildMark, of, number, extension))}
 	return w, w.open()
 }
 
-// dropBuilds removes what builds up to that number have written.
-func dropBuilds(dir string, upTo int) error {
+// dropOutput removes what builds, or test runs, up to that number have written.
+func dropOutput(dir, of string, upTo int) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		name, ok := strings.CutPrefix(e.Name(), buildMark+"build.")
+		name, ok := strings.CutPrefix(e.Name(), buildMark+of+".")
 		digits, _, _ := strings.Cut(name, ".")
 		if n, err := strconv.Atoi(digits); !ok || err != nil || n > upTo {
 			continue

@@ -23,11 +23,11 @@ func linesOf(t *testing.T, l *logs.Logs, q daemon.LogQuery) (texts []string) {
 }
 
 // What a build writes is read by its number, and with everything else of the app.
-func TestBuildOutput(t *testing.T) {
+func TestKeepOutput(t *testing.T) {
 	dir := t.TempDir()
 	l := logs.New(logs.Options{Dir: dir})
 	for n := 1; n <= 4; n++ {
-		w, err := l.BuildOutput("shop", n, 2)
+		w, err := l.KeepOutput("shop", "build", n, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,10 +57,10 @@ func TestBuildOutput(t *testing.T) {
 }
 
 // However much a build writes, what is kept is bounded, and is its end.
-func TestBuildOutputIsBounded(t *testing.T) {
+func TestKeepOutputIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	l := logs.New(logs.Options{Dir: dir})
-	w, err := l.BuildOutput("shop", 1, 50)
+	w, err := l.KeepOutput("shop", "build", 1, 50)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestBuildOutputIsBounded(t *testing.T) {
 func TestEmptyLinesTakeRoom(t *testing.T) {
 	dir := t.TempDir()
 	l := logs.New(logs.Options{Dir: dir})
-	w, err := l.BuildOutput("shop", 1, 2)
+	w, err := l.KeepOutput("shop", "build", 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,6 +69,10 @@ func (l *Logs) find(q daemon.LogQuery) ([]found, error) {
 			if q.Source != "app" && q.Source != "router" {
 				look(path, "", "")
 			}
+		case strings.HasPrefix(name, testMark):
+			if q.Source == "test" {
+				look(path, "test", strings.TrimPrefix(name, buildMark))
+			}
 		case strings.HasPrefix(name, buildMark):
 			look(path, "build", strings.TrimPrefix(name, buildMark))
 		case q.App[0] == addonMark:

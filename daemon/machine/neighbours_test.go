@@ -312,7 +312,7 @@ func (r routerOf) Remove(ctx context.Context, app string) error {
 
 type logsOf struct{ *neighbours }
 
-func (logsOf) BuildOutput(string, int, int) (io.WriteCloser, error)                    { return nowhere{}, nil }
+func (logsOf) KeepOutput(string, string, int, int) (io.WriteCloser, error)             { return nowhere{}, nil }
 func (logsOf) Remove(string) error                                                     { return nil }
 func (logsOf) Prune([]string) error                                                    { return nil }
 func (logsOf) Read(context.Context, daemon.LogQuery, func(daemon.LogLine) error) error { return nil }
