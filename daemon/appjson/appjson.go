@@ -20,6 +20,7 @@ type File struct {
 	Scripts   Scripts
 	Health    daemon.Health
 	Protocol  string // of the web process, as in daemon.Process
+	Tests     Tests  // of environments.test: see ForTests
 	// Notes tell what is not followed, each with its line: the file may serve elsewhere too.
 	Notes []string
 }
@@ -41,6 +42,8 @@ type Scripts struct {
 	Predeploy  string // of each deploy, before its release phase
 	Postdeploy string // of the first deploy, once it serves
 	Deployed   string // of each deploy, once it serves
+	TestSetup  string // of each test run, before its tests, unless environments.test has another
+	Test       string // the tests, likewise
 }
 
 // Parse reads an app.json. Comments and trailing commas are allowed.
@@ -60,7 +63,7 @@ func Parse(text []byte) (File, error) {
 		"healthchecks": f.readChecks, "protocol": f.readProtocol,
 		"buildpacks":   later("which buildpacks there are is the builder's to say, and it finds by itself which the source needs"),
 		"cron":         later("nothing is run at set times yet"),
-		"environments": later("there are no environments for tests and reviews yet"),
+		"environments": f.readEnvironments,
 	})
 }
 
@@ -175,21 +178,23 @@ func (f *File) readAddons(v value) error {
 	return err
 }
 
-func (f *File) readScripts(v value) error {
-	line := func(to *string) func(value) error {
-		return func(v value) error {
-			text, err := v.text()
-			if err == nil && strings.ContainsRune(text, 0) {
-				err = v.wrong("a command can't hold a NUL byte")
-			}
-			if text = strings.TrimSpace(text); text != "" {
-				*to = text
-			}
-			return err
+// line reads a line for a shell; one of blanks alone is none.
+func line(to *string) func(value) error {
+	return func(v value) error {
+		text, err := v.text()
+		if err == nil && strings.ContainsRune(text, 0) {
+			err = v.wrong("a command can't hold a NUL byte")
 		}
+		if text = strings.TrimSpace(text); text != "" {
+			*to = text
+		}
+		return err
 	}
+}
+
+func (f *File) readScripts(v value) error {
 	var own string
-	later := func(v value) error { v.note("there are no tests and review apps yet"); return nil }
+	later := func(v value) error { v.note("there are no review apps yet"); return nil }
 	err := v.object(fields{
 		"predeploy": line(&own), "postdeploy": line(&f.Scripts.Postdeploy),
 		"dokku": func(v value) error {
@@ -199,7 +204,7 @@ func (f *File) readScripts(v value) error {
 			v.note("what goes before each release is the Procfile's release process")
 			return nil
 		},
-		"pr-predestroy": later, "test": later, "test-setup": later,
+		"pr-predestroy": later, "test": line(&f.Scripts.Test), "test-setup": line(&f.Scripts.TestSetup),
 	})
 	if f.Scripts.Predeploy == "" {
 		f.Scripts.Predeploy = own
