@@ -28,6 +28,7 @@ type Tx interface {
 	OperationTx
 	ActivityTx
 	PipelineTx
+	TestTx
 }
 
 // AppTx has the apps.

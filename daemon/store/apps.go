@@ -104,7 +104,7 @@ func (t appTx) RenameApp(name, to string) error {
 	if err != nil {
 		return failed(err)
 	}
-	for _, table := range []string{"releases", "builds", "domains", "rules", "attachments", "access", "addons", "backups", "couplings"} {
+	for _, table := range []string{"releases", "builds", "test_runs", "domains", "rules", "attachments", "access", "addons", "backups", "couplings"} {
 		if _, err := t.conn.ExecContext(t.ctx, "UPDATE "+table+" SET app = ? WHERE app = ?", to, name); err != nil {
 			return failed(err)
 		}

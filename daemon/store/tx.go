@@ -34,6 +34,7 @@ type (
 	operationTx struct{ *tx }
 	activityTx  struct{ *tx }
 	pipelineTx  struct{ *tx }
+	testTx      struct{ *tx }
 )
 
 // state is a daemon.Tx: a transaction on all the nouns.
@@ -48,12 +49,13 @@ type state struct {
 	operationTx
 	activityTx
 	pipelineTx
+	testTx
 }
 
 var _ daemon.Tx = state{}
 
 func newState(t *tx) state {
-	return state{appTx{t}, releaseTx{t}, buildTx{t}, routeTx{t}, addonTx{t}, backupTx{t}, memberTx{t}, operationTx{t}, activityTx{t}, pipelineTx{t}}
+	return state{appTx{t}, releaseTx{t}, buildTx{t}, routeTx{t}, addonTx{t}, backupTx{t}, memberTx{t}, operationTx{t}, activityTx{t}, pipelineTx{t}, testTx{t}}
 }
 
 // scanner is a row's Scan.

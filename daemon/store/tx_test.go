@@ -116,6 +116,42 @@ func TestBuilds(t *testing.T) {
 	}
 }
 
+func TestTestRuns(t *testing.T) {
+	s := open(t, t.TempDir())
+	of := func(app string) []daemon.TestRun {
+		return view(t, s, func(tx daemon.Tx) ([]daemon.TestRun, error) { return tx.TestRuns(app) })
+	}
+	first, second := filled[daemon.TestRun](1), filled[daemon.TestRun](2)
+	first.App, second.App = "shop", "shop"
+	update(t, s, func(tx daemon.Tx) error {
+		return all(tx.InsertApp(daemon.App{Name: "shop"}), tx.InsertApp(daemon.App{Name: "blog"}), tx.InsertTestRun(&first), tx.InsertTestRun(&second))
+	})
+	if first.Number != 1 || second.Number != 2 {
+		t.Errorf("numbers %d and %d, want 1 and 2", first.Number, second.Number)
+	}
+	equal(t, "runs", of("shop"), []daemon.TestRun{second, first})
+	equal(t, "of the other app", of("blog"), []daemon.TestRun{})
+	first = filled[daemon.TestRun](3)
+	first.App, first.Number = "shop", 1
+	update(t, s, func(tx daemon.Tx) error {
+		isError(t, tx.UpdateTestRun(daemon.TestRun{App: "blog", Number: 1}), daemon.ErrNotFound, `app "blog" has no test run 1`)
+		isError(t, tx.InsertTestRun(&daemon.TestRun{App: "nope"}), daemon.ErrNotFound, `app "nope"`)
+		return tx.UpdateTestRun(first)
+	})
+	equal(t, "changed", of("shop"), []daemon.TestRun{second, first})
+	update(t, s, func(tx daemon.Tx) error { // the newest are kept
+		for range daemon.KeptTests {
+			if err := tx.InsertTestRun(&daemon.TestRun{App: "shop"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if list := of("shop"); len(list) != daemon.KeptTests || list[0].Number != daemon.KeptTests+2 {
+		t.Errorf("%d runs, the newest %d", len(list), list[0].Number)
+	}
+}
+
 func TestDomains(t *testing.T) {
 	s := open(t, t.TempDir())
 	www := filled[daemon.Domain](1)
@@ -504,7 +540,7 @@ func TestDeleteAppTakesItsOwn(t *testing.T) {
 	update(t, s, func(tx daemon.Tx) error {
 		steps := []error{tx.InsertAddon(daemon.Addon{Name: "graph"}), tx.InsertMember(daemon.Member{Name: "alice"})}
 		for _, app := range []string{"shop", "blog"} {
-			steps = append(steps, tx.InsertApp(daemon.App{Name: app}), tx.InsertRelease(&daemon.Release{App: app}), tx.InsertBuild(&daemon.Build{App: app}),
+			steps = append(steps, tx.InsertApp(daemon.App{Name: app}), tx.InsertRelease(&daemon.Release{App: app}), tx.InsertBuild(&daemon.Build{App: app}), tx.InsertTestRun(&daemon.TestRun{App: app}),
 				tx.InsertDomain(daemon.Domain{App: app, Host: app + ".example.com"}),
 				tx.InsertAttachment(daemon.AddonAttachment{Addon: "graph", App: app}),
 				tx.PutAccess(daemon.Access{App: app, Member: "alice"}),
@@ -517,6 +553,9 @@ func TestDeleteAppTakesItsOwn(t *testing.T) {
 			releases, err1 := tx.Releases(app)
 			domains, err2 := tx.Domains(app)
 			access, err3 := tx.Access(app)
+			if runs, err := tx.TestRuns(app); err != nil || len(runs) != want {
+				t.Errorf("%s: %d test runs, %v; want %d", app, len(runs), err, want)
+			}
 			if builds, err := tx.Builds(app); err != nil || len(builds) != want {
 				t.Errorf("%s: %d builds, %v; want %d", app, len(builds), err, want)
 			}
@@ -568,7 +607,7 @@ func TestRenameApp(t *testing.T) {
 		}
 		return all(append(steps, tx.InsertAddon(daemon.Addon{Name: "graph", App: "shop"}), tx.InsertBackup(daemon.Backup{ID: "graph.1", Addon: "graph", App: "shop"}),
 			tx.InsertDomain(daemon.Domain{App: "shop", Host: "www.example.com"}), tx.InsertAttachment(daemon.AddonAttachment{Addon: "graph", App: "shop"}),
-			tx.InsertBuild(&daemon.Build{App: "shop"}), tx.PutRules("shop", daemon.Rules{AllowFrom: []string{"10.0.0.0/8"}}), tx.PutAccess(daemon.Access{App: "shop", Member: "alice"}),
+			tx.InsertBuild(&daemon.Build{App: "shop"}), tx.InsertTestRun(&daemon.TestRun{App: "shop"}), tx.PutRules("shop", daemon.Rules{AllowFrom: []string{"10.0.0.0/8"}}), tx.PutAccess(daemon.Access{App: "shop", Member: "alice"}),
 			tx.RecordActivity(daemon.Activity{Time: time.Unix(1, 0), App: "shop", Text: "created the app"}))...)
 	})
 	about := func(app string) (all []any) {
@@ -584,6 +623,7 @@ func TestRenameApp(t *testing.T) {
 				},
 				func() (any, error) { d, err := tx.Domains(app); return len(d), err },
 				func() (any, error) { b, err := tx.Builds(app); return len(b), err },
+				func() (any, error) { r, err := tx.TestRuns(app); return len(r), err },
 				func() (any, error) { r, err := tx.Rules(app); return r, err },
 				func() (any, error) { a, err := tx.Access(app); return len(a), err },
 				func() (any, error) { a, err := tx.Activities(of(app, 0)); return len(a), err },

@@ -198,6 +198,7 @@ func TestFixture(t *testing.T) {
 			tx.InsertApp(daemon.App{Name: "shop", Owner: "ada", Config: map[string]string{"SECRET": "hunter2"}, Formation: daemon.Formation{"web": 2}}),
 			tx.InsertRelease(&daemon.Release{App: "shop", Config: map[string]string{"SECRET": "hunter1"}}),
 			tx.InsertBuild(&daemon.Build{App: "shop", Status: daemon.BuildSucceeded, Member: "ada", Commit: "0123", Release: 1}),
+			tx.InsertTestRun(&daemon.TestRun{App: "shop", ID: "abc", Status: daemon.TestSucceeded, Member: "ada", Branch: "topic", Nodes: []daemon.TestNode{{Status: daemon.TestSucceeded}}}),
 			tx.InsertAddon(daemon.Addon{Name: "redis-shop", App: "shop", Service: "redis", Secrets: map[string]string{"password": "s3cret"}}),
 			tx.InsertAttachment(daemon.AddonAttachment{Addon: "redis-shop", App: "shop", Vars: []string{"REDISCLOUD_URL"}}),
 			tx.InsertBackup(daemon.Backup{ID: "redis-shop.1", Addon: "redis-shop", App: "shop", Service: "redis"}),
