@@ -134,6 +134,9 @@ const (
 	PipelineGranted   ActivityKind = "pipeline.grant"
 	PipelineRevoked   ActivityKind = "pipeline.revoke"
 
+	TestsRan       ActivityKind = "ci.run"
+	TestsCancelled ActivityKind = "ci.cancel"
+
 	HostBackedUp    ActivityKind = "host.backup"
 	PluginInstalled ActivityKind = "plugin.install"
 	PluginRemoved   ActivityKind = "plugin.remove"
@@ -168,6 +171,7 @@ var ActivityKinds = []struct {
 	{PipelineCreated, "a pipeline was created"}, {PipelineRenamed, "a pipeline got another name"}, {PipelineDestroyed, "a pipeline was destroyed"},
 	{PipelineAdded, "an app was put into a pipeline"}, {PipelineMoved, "an app moved to another stage"}, {PipelineRemoved, "an app was taken out of its pipeline"},
 	{PipelineGranted, "a member got permissions on the apps of a pipeline; the member and the permissions"}, {PipelineRevoked, "a member's access by a pipeline was taken; the member"},
+	{TestsRan, "tests ran; the number of the run, and its exit code"}, {TestsCancelled, "a test run was cancelled; its number"},
 	{HostBackedUp, "the whole machine was backed up"}, {PluginInstalled, "a plugin was installed"}, {PluginRemoved, "a plugin was removed"},
 }
 

@@ -12,12 +12,14 @@ const (
 	LabelPort         = "towline.port"         // where a web process is to listen
 	LabelCapabilities = "towline.capabilities" // that it has; empty: none
 	LabelIDs          = "towline.ids"          // where its user ids begin on the host
+	LabelTest         = "towline.test"         // the test run that it belongs to, by its ID
 
 	KindProcess = "process" // one of the formation
 	KindRun     = "run"     // a one-off
 	KindRelease = "release" // a release phase
 	KindAddon   = "addon"
 	KindProof   = "proof" // a throwaway that proves a backup
+	KindTest    = "test"  // a node of a test run, or a throwaway add-on of one
 )
 
 // OnlyAnswers tells, by its labels, of a container that is in networks of several apps and

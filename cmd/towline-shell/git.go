@@ -64,6 +64,9 @@ func (o options) git(words []string) int {
 		pointHead(git, dir, branch, env)
 	}
 	code, err = o.superviseGit(git, []string{verb, dir}, env)
+	if verb == "receive-pack" {
+		dropTests(git, dir, env)
+	}
 	if err != nil {
 		session.Complain(fmt.Errorf("git: %w", err), "")
 	}
@@ -118,6 +121,20 @@ func (o options) gitEnv(app, dir string) []string {
 		env = append(env, "GIT_CONFIG_KEY_"+n+"="+kv[0], "GIT_CONFIG_VALUE_"+n+"="+kv[1], "GIT_CONFIG_COUNT="+strconv.Itoa(i+1))
 	}
 	return env
+}
+
+// dropTests removes what was pushed to have its tests run. It is no branch of the app: pushed again,
+// it is tested again. What could not be removed the next push removes.
+func dropTests(git, dir string, env []string) {
+	list := exec.Command(git, "-C", dir, "for-each-ref", "--format=delete %(refname)", testRefs)
+	list.Env = env
+	refs, err := list.Output()
+	if err != nil || len(refs) == 0 {
+		return
+	}
+	drop := exec.Command(git, "-C", dir, "update-ref", "--stdin")
+	drop.Env, drop.Stdin = env, bytes.NewReader(refs)
+	_ = drop.Run()
 }
 
 // pointHead has the repository's HEAD name the branch that deploys, so that a clone

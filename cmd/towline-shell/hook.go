@@ -20,6 +20,12 @@ import (
 // update is one line of what git tells the hook.
 type update struct{ old, new, ref string }
 
+// testRefs begin what is pushed to have its tests run: nothing of it is deployed, and the repository
+// does not keep it, so that the same can be pushed again.
+const testRefs = "refs/ci/"
+
+func (u update) isTest() bool { return strings.HasPrefix(u.ref, testRefs) }
+
 // preReceive hands the pushed commit to the daemon and takes the push if the
 // daemon does. The objects are in quarantine meanwhile: what is refused leaves
 // nothing in the repository.
@@ -55,11 +61,13 @@ func preReceive(stdin io.Reader) int {
 	if app == "" || socket == "" {
 		return refuse(errors.New("this repository takes pushes over SSH only"), "git push ssh://towline@HOST/APP main")
 	}
-	unlock, err := alone(*branch)
-	if err != nil {
-		return refuse(err, "push again once it is through; `towline releases -a "+app+"` tells")
+	if !branch.isTest() {
+		unlock, err := alone(*branch)
+		if err != nil {
+			return refuse(err, "push again once it is through; `towline releases -a "+app+"` tells")
+		}
+		defer unlock()
 	}
-	defer unlock()
 	if err := checkCommit(updates, *branch); err != nil {
 		var h hinted
 		errors.As(err, &h)
@@ -76,6 +84,9 @@ func preReceive(stdin io.Reader) int {
 		Args: []string{"git:push", "--app", app, "--ref", branch.ref, "--old", branch.old, "--new", branch.new, "--subject=" + subject(branch.new)},
 	}, wire.Streams{Stdin: source, Stdout: deaf{os.Stderr}, Stderr: deaf{os.Stderr}})
 	away := errors.Is(err, wire.ErrUnavailable) || err == nil && code == session.ExitUnavailable
+	if away && source.whole.Load() && branch.isTest() {
+		return refuse(errors.New("Towline went away in the middle of the test run, which is errored"), "push again; towline ci -a "+app)
+	}
 	if away && source.whole.Load() {
 		if err == nil {
 			err = wire.ErrUnavailable
@@ -120,7 +131,7 @@ func deployable(updates []update) (*update, error) {
 		case strings.Trim(u.new, "0") == "":
 			return nil, fmt.Errorf("%s can't be deleted here", u.ref)
 		case strings.HasPrefix(u.ref, "refs/tags/"):
-		case !strings.HasPrefix(u.ref, "refs/heads/"):
+		case !strings.HasPrefix(u.ref, "refs/heads/") && !u.isTest():
 			return nil, fmt.Errorf("%s is neither a branch nor a tag", u.ref)
 		case branch != nil:
 			return nil, fmt.Errorf("one branch at a time: %s and %s were pushed together", branch.ref, u.ref)

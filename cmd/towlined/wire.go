@@ -140,7 +140,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 
 // rooms are those that commands work with.
 func rooms(m *machine.Machine) command.Rooms {
-	return command.Rooms{AppRoom: m.AppRoom, AddonRoom: m.AddonRoom, BackupRoom: m.BackupRoom, People: m.People, Activity: m.Activity, Suite: m.Suite, Pipelines: m.Pipelines}
+	return command.Rooms{AppRoom: m.AppRoom, AddonRoom: m.AddonRoom, BackupRoom: m.BackupRoom, People: m.People, Activity: m.Activity, Suite: m.Suite, Pipelines: m.Pipelines, Tests: m.Tests}
 }
 
 // buildLimits are those of builds, in bytes.

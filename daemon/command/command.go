@@ -19,6 +19,7 @@ import (
 	"towline/daemon/addons"
 	"towline/daemon/apps"
 	"towline/daemon/backups"
+	"towline/daemon/ci"
 	"towline/daemon/conform"
 	"towline/daemon/journal"
 	"towline/daemon/people"
@@ -68,6 +69,7 @@ type Rooms struct {
 	Activity  *activity.Log
 	Suite     *conform.Suite
 	Pipelines *pipelines.Pipelines
+	Tests     *ci.Tests
 }
 
 // Call is one invocation of a command.
@@ -136,7 +138,7 @@ func New(r Rooms, host HostParts) *Table {
 	t := &Table{Rooms: r, host: host, commands: map[string]*Command{}, quiet: quietFor}
 	families := [][]*Command{
 		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(), builderCommands(), activityCommands(),
-		buildCommands(), releaseCommands(), pipelineCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), accessCommands(), keyCommands(), gitCommands(), hostCommands(),
+		buildCommands(), releaseCommands(), pipelineCommands(), testCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), accessCommands(), keyCommands(), gitCommands(), hostCommands(),
 	}
 	for _, family := range families {
 		for _, c := range family {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
 	"towline/daemon/apps"
+	"towline/daemon/ci"
 )
 
 // gitCommands are what towline-shell and the pre-receive hook ask: the commit of a
@@ -50,6 +52,9 @@ func runGitPush(ctx context.Context, call *Call) (Result, error) {
 	ref, _ := call.Flags.GetString("ref")
 	commit, _ := call.Flags.GetString("new")
 	subject, _ := call.Flags.GetString("subject")
+	if branch, ok := strings.CutPrefix(ref, testRefs); ok {
+		return runTests(ctx, call, ci.Request{App: call.App, Member: call.Member, Branch: branch, Commit: commit, Subject: subject, Source: call.Stdin})
+	}
 	if err := call.Releases.CheckPush(ctx, call.App, ref); err != nil {
 		return Result{}, err
 	}

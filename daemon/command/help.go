@@ -45,6 +45,7 @@ var topics = []struct {
 	{"apps", "create apps, name their hosts, see to their routes and certificates", []string{"apps", "domains", "router", "certs", "maintenance"}},
 	{"deploy", "how pushes are built; builds and releases, and going back", []string{"deploy", "builder", "builds", "releases"}},
 	{"pipelines", "promote a build from staging to production", []string{"pipelines"}},
+	{"ci", "run the tests of what was pushed", []string{"ci"}},
 	{"processes", "scale, restart, one-off commands, logs", []string{"ps", "run", "logs"}},
 	{"config", "config vars, .env files", []string{"config"}},
 	{"addons", "Neo4j, Redis, PostgreSQL and what plugins bring", []string{"addons"}},

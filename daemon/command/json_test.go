@@ -37,6 +37,10 @@ func filledBench(t *testing.T) *bench {
 		func(tx daemon.Tx) error {
 			return tx.InsertBuild(&daemon.Build{App: "shop", Status: daemon.BuildFailed, Member: "alice", Commit: "0123", Created: now, Finished: now, Release: 2, Error: "none"})
 		},
+		func(tx daemon.Tx) error {
+			return tx.InsertTestRun(&daemon.TestRun{App: "shop", ID: "abc", Pipeline: "safetow", Status: daemon.TestErrored, Member: "alice", Branch: "topic", Commit: "0123", Subject: "say it", Created: now, Finished: now, Error: "none",
+				Nodes: []daemon.TestNode{{Status: daemon.TestErrored, ExitCode: 1, ErrorStatus: daemon.TestRunning, Error: "none"}}})
+		},
 		func(tx daemon.Tx) error { return tx.InsertMember(daemon.Member{Name: "alice", Created: now}) },
 		func(tx daemon.Tx) error {
 			return errors.Join(tx.InsertApp(daemon.App{Name: "live", Created: now, Formation: daemon.Formation{}}), tx.InsertPipeline(daemon.Pipeline{Name: "safetow", Created: now, Owner: "alice"}),
@@ -69,7 +73,7 @@ var (
 		"ps -a shop", "ps:scale -a shop", "logs -a shop", "releases -a shop", "releases:info -a shop v2", "releases:output -a shop v2", "builds -a shop", "builds:output -a shop 1", "domains -a shop", "certs -a shop",
 		"addons", "addons -a shop", "addons:services", "addons:plans redis", "addons:info redis-shop", "addons:logs redis-shop",
 		"backups", "backups redis-shop", "backups:info redis-shop.1", "backups:schedules", "backups:check", "members", "access -a shop", "access --pipeline safetow", "plugins", "plugins:list",
-		"pipelines", "pipelines:info safetow", "pipelines:diff -a shop",
+		"pipelines", "pipelines:info safetow", "pipelines:diff -a shop", "ci -a shop", "ci:info -a shop", "ci:output -a shop",
 		"host", "host:info", "host:doctor", "host:disk", "host:backup:info", "activity", "activity -a shop --kind app --since 2h --limit 1",
 	}
 	doers = []string{
@@ -81,7 +85,7 @@ var (
 		"pipelines:rename line tow", "pipelines:destroy tow --confirm tow",
 	}
 	// What starts containers, feeds standard input or is git's is tested in e2e.
-	elsewhereTested = regexp.MustCompile(`^(git:.*|host:backup|run.*|config:import|deploy:.*|apps:destroy|ps:restart|ps:capabilities:set|releases:rollback|releases:retry|pipelines:promote|builds:cancel|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
+	elsewhereTested = regexp.MustCompile(`^(git:.*|host:backup|run.*|config:import|deploy:.*|apps:destroy|ps:restart|ps:capabilities:set|releases:rollback|releases:retry|pipelines:promote|builds:cancel|ci:run|ci:cancel|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
 		`backups:(capture|restore|download|verify)|plugins:(install|remove|check)|members:(add|remove)|certs:(add|remove)|complete|keys.*|whoami)$`)
 )
 

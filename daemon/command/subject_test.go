@@ -58,6 +58,12 @@ var rights = []struct{ line, least string }{
 	{"builds -a shop", "view"},
 	{"builds:output 1 -a shop", "view"},
 	{"builds:cancel 1 -a shop", "deploy"},
+	{"ci -a shop", "view"},
+	{"ci:run -a shop", "deploy"},
+	{"ci:info 1 -a shop", "view"},
+	{"ci:output 1 -a shop", "view"},
+	{"ci:cancel 1 -a shop", "deploy"},
+	{"git:push -a shop --ref refs/ci/topic", "deploy"},
 	{"releases -a shop", "view"},
 	{"releases:info -a shop", "view"},
 	{"releases:output -a shop", "view"},
@@ -222,7 +228,7 @@ func newTableBy(t *testing.T, way string) (table *Table, reached *string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, reached = New(Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines}, HostParts{}), new(string)
+	table, reached = New(Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines, Tests: d.Tests}, HostParts{}), new(string)
 	for name, c := range table.commands {
 		c.Run = func(context.Context, *Call) (Result, error) { *reached = name; return Result{}, nil }
 	}

@@ -63,7 +63,7 @@ func newBench(t *testing.T, change ...func(*machine.Options)) *bench {
 			t.Error(err)
 		}
 	})
-	rooms := Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines}
+	rooms := Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines, Tests: d.Tests}
 	return &bench{New(rooms, stillHost), t, d}
 }
 

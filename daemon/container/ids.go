@@ -29,10 +29,14 @@ type ids struct {
 }
 
 // owner is whose container has those labels: an app by its handle, as what runs goes on
-// under it when the app is renamed, or an add-on in a way that no app is called; empty: nobody.
+// under it when the app is renamed, or an add-on or a test run in a way that no app is called;
+// empty: nobody.
 func (cs *Containers) owner(labels map[string]string) string {
 	if addon := labels[daemon.LabelAddon]; addon != "" {
 		return "+" + addon
+	}
+	if run := labels[daemon.LabelTest]; run != "" {
+		return "~" + run
 	}
 	if app := labels[daemon.LabelApp]; app != "" {
 		return cs.Handles.Of(app)
@@ -87,6 +91,9 @@ func (cs *Containers) ForgetIDs(app string) { cs.ids.forget(cs.Handles.Of(app)) 
 
 // ForgetAddonIDs does so for an add-on.
 func (cs *Containers) ForgetAddonIDs(addon string) { cs.ids.forget("+" + addon) }
+
+// ForgetTestIDs does so for a test run, by its ID.
+func (cs *Containers) ForgetTestIDs(run string) { cs.ids.forget("~" + run) }
 
 // forget gives the slot of one back that has no containers any more.
 func (i *ids) forget(of string) {

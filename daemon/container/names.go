@@ -14,6 +14,15 @@ func (cs *Containers) ProcessName(app, process string, version int, operation st
 	return fmt.Sprintf("%s-%s.%s.v%d.%s", cs.Name, cs.Handles.Of(app), process, version, operation)
 }
 
+// TestName is that of a container of a test run, and without a part of its network. No app's begins
+// so: of those the first dot is before the name of a process and its release.
+func (cs *Containers) TestName(run, part string) string {
+	if part == "" {
+		return cs.Name + "-ci-" + run + ".net"
+	}
+	return cs.Name + "-ci-" + run + "." + part
+}
+
 // ImageName is what a release's image is called in the engine.
 func (cs *Containers) ImageName(app, tag string) string {
 	return "localhost/" + cs.Name + "/" + cs.Handles.Of(app) + ":" + tag

@@ -92,6 +92,9 @@ var acts = []struct {
 	{line: "pipelines:promote -a shop --dry-run"},
 	{line: "pipelines:diff -a shop"},
 	{line: "pipelines:promote -a shop", kind: daemon.Promoted, app: "other", subject: "shop", undo: "releases:rollback v5 -a other"},
+	{line: "ci:run -a shop --branch topic", stdin: string(tested("exit 0")), kind: daemon.TestsRan, app: "shop", subject: "1"},
+	{line: "ci:run -a shop --branch topic", stdin: string(tested("exit 3")), code: 3, kind: daemon.TestsRan, app: "shop", subject: "2", outcome: daemon.Undone},
+	{line: "ci -a shop"},
 	{line: "pipelines:remove -a other", kind: daemon.PipelineRemoved, app: "other", subject: "safetow", undo: "pipelines:add safetow --stage production -a other"},
 	{line: "pipelines:rename safetow tow", kind: daemon.PipelineRenamed, subject: "tow", undo: "pipelines:rename tow safetow"},
 	{line: "pipelines:destroy tow --confirm tow", kind: daemon.PipelineDestroyed, subject: "tow"},
@@ -116,7 +119,7 @@ var acts = []struct {
 
 // told are the kinds that need what a world in memory does not have.
 var told = map[daemon.ActivityKind]string{
-	daemon.BuildStopped: "a push that is under way", daemon.PageOpened: "a page", daemon.PageClosed: "a page", daemon.AddonConnected: "a port that answers",
+	daemon.BuildStopped: "a push that is under way", daemon.TestsCancelled: "a run that is under way", daemon.PageOpened: "a page", daemon.PageClosed: "a page", daemon.AddonConnected: "a port that answers",
 	daemon.ConsoleBegan: "a console", daemon.ConsoleEnded: "a console", daemon.CertificateAdded: "the proxy", daemon.CertificateRemoved: "the proxy",
 	daemon.PluginInstalled: "a folder of plugins", daemon.PluginRemoved: "a folder of plugins", daemon.HostBackedUp: "a machine",
 	daemon.AccessRefused: "somebody else: see package command",
@@ -138,7 +141,7 @@ func (w *world) asked(l *life) asked {
 		}
 		return tx.InsertKey(daemon.MemberKey{Member: "ada", Key: adminsKey, Fingerprint: adminsKey})
 	}))
-	return asked{command.New(command.Rooms{AppRoom: l.AppRoom, AddonRoom: l.AddonRoom, BackupRoom: l.BackupRoom, People: l.People, Activity: l.Activity, Suite: l.Suite, Pipelines: l.Pipelines}, command.HostParts{}), l}
+	return asked{command.New(command.Rooms{AppRoom: l.AppRoom, AddonRoom: l.AddonRoom, BackupRoom: l.BackupRoom, People: l.People, Activity: l.Activity, Suite: l.Suite, Pipelines: l.Pipelines, Tests: l.Tests}, command.HostParts{}), l}
 }
 
 func (a asked) run(t *testing.T, line, stdin string) (int, string) {
@@ -236,7 +239,7 @@ var tellsOf = map[string]daemon.ActivityKind{
 	"deploy": daemon.Deployed, "release": daemon.ConfigSet, "roll": daemon.ProcessScaled, "run": daemon.RunEnded, "destroy": daemon.AppDestroyed,
 	"provision": daemon.AddonCreated, "deprovision": daemon.AddonDestroyed, "attach": daemon.AddonAttached, "detach": daemon.AddonDetached,
 	"restart": daemon.AddonRestarted, "promote": daemon.Promoted, "rotate": daemon.AddonRotated, "upgrade": daemon.AddonUpgraded, "backup": daemon.BackupCaptured,
-	"backup-delete": daemon.BackupDeleted, "restore": daemon.BackupRestored, "rollback": daemon.RolledBack,
+	"backup-delete": daemon.BackupDeleted, "restore": daemon.BackupRestored, "rollback": daemon.RolledBack, "test": daemon.TestsRan,
 	"postdeploy": "", "conform": "", // part of others, and a check
 }
 

@@ -10,6 +10,7 @@ import (
 	"towline/daemon/addons"
 	"towline/daemon/apps"
 	"towline/daemon/backups"
+	"towline/daemon/ci"
 	"towline/daemon/conform"
 	"towline/daemon/faults"
 	"towline/daemon/machine"
@@ -181,6 +182,15 @@ func (d towline) promote(ctx context.Context, app string, to ...string) error {
 		if p.Status == pipelines.Failed {
 			return p.Err
 		}
+	}
+	return err
+}
+
+// test runs an app's tests; an error tells that they did not succeed.
+func (d towline) test(ctx context.Context, app string, source []byte) error {
+	run, err := d.Tests.Run(ctx, ci.Request{App: app, Branch: "topic/x", Commit: "0123456789abcdef", Source: bytes.NewReader(source)}, io.Discard)
+	if err == nil && run.Status != daemon.TestSucceeded {
+		err = daemon.Errorf(daemon.Failed, "%s: %s", run.Status, run.Error)
 	}
 	return err
 }

@@ -78,6 +78,10 @@ var crashes = []struct {
 	{"rollback", "data", "rollback with data", isOld, isOld},
 	{"rollback", "release", "rollback with data", isOld, isNew}, // new: the release is current
 	{"rollback", "resume", "rollback with data", isNew, isNew},
+	{"test", "pending", "test run", isOld, isOld}, // it is errored, and nothing of it is left
+	{"test", "creating", "test run", isOld, isOld},
+	{"test", "building", "test run", isOld, isOld},
+	{"test", "running", "test run", isOld, isOld},
 	{"conform", "run", "check a plugin", isNew, isNew}, // nothing of it is left
 }
 

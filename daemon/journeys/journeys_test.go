@@ -177,6 +177,21 @@ var journeys = []journey{
 			return either(s.current(a).Image != "", false, true)
 		},
 	}, {
+		name: "test run",
+		prepare: func(w *world, l *life) {
+			w.must(l.pipeline(w.t.Context(), "line", map[string]daemon.Stage{"shop": daemon.StageStaging}))
+		},
+		run: func(ctx context.Context, _ *world, l *life) error { return l.test(ctx, "shop", wholeTests("exit 0")) },
+		is:  lastTests,
+	}, {
+		name: "test run that fails",
+		prepare: func(w *world, l *life) {
+			w.must(l.pipeline(w.t.Context(), "line", map[string]daemon.Stage{"shop": daemon.StageStaging}))
+		},
+		run:   func(ctx context.Context, _ *world, l *life) error { return l.test(ctx, "shop", wholeTests("exit 3")) },
+		is:    lastTests,
+		fails: true,
+	}, {
 		name: "config",
 		run:  func(ctx context.Context, _ *world, l *life) error { return l.set(ctx, "shop", "COLOUR", "red") },
 		is:   func(_ *world, s state) string { a, _ := s.app("shop"); return either(a.Config["COLOUR"], "", "red") },

@@ -21,6 +21,7 @@ type state struct {
 	attached []daemon.AddonAttachment
 	backups  []daemon.Backup
 	ops      []daemon.Operation
+	tests    []daemon.TestRun // of all apps, newest first
 }
 
 func (w *world) state(l *life) (s state) {
@@ -32,6 +33,10 @@ func (w *world) state(l *life) (s state) {
 		}
 		for _, a := range s.apps {
 			if s.releases[a.Name], err = tx.Releases(a.Name); err != nil {
+				return err
+			}
+			runs, err := tx.TestRuns(a.Name)
+			if s.tests = append(s.tests, runs...); err != nil {
 				return err
 			}
 			domains, err := tx.Domains(a.Name)
@@ -94,6 +99,11 @@ func (w *world) faultsFound(l *life) (found []string) {
 	add := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	for _, op := range s.ops {
 		add("the journal holds %s:%s of %s", op.Kind, op.Step, op.Subject)
+	}
+	for _, r := range s.tests {
+		if !r.Status.Ended() || slices.ContainsFunc(r.Nodes, func(n daemon.TestNode) bool { return !n.Status.Ended() }) {
+			add("test run %d of %s is %s: %+v", r.Number, r.App, r.Status, r.Nodes)
+		}
 	}
 	containers, err := w.engine.ContainerList(w.t.Context(), nil)
 	w.must(err)

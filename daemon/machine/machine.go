@@ -12,6 +12,7 @@ import (
 	"towline/daemon/addons"
 	"towline/daemon/apps"
 	"towline/daemon/backups"
+	"towline/daemon/ci"
 	"towline/daemon/conform"
 	"towline/daemon/container"
 	"towline/daemon/handles"
@@ -74,6 +75,7 @@ type Machine struct {
 	Suite      *conform.Suite
 	Supervisor *supervise.Supervisor
 	Pipelines  *pipelines.Pipelines
+	Tests      *ci.Tests
 
 	Life       *work.Life
 	Locks      *work.Locks
@@ -117,6 +119,10 @@ func New(o Options) *Machine {
 		Store: o.Store, Engine: o.Engine, Router: o.Router, Logs: o.Logs, Vault: o.Vault, Catalog: o.Catalog, Log: o.Log,
 		Locks: m.Locks, Life: m.Life, Journal: m.Journal, Containers: m.Containers, People: m.People, AppRoom: m.AppRoom,
 	})
+	m.Tests = ci.New(ci.Options{
+		Dir: o.Dir, Limits: o.Limits, Store: o.Store, Engine: o.Engine, Builder: o.Builder, Logs: o.Logs, Log: o.Log,
+		Life: m.Life, Journal: m.Journal, Containers: m.Containers, Pipelines: m.Pipelines, AppRoom: m.AppRoom, AddonRoom: m.AddonRoom,
+	})
 	m.BackupRoom = backups.New(backups.Options{
 		Name: o.Name, Dir: o.Dir,
 		Store: o.Store, Engine: o.Engine, Router: o.Router, Logs: o.Logs, Vault: o.Vault, Offsite: o.Offsite, Log: o.Log,
@@ -144,6 +150,7 @@ func New(o Options) *Machine {
 	m.Journal.Declare(m.AppRoom.Kinds()...)
 	m.Journal.Declare(m.AddonRoom.Kinds()...)
 	m.Journal.Declare(m.BackupRoom.Kinds()...)
+	m.Journal.Declare(m.Tests.Kinds()...)
 	m.Journal.Declare(m.Suite.Kinds()...)
 	return m
 }

@@ -100,12 +100,12 @@ func (d *Machine) removeOrphans(ctx context.Context, busy map[string]<-chan stru
 		return err
 	}
 	orphan := func(labels map[string]string) bool {
-		app, addon := labels[daemon.LabelApp], labels[daemon.LabelAddon]
+		app, addon, test := labels[daemon.LabelApp], labels[daemon.LabelAddon], labels[daemon.LabelTest]
 		if busy["app:"+app] != nil || busy["addon:"+addon] != nil {
 			return false
 		}
 		return app != "" && !apps[app] || addon != "" && !services[addon] || labels[daemon.LabelKind] == daemon.KindProof ||
-			labels[daemon.LabelKind] == daemon.KindRelease || labels[daemon.LabelKind] == daemon.KindRun
+			labels[daemon.LabelKind] == daemon.KindRelease || labels[daemon.LabelKind] == daemon.KindRun || test != ""
 	}
 	err = d.Containers.RemoveWhere(ctx, nil, func(c daemon.Container) bool { return orphan(c.Labels) })
 	networks, nerr := d.Engine.Networks(ctx)

@@ -1,0 +1,172 @@
+package ci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"towline/daemon"
+	"towline/daemon/apps"
+	"towline/daemon/container"
+)
+
+// scripts runs a node's two scripts, each in a shell of its own, and says between them how far it
+// has come: in a line that begins with the run's ID, which is not shown.
+const scripts = `if [ -n "$TOWLINE_TEST_SETUP" ]; then ` +
+	`printf '%s setup\n' "$HEROKU_TEST_RUN_ID"; /bin/sh -c "$TOWLINE_TEST_SETUP" || { code=$?; printf '\n%s refused\n' "$HEROKU_TEST_RUN_ID"; exit $code; }; fi; ` +
+	`printf '%s test\n' "$HEROKU_TEST_RUN_ID"; exec /bin/sh -c "$TOWLINE_TEST"`
+
+// tooLong is the cause of a node's end whose scripts did not end by themselves.
+var tooLong = errors.New("the time is over")
+
+// runNodes runs the scripts of all nodes beside each other.
+func (t *testRun) runNodes(ctx context.Context, built daemon.BuildResult, services []service) {
+	var nodes sync.WaitGroup
+	for i := range t.Nodes {
+		nodes.Go(func() {
+			var n daemon.TestNode
+			err := daemon.Try("a node of a test run", func() (err error) {
+				n, err = t.runNode(ctx, i, built, services)
+				return err
+			})
+			if err != nil && ctx.Err() == nil {
+				n = daemon.TestNode{Index: i, Status: daemon.TestErrored, ErrorStatus: daemon.TestRunning, ExitCode: n.ExitCode, Error: t.out.hidden(err.Error())}
+			}
+			if err == nil {
+				t.Nodes[i] = n // each has its own
+			} else if ctx.Err() == nil {
+				t.Nodes[i] = n
+			}
+		})
+	}
+	nodes.Wait()
+}
+
+// runNode runs one node to its end. An error tells that it did not come to that.
+func (t *testRun) runNode(ctx context.Context, index int, built daemon.BuildResult, services []service) (n daemon.TestNode, err error) {
+	n = daemon.TestNode{Index: index, Status: daemon.TestSucceeded}
+	spec := t.nodeSpec(index, apps.ShellLine(built, scripts), services)
+	if err := t.Containers.Create(ctx, spec); err != nil {
+		return n, err
+	}
+	out := &nodeOut{to: t.out, mark: t.ID + " "}
+	if len(t.Nodes) > 1 {
+		out.prefix = fmt.Sprintf("[%d] ", index)
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, t.Timeout, tooLong)
+	defer cancel()
+	n.ExitCode, err = t.Engine.RunAttached(limited, spec.Name, daemon.Streams{Stdout: out, Stderr: out})
+	out.flush()
+	if ctx.Err() != nil {
+		return n, context.Cause(ctx)
+	}
+	if errors.Is(context.Cause(limited), tooLong) {
+		n.ExitCode, n.Status = 124, daemon.TestFailed // as timeout(1) has it
+		n.Error = fmt.Sprintf("%s did not end within %s and was killed", out.script(), t.Timeout)
+		return n, t.Engine.RemoveContainer(ctx, spec.Name)
+	}
+	if err != nil {
+		return n, err
+	}
+	why := t.Processes.LimitMet(ctx, spec.Name, n.ExitCode)
+	switch {
+	case n.ExitCode == 0:
+	case out.at() == "refused":
+		n.Status, n.ErrorStatus, n.Error = daemon.TestErrored, daemon.TestRunning, fmt.Sprintf("the test-setup script ended with exit code %d", n.ExitCode)
+	case out.at() == "":
+		n.Status, n.ErrorStatus, n.Error = daemon.TestErrored, daemon.TestRunning, fmt.Sprintf("the scripts could not be started: exit code %d", n.ExitCode)
+	default:
+		n.Status, n.Error = daemon.TestFailed, fmt.Sprintf("the tests ended with exit code %d", n.ExitCode)
+	}
+	if why != "" {
+		n.Error = why
+	}
+	return n, t.Engine.RemoveContainer(ctx, spec.Name)
+}
+
+// nodeSpec describes a node's container.
+func (t *testRun) nodeSpec(index int, p daemon.Process, services []service) daemon.ContainerSpec {
+	env := t.env(index, services)
+	for k, v := range map[string]string{
+		"CI_NODE_INDEX": strconv.Itoa(index), "CI_NODE_TOTAL": strconv.Itoa(len(t.Nodes)), "DYNO": fmt.Sprintf("test.%d", index),
+		"TOWLINE_TEST_SETUP": t.plan.setup, "TOWLINE_TEST": t.plan.test,
+	} {
+		env[k] = v
+	}
+	labels := t.labels()
+	labels[daemon.LabelProcess], labels[daemon.LabelIndex] = "test", strconv.Itoa(index)
+	limits := t.Limits
+	limits.Background = true
+	return daemon.ContainerSpec{
+		Name: t.Containers.TestName(t.ID, fmt.Sprintf("test.%d", index)), Image: t.image, Hostname: fmt.Sprintf("test-%d", index), Labels: labels,
+		Entrypoint: p.Entrypoint, Command: p.Args, Env: env, Networks: []daemon.Attachment{{Network: t.network()}},
+		Init: true, CapDrop: []string{"ALL"}, Limits: limits, NoLog: true, StopGrace: container.StopGrace,
+	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// nodeOut is where a node writes: line by line, without those that tell how far it is.
+type nodeOut struct {
+	to     *shown
+	mark   string
+	prefix string
+
+	mu    sync.Mutex
+	line  []byte
+	where string // setup, refused or test; empty: nothing was started
+}
+
+// Write never fails.
+func (o *nodeOut) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.line = append(o.line, p...)
+	for {
+		line, rest, found := strings.Cut(string(o.line[:min(len(o.line), maxLine)]), "\n")
+		if !found && len(o.line) < maxLine {
+			return len(p), nil
+		}
+		_ = rest
+		o.put(line)
+		n := len(line)
+		if found {
+			n++
+		}
+		o.line = append(o.line[:0], o.line[n:]...)
+	}
+}
+
+func (o *nodeOut) put(line string) {
+	if where, ok := strings.CutPrefix(line, o.mark); ok {
+		o.where = where
+		return
+	}
+	o.to.say(o.prefix + strings.TrimRight(line, "\r"))
+}
+
+func (o *nodeOut) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.line) > 0 {
+		o.put(string(o.line))
+	}
+	o.line = nil
+}
+
+func (o *nodeOut) at() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.where
+}
+
+// script names the script that runs.
+func (o *nodeOut) script() string {
+	if o.at() == "setup" {
+		return "the test-setup script"
+	}
+	return "the tests"
+}

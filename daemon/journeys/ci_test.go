@@ -1,0 +1,287 @@
+package journeys
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"towline/daemon"
+	"towline/daemon/ci"
+	"towline/daemon/memory"
+)
+
+// tests is a node of a test run, whose scripts are lines of: exit N; fail INDEX N, which is
+// the exit code of that node alone; hang; env NAME...; flood; daemonless.
+func tests(p memory.Process) int {
+	mark := p.Env["HEROKU_TEST_RUN_ID"]
+	for _, script := range [][2]string{{"setup", p.Env["TOWLINE_TEST_SETUP"]}, {"test", p.Env["TOWLINE_TEST"]}} {
+		if script[1] == "" {
+			continue
+		}
+		fmt.Fprintf(p.Stdout, "%s %s\n", mark, script[0])
+		if code := testScript(p, script[1]); code != 0 {
+			if script[0] == "setup" {
+				fmt.Fprintf(p.Stdout, "\n%s refused\n", mark)
+			}
+			return code
+		}
+	}
+	return 0
+}
+
+func testScript(p memory.Process, script string) (code int) {
+	for line := range strings.SplitSeq(script, ";") {
+		words := strings.Fields(line)
+		switch words[0] {
+		case "exit":
+			code, _ = strconv.Atoi(words[1])
+		case "fail":
+			if words[1] == p.Env["CI_NODE_INDEX"] {
+				code, _ = strconv.Atoi(words[2])
+			}
+		case "hang":
+			return wait(p)
+		case "env":
+			for _, name := range words[1:] {
+				fmt.Fprintf(p.Stdout, "%s=%s\n", name, p.Env[name])
+			}
+		case "flood":
+			for range 20 << 4 {
+				fmt.Fprintln(p.Stdout, strings.Repeat("x", 64<<10))
+			}
+		case "say":
+			fmt.Fprintln(p.Stdout, strings.Join(words[1:], " "))
+		}
+	}
+	return code
+}
+
+// tested is source whose tests are that script.
+func tested(script string) []byte {
+	return archive(map[string]string{"version": "one", "app.json": `{"scripts": {"test": "` + script + `"}}`})
+}
+
+// wholeTests asks for everything that a run may have.
+func wholeTests(script string) []byte {
+	return archive(map[string]string{"version": "one", "app.json": `{"addons": ["store"], "environments": {"test": {
+		"env": {"A": "1", "TOKEN": {"generator": "secret"}}, "addons": ["store", {"plan": "store:per-node", "as": "OWN"}],
+		"formation": {"test": {"quantity": 2}}, "scripts": {"test-setup": "say preparing", "test": "` + script + `"}}}}`})
+}
+
+// lastTests is new if the newest run has succeeded.
+func lastTests(_ *world, s state) string {
+	if len(s.tests) > 0 && s.tests[0].Status == daemon.TestSucceeded {
+		return isNew
+	}
+	return isOld
+}
+
+// inCI is a world with the pipeline of shop.
+func inCI(t *testing.T, f func(w *world, l *life)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.start()
+		base(w, l)
+		w.must(l.pipeline(t.Context(), "line", map[string]daemon.Stage{"shop": daemon.StageStaging}))
+		w.settle()
+		f(w, l)
+		w.settle()
+		for _, fault := range w.faultsFound(l) {
+			w.t.Error(fault)
+		}
+	})
+}
+
+// ran runs tests, and returns what was shown.
+func (l *life) ran(t *testing.T, source []byte) (daemon.TestRun, string) {
+	t.Helper()
+	var out bytes.Buffer
+	run, err := l.Tests.Run(t.Context(), ci.Request{App: "shop", Branch: "topic/x", Commit: "0123456789abcdef", Subject: "say it", Source: bytes.NewReader(source)}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run, out.String()
+}
+
+func TestTestRunHasItsOwn(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		t := w.t
+		run, out := l.ran(t, wholeTests("env CI CI_NODE_INDEX CI_NODE_TOTAL HEROKU_TEST_RUN_NUMBER HEROKU_TEST_RUN_BRANCH HEROKU_TEST_RUN_COMMIT_VERSION A STORE_URL OWN_URL TOKEN COLOUR"))
+		if run.Status != daemon.TestSucceeded || run.Number != 1 || run.Pipeline != "line" || len(run.Nodes) != 2 {
+			t.Errorf("%+v", run)
+		}
+		for _, want := range []string{
+			"[0] preparing", "[1] preparing", "[0] CI=true", "[0] CI_NODE_INDEX=0", "[1] CI_NODE_INDEX=1", "[0] CI_NODE_TOTAL=2", "[0] HEROKU_TEST_RUN_NUMBER=1",
+			"[0] HEROKU_TEST_RUN_BRANCH=topic/x", "[0] HEROKU_TEST_RUN_COMMIT_VERSION=0123456789abcdef", "[0] A=1", "[0] STORE_URL=[STORE_URL]", "[1] STORE_URL=[STORE_URL]",
+			"[0] OWN_URL=[OWN_URL]", "[0] TOKEN=[TOKEN]", "-----> Creating store (store 1), with its data in memory", "[0] COLOUR=\n",
+		} {
+			if !strings.Contains(out, want) {
+				t.Errorf("there is no %q in:\n%s", want, out)
+			}
+		}
+		if strings.Contains(out, "store://") || strings.Contains(out, run.ID+" test") {
+			t.Errorf("a secret, or a mark, is shown:\n%s", out)
+		}
+		if apps, _ := l.Apps.List(t.Context(), ""); len(apps) != 2 {
+			t.Errorf("a run is listed among the apps: %+v", apps)
+		}
+		if len(w.state(l).addons) != 1 {
+			t.Errorf("a run's add-ons are listed: %+v", w.state(l).addons)
+		}
+	})
+}
+
+func TestTestRunOutcomes(t *testing.T) {
+	plain := func(test, setup string) []byte {
+		return archive(map[string]string{"version": "one", "app.json": `{"scripts": {"test": "` + test + `", "test-setup": "` + setup + `"}}`})
+	}
+	for name, c := range map[string]struct {
+		source []byte
+		status daemon.TestStatus
+		code   int
+		says   string
+	}{
+		"good":               {plain("exit 0", ""), daemon.TestSucceeded, 0, "Test run 1 succeeded after"},
+		"bad":                {plain("exit 3", ""), daemon.TestFailed, 3, "the tests ended with exit code 3"},
+		"a bad setup":        {plain("exit 0", "exit 4"), daemon.TestErrored, 4, "the test-setup script ended with exit code 4"},
+		"one bad node":       {wholeTests("fail 1 7"), daemon.TestFailed, 7, "the tests ended with exit code 7"},
+		"the worst of two":   {wholeTests("fail 0 2; fail 1 9"), daemon.TestFailed, 9, "exit code"},
+		"one that hangs":     {plain("hang", ""), daemon.TestFailed, 124, "the tests did not end within 1h0m0s and was killed"},
+		"a setup that hangs": {plain("exit 0", "hang"), daemon.TestFailed, 124, "the test-setup script did not end within 1h0m0s and was killed"},
+		"much output":        {plain("flood", ""), daemon.TestSucceeded, 0, "What follows is not shown: a run may write"},
+		"no build":           {archive(map[string]string{"app.json": `{"scripts": {"test": "exit 0"}}`}), daemon.TestErrored, 1, "was errored"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inCI(t, func(w *world, l *life) {
+				run, out := l.ran(w.t, c.source)
+				if run.Status != c.status || ci.ExitCode(run) != c.code || !strings.Contains(out+ci.Says(run), c.says) {
+					if len(out) > 2000 {
+						out = out[len(out)-2000:]
+					}
+					w.t.Errorf("%s, exit code %d, want %s, %d and %q: %+v\n%s", run.Status, ci.ExitCode(run), c.status, c.code, c.says, run, out)
+				}
+				if len(out) > 17<<20 {
+					w.t.Errorf("%d bytes are shown", len(out))
+				}
+			})
+		})
+	}
+}
+
+// What is refused is no run, and leaves nothing.
+func TestTestRunRefused(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		appJSON := func(text string) []byte { return archive(map[string]string{"version": "one", "app.json": text}) }
+		for name, c := range map[string]struct {
+			app, branch string
+			source      []byte
+			want        string
+		}{
+			"an app of no pipeline": {"other", "x", tested("exit 0"), "other is in no pipeline"},
+			"no app":                {"nobody", "x", tested("exit 0"), "there is no app"},
+			"no branch":             {"shop", "", tested("exit 0"), "not the name of a branch"},
+			"a branch of controls":  {"shop", "a\x1bb", tested("exit 0"), "not the name of a branch"},
+			"a branch too long":     {"shop", strings.Repeat("x", 1001), tested("exit 0"), "not the name of a branch"},
+			"no test command":       {"shop", "x", archive(map[string]string{"version": "one"}), "does not say how its tests are run"},
+			"no source":             {"shop", "x", archive(nil), "holds no files"},
+			"a broken app.json":     {"shop", "x", appJSON(`{"environments": {"test": []}}`), "environments.test is not an object"},
+			"two of one":            {"shop", "x", appJSON(`{"scripts": {"test": "x"}, "addons": ["store", "store"]}`), "store sets STORE_URL, as store does"},
+			"no such plan":          {"shop", "x", appJSON(`{"scripts": {"test": "x"}, "addons": ["store:huge"]}`), `store has no plan "huge"`},
+		} {
+			_, err := l.Tests.Run(w.t.Context(), ci.Request{App: c.app, Branch: c.branch, Source: bytes.NewReader(c.source)}, io.Discard)
+			var e *daemon.Error
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) || e.Hint == "" {
+				w.t.Errorf("%s: %v, want %q and a hint", name, err, c.want)
+			}
+		}
+		if runs := w.state(l).tests; len(runs) > 0 {
+			w.t.Errorf("what was refused is recorded: %+v", runs)
+		}
+	})
+}
+
+// Branches are called what people like.
+func TestTestRunOfOddBranches(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		for _, branch := range []string{"feature/a/b", "größe-日本", strings.Repeat("b", 200), "-x", "a'b\"$(id)"} {
+			run, err := l.Tests.Run(w.t.Context(), ci.Request{App: "shop", Branch: branch, Source: bytes.NewReader(tested("exit 0"))}, io.Discard)
+			if err != nil || run.Status != daemon.TestSucceeded || w.state(l).tests[0].Branch != branch {
+				w.t.Errorf("%q: %+v, %v", branch, run, err)
+			}
+		}
+	})
+}
+
+// As many as may at once go on, the others wait and are told; each can be cancelled wherever it is.
+func TestTestRunsWaitAndAreCancelled(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		type ended struct {
+			run daemon.TestRun
+			out string
+		}
+		all := make(chan ended)
+		for range 3 {
+			go func() {
+				run, out := l.ran(w.t, tested("hang"))
+				all <- ended{run, out}
+			}()
+			time.Sleep(time.Minute)
+		}
+		status := func() (text string) {
+			for _, r := range w.state(l).tests {
+				text += string(r.Status) + " "
+			}
+			return text
+		}
+		if got := status(); got != "pending running running " {
+			w.t.Errorf("they are %s", got)
+		}
+		for _, n := range []int{3, 1, 0} { // 0: the newest
+			if n == 0 {
+				if _, err := l.Tests.Cancel(w.t.Context(), "shop", "", 0); !daemon.IsKind(err, daemon.Conflict) || !strings.Contains(err.Error(), "been cancelled already") {
+					w.t.Errorf("cancelled twice: %v", err)
+				}
+				n = 2
+			}
+			run, err := l.Tests.Cancel(w.t.Context(), "shop", "", n)
+			if err != nil || run.Status != daemon.TestCancelled || run.Number != n {
+				w.t.Errorf("cancel %d: %+v, %v", n, run, err)
+			}
+			e := <-all
+			if e.run.Status != daemon.TestCancelled || e.run.Number != n || n == 3 != strings.Contains(e.out, "Waiting: 2 test runs go on") {
+				w.t.Errorf("cancelled %d: %+v\n%s", n, e.run, e.out)
+			}
+		}
+	})
+}
+
+// A run ends with its app.
+func TestTestRunOfAnAppThatIsDestroyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l := w.start()
+		ctx := t.Context()
+		w.must(l.createApp(ctx, "shop"))
+		w.must(l.pipeline(ctx, "line", map[string]daemon.Stage{"shop": daemon.StageStaging}))
+		ended := make(chan error, 1)
+		go func() { ended <- l.test(context.WithoutCancel(ctx), "shop", wholeTests("hang")) }()
+		time.Sleep(time.Minute)
+		w.must(l.destroyApp(ctx, "shop"))
+		if err := <-ended; err == nil {
+			t.Error("the tests of an app that is gone succeeded")
+		}
+		w.settle()
+		for _, fault := range w.faultsFound(l) {
+			t.Error(fault)
+		}
+	})
+}
