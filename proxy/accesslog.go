@@ -56,6 +56,8 @@ func (x *exchange) record() {
 		return
 	}
 	s.stats.count(x.status, took, x.bytes)
+	s.stats.traffic.count(x, took)
+	x.p.watching.tell()
 	if s.log != nil {
 		s.log.add(x, took)
 	}

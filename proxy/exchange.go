@@ -33,6 +33,8 @@ type exchange struct {
 	connect time.Duration
 	status  int
 	bytes   int64
+	in      int64         // bytes of the request's body that went to targets
+	first   time.Duration // from start until the target's answer began; 0: it did not
 
 	own     bool   // the answer is the proxy's own
 	early   bool   // the answer began before the request's body was read
@@ -85,6 +87,7 @@ func (x *exchange) reset() {
 	x.protocol, x.peer, x.port, x.tls = "", netip.Addr{}, 0, false
 	x.start, x.idText, x.service, x.target, x.inside = time.Time{}, "", nil, nil, nil
 	x.connect, x.status, x.bytes, x.fault, x.own, x.early = 0, 0, 0, "", false, false
+	x.in, x.first = 0, 0
 	x.out.b = x.out.b[:0]
 	x.replay, x.broken = nil, 0
 	x.res.Reset()

@@ -126,3 +126,14 @@ func (p *Proxy) Names() (list []string) {
 
 // InVain tells whether a target that has answered like that for so long is given up.
 var InVain = inVain
+
+// Counting returns what counts one request that a target has answered.
+func Counting() func() {
+	var t traffic
+	var w watching
+	x := &exchange{target: &target{}, status: 200, bytes: 1000, in: 10, first: 3 * time.Millisecond}
+	return func() {
+		t.count(x, 5*time.Millisecond)
+		w.tell()
+	}
+}

@@ -213,6 +213,7 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 	}
 	var up *upload
 	if whole {
+		x.in = int64(len(body))
 		c.read.arm(c.SetReadDeadline, now, x.firstWait(s.responseTimeout))
 	} else {
 		up = x.startUpload(c)
@@ -220,7 +221,9 @@ func (x *exchange) roundTrip(c *upstream, body []byte, whole bool, now time.Time
 	err := x.answer(c, up, now)
 	x.unwatch()
 	if up != nil {
-		if finished, upErr := up.stop(); err != nil && err != errClient {
+		finished, upErr := up.stop()
+		x.in = up.total
+		if err != nil && err != errClient {
 			// What the client did wrong explains why the target did not answer.
 			switch upErr {
 			case message.ErrBadFraming, errTooBig:
@@ -281,6 +284,7 @@ func (x *exchange) answer(c *upstream, up *upload, began time.Time) error {
 		}
 		h.Reset()
 	}
+	x.first = time.Since(x.start)
 	x.early = up.answering()
 	bodyless := x.req.Method == "HEAD" || h.Status == 204 || h.Status == 304
 	length := h.Length

@@ -85,6 +85,13 @@ func (b *replay) stop() (finished bool, err error) {
 	return false, b.err
 }
 
+// total is how many bytes of the body were read; look at it after stop.
+func (b *replay) total() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.got
+}
+
 // read reads from src. It holds mu.
 func (b *replay) read(p []byte) (n int, err error) {
 	for {

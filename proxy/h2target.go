@@ -126,6 +126,7 @@ func (x *exchange) attemptH2(t *target) error {
 		return err
 	}
 	if err == nil {
+		x.first = time.Since(x.start)
 		body.answering()
 		watch.answering()
 		err = x.h2Answer(ctx, res, watch)
@@ -134,6 +135,7 @@ func (x *exchange) attemptH2(t *target) error {
 	cancel(nil)
 	x.replay = nil
 	finished, bodyErr := body.stop()
+	x.in = body.total()
 	switch {
 	case err == nil && !finished && x.protocol == "h1":
 		// What is left of the body stands before the next request.

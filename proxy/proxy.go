@@ -52,6 +52,7 @@ type Proxy struct {
 	refused  atomic.Int64
 	unrouted atomic.Int64
 	panics   atomic.Int64
+	watching watching // those who wait for something to be counted
 	done     chan struct{}
 
 	changes    changes
@@ -173,6 +174,7 @@ func (p *Proxy) use(name string) *entry {
 	e := p.services[name]
 	if e == nil {
 		e = &entry{turn: make(chan struct{}, 1), shared: &shared{trust: p.options.TrustForwarded}}
+		e.shared.stats.traffic.begin()
 		if dir := p.options.AccessLog; dir != "" {
 			e.shared.log = newAccessLog(dir, name, p.options.AccessLogSize, p.options.Log)
 		}

@@ -16,6 +16,8 @@ type stats struct {
 	bucket  [len(bounds) + 1]atomic.Int64
 	seconds atomic.Int64 // sum, in nanoseconds
 	bytes   atomic.Int64
+
+	traffic traffic
 }
 
 func (s *stats) count(status int, took time.Duration, bytes int64) {

@@ -35,6 +35,10 @@ func (x *exchange) upgraded(c *upstream) error {
 	if x.p.stopping.Load() && !x.p.finishing.Load() {
 		defer c.target.endTunnels(stopTunnels)()
 	}
+	opened := &x.service.stats.traffic
+	opened.sockets.Add(1)
+	x.p.watching.tell()
+	defer opened.sockets.Add(-1)
 	x.bytes += x.pipe(client, early, c)
 	return errClient
 }
@@ -50,6 +54,7 @@ func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) in
 	if h, ok := x.client.(*http1); ok {
 		h.raw.active = &active
 	}
+	counted := &x.service.stats.traffic // as it moves: a WebSocket may be open for days
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -58,8 +63,9 @@ func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) in
 			if _, err := c.Write(early); err != nil {
 				return
 			}
+			counted.in.Add(int64(len(early)))
 		}
-		x.copyTunnel(c, client, &active, idle)
+		x.copyTunnel(c, client, &active, idle, &counted.in)
 		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
@@ -69,9 +75,10 @@ func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) in
 	if rest := c.rd.Buffered(); len(rest) > 0 {
 		m, _ := client.Write(rest)
 		n += int64(m)
+		counted.out.Add(int64(m))
 	}
 	c.rd.Drop() // a tunnel that is idle keeps little memory
-	n += x.copyTunnel(client, c, &active, idle)
+	n += x.copyTunnel(client, c, &active, idle, &counted.out)
 	client.Close()
 	c.Conn.Close()
 	<-done
@@ -80,7 +87,7 @@ func (x *exchange) pipe(client io.ReadWriteCloser, early []byte, c *upstream) in
 
 // copyTunnel copies until an end, an error, or until neither direction has
 // moved for idle. A read that times out while the other direction is busy goes on.
-func (x *exchange) copyTunnel(dst io.Writer, src io.Reader, active *atomic.Int64, idle time.Duration) int64 {
+func (x *exchange) copyTunnel(dst io.Writer, src io.Reader, active *atomic.Int64, idle time.Duration, moved *atomic.Int64) int64 {
 	buf := make([]byte, 1<<10)
 	timed, _ := src.(interface{ SetReadDeadline(time.Time) error })
 	var total int64
@@ -99,6 +106,8 @@ func (x *exchange) copyTunnel(dst io.Writer, src io.Reader, active *atomic.Int64
 				return total
 			}
 			total += int64(n)
+			moved.Add(int64(n))
+			x.p.watching.tell()
 			if n == len(buf) && len(buf) < 32<<10 {
 				buf = make([]byte, min(8*len(buf), 32<<10))
 			}

@@ -18,6 +18,7 @@ type upload struct {
 	begun  atomic.Bool  // the answer has begun
 	read   atomic.Bool  // all of the body has come from the client
 	sent   atomic.Int64 // when all was sent to the target, Unix time in nanoseconds; 0: not yet
+	total  int64        // bytes of the body that were read; look at it after stop
 	result chan error
 }
 
@@ -93,12 +94,11 @@ func (u *upload) copy() error {
 	defer bodyBuffers.Put(pooled)
 	chunked := x.req.Length < 0
 	limit := x.service.spec.Options.MaxBody
-	var total int64
 	buf := pooled[:]
 	for {
 		n, err := x.body.Read(buf[message.ChunkBefore : len(buf)-message.ChunkAfter])
-		total += int64(n)
-		if limit > 0 && total > limit {
+		u.total += int64(n)
+		if limit > 0 && u.total > limit {
 			return errTooBig
 		}
 		if err == io.EOF {

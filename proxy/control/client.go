@@ -94,6 +94,13 @@ func (c *Client) DeleteCertificate(ctx context.Context, host string) error {
 	return c.call(ctx, "deletecertificate", hostRequest{host}, nil)
 }
 
+// Traffic implements Proxy.
+func (c *Client) Traffic(ctx context.Context, mark string, wait time.Duration) (Report, error) {
+	var r Report
+	err := c.call(ctx, "traffic", trafficRequest{mark, wait}, &r)
+	return r, err
+}
+
 // HandOver has the proxy hand its listeners to a new process of its program, and returns
 // once that serves.
 func (c *Client) HandOver(ctx context.Context) error {

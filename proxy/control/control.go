@@ -43,6 +43,33 @@ type Proxy interface {
 	SetCertificate(ctx context.Context, host string, chain, key []byte) error
 	// DeleteCertificate goes back to an automatic certificate for host.
 	DeleteCertificate(ctx context.Context, host string) error
+
+	// Traffic is what was counted of each service that is served. If nothing was counted since the
+	// report with that mark, it waits until something is, and after wait answers with the same mark
+	// and no services: a machine without visitors is not woken up to hear of none.
+	Traffic(ctx context.Context, mark string, wait time.Duration) (Report, error)
+}
+
+// Report is what was counted until now.
+type Report struct {
+	Mark     string    `json:"mark"`
+	Services []Traffic `json:"services,omitempty"`
+}
+
+// Traffic is what was counted of one service, from a beginning on: what two reports of the same
+// beginning differ by was counted between them.
+type Traffic struct {
+	Service    string   `json:"service"`
+	Began      string   `json:"began"`      // another one: counted from nothing
+	Status     [6]int64 `json:"status"`     // requests by the first digit of the answer's status; 0: there was none
+	In         int64    `json:"in"`         // bytes of the bodies of requests, and of WebSockets
+	Out        int64    `json:"out"`        // bytes of the bodies of answers, and of WebSockets
+	WebSockets int64    `json:"websockets"` // that are open now
+	// Took and First tell how long requests that a target had took: to the end of the answer, and
+	// to the first byte of the target's. Numbers of buckets of package sketch, each with how many are
+	// in it, modulo 2^32. WebSockets are in neither.
+	Took  []uint32 `json:"took,omitempty"`
+	First []uint32 `json:"first,omitempty"`
 }
 
 // Service is one app's routes: which hosts lead to which targets, and how.

@@ -56,6 +56,13 @@ func (r *recorder) SetCertificate(ctx context.Context, host string, chain, key [
 func (r *recorder) DeleteCertificate(ctx context.Context, host string) error {
 	return r.did(ctx, "delete", host)
 }
+func (r *recorder) Traffic(ctx context.Context, mark string, wait time.Duration) (control.Report, error) {
+	return report, r.did(ctx, "traffic", mark, wait)
+}
+
+var report = control.Report{Mark: "b", Services: []control.Traffic{{
+	Service: "shop", Began: "1", Status: [6]int64{0, 0, 7}, In: 1, Out: 2, WebSockets: 3, Took: []uint32{4, 5}, First: []uint32{6, 7},
+}}}
 
 var service = control.Service{
 	Name: "shop", Hosts: []string{"shop.localhost"},
@@ -99,6 +106,11 @@ func TestEveryMethodCrossesTheSocket(t *testing.T) {
 	check(err, "services")
 	if len(list) != 1 || !reflect.DeepEqual(list[0].Service, service) || list[0].InFlight["web.1.v2"] != 3 {
 		t.Errorf("services: %+v", list)
+	}
+	counted, err := c.Traffic(ctx, "a", time.Minute)
+	check(err, "traffic", "a", time.Minute)
+	if !reflect.DeepEqual(counted, report) {
+		t.Errorf("traffic: %+v", counted)
 	}
 	certs, err := c.Certificates(ctx)
 	check(err, "certificates")

@@ -43,6 +43,10 @@ func Handler(p Proxy) http.Handler {
 	handle(mux, "deletecertificate", func(ctx context.Context, r hostRequest) (any, error) {
 		return nil, p.DeleteCertificate(ctx, r.Host)
 	})
+	handle(mux, "traffic", func(ctx context.Context, r trafficRequest) (any, error) {
+		report, err := p.Traffic(ctx, r.Mark, r.Wait)
+		return report, err
+	})
 	if o, ok := p.(interface{ HandOver(context.Context) error }); ok {
 		handle(mux, "handover", func(ctx context.Context, _ struct{}) (any, error) {
 			return nil, o.HandOver(ctx)

@@ -22,6 +22,10 @@ type (
 	hostRequest struct {
 		Host string `json:"host"`
 	}
+	trafficRequest struct {
+		Mark string        `json:"mark"`
+		Wait time.Duration `json:"wait"`
+	}
 	certificateRequest struct {
 		Host  string `json:"host"`
 		Chain []byte `json:"chain"`
