@@ -19,8 +19,10 @@ import (
 	"towline/daemon/addons"
 	"towline/daemon/apps"
 	"towline/daemon/build"
+	"towline/daemon/cgroup"
 	"towline/daemon/command"
 	"towline/daemon/git"
+	"towline/daemon/history"
 	"towline/daemon/logs"
 	"towline/daemon/machine"
 	"towline/daemon/offsite"
@@ -109,14 +111,18 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 	})
 	proxy := control.NewClient(file.Proxy.Control)
 	closers = append(closers, proxy.Close)
+	routes := router.New(proxy)
+	measured := history.New(state("metrics.db"), log)
+	closers = append(closers, measured.Close)
 	o := machine.Options{
 		Name: file.Name, Dir: file.State, Domain: file.Domain, Port: httpsPort(file.Proxy.HTTPS), Remote: remote(file),
 		Limits: limits, Bounds: apps.Bounds{Processes: file.Limits.Processes, Apps: file.Limits.Apps, OneOffs: file.Limits.OneOffs},
-		Store: db, Engine: engine, Builder: builder, Router: router.New(proxy),
+		Store: db, Engine: engine, Builder: builder, Router: routes,
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Unpacker:     git.NewUnpacker(git.Limits{}),
 		Keys:         git.NewKeys(state("ssh/authorized_keys"), append([]string{"exec"}, shellCommand(file)...)...),
 		Logs:         appLogs, Vault: backups, Catalog: catalog, Log: log, Fault: fault,
+		Traffic: routes, Meters: cgroup.New("/sys/fs/cgroup", "/proc"), History: measured,
 	}
 	if copies != nil {
 		o.Offsite = copies
@@ -140,7 +146,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 
 // rooms are those that commands work with.
 func rooms(m *machine.Machine) command.Rooms {
-	return command.Rooms{AppRoom: m.AppRoom, AddonRoom: m.AddonRoom, BackupRoom: m.BackupRoom, People: m.People, Activity: m.Activity, Suite: m.Suite, Pipelines: m.Pipelines, Tests: m.Tests}
+	return command.Rooms{AppRoom: m.AppRoom, AddonRoom: m.AddonRoom, BackupRoom: m.BackupRoom, People: m.People, Activity: m.Activity, Suite: m.Suite, Pipelines: m.Pipelines, Tests: m.Tests, Metrics: m.Metrics}
 }
 
 // buildLimits are those of builds, in bytes.

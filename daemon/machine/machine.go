@@ -17,6 +17,7 @@ import (
 	"towline/daemon/container"
 	"towline/daemon/handles"
 	"towline/daemon/journal"
+	"towline/daemon/metrics"
 	"towline/daemon/people"
 	"towline/daemon/pipelines"
 	"towline/daemon/supervise"
@@ -24,7 +25,8 @@ import (
 	"towline/plugins"
 )
 
-// Options are what a Machine is made of. Every field but Fault, Offsite and InputIdle is required.
+// Options are what a Machine is made of. Every field but Fault, Offsite, InputIdle, and those that
+// measure, is required.
 type Options struct {
 	Name   string // of the installation: begins the name of everything it makes
 	Dir    string // state directory
@@ -47,6 +49,11 @@ type Options struct {
 	Offsite      daemon.Offsite // nil: none
 	Catalog      *plugins.Catalog
 	Log          *slog.Logger
+
+	// What measures, and keeps that. Nil: nothing is measured.
+	Traffic daemon.TrafficCounter
+	Meters  daemon.Meters
+	History daemon.History
 
 	// Fault is called at every recorded step (see package journal), for tests that
 	// kill the daemon there. May be nil.
@@ -76,6 +83,7 @@ type Machine struct {
 	Supervisor *supervise.Supervisor
 	Pipelines  *pipelines.Pipelines
 	Tests      *ci.Tests
+	Metrics    *metrics.Metrics
 
 	Life       *work.Life
 	Locks      *work.Locks
@@ -96,11 +104,16 @@ func (m *Machine) Started() <-chan struct{} { return m.started }
 // New wires the rooms. Call Reconcile before the first use and Close after the last.
 func New(o Options) *Machine {
 	hs := handles.New()
+	// Measurements go by handle, so that a renamed app keeps its own.
+	measured := metrics.New(metrics.Options{
+		Store: o.Store, Engine: o.Engine, Logs: o.Logs, Traffic: o.Traffic, Meters: o.Meters, History: o.History, Log: o.Log,
+	})
 	o.Engine, o.Builder, o.Router = hs.Engine(o.Engine), hs.Builder(o.Builder), hs.Router(o.Router)
 	o.Repositories, o.Logs = hs.Repositories(o.Repositories), hs.Logs(o.Logs)
 	m := &Machine{
 		Options: o, Life: work.NewLife(o.Log), Locks: &work.Locks{}, Ballast: work.Ballast(filepath.Join(o.Dir, "ballast")),
 		Containers:      &container.Containers{Name: o.Name, Engine: o.Engine, Handles: hs},
+		Metrics:         measured,
 		started:         make(chan struct{}),
 		recoverPatience: recoverPatience, startPatience: startPatience, slotPatience: slotPatience,
 	}

@@ -10,7 +10,7 @@ import (
 // Loops are what goes on for as long as the machine does, each until its context ends.
 func (m *Machine) Loops() []func(context.Context) {
 	return []func(context.Context){
-		m.watchContainers, m.pruneLogsOften, m.Routes.WatchCertificates, m.Schedules.Run, m.Copies.Run, m.Pages.Run,
+		m.watchContainers, m.pruneLogsOften, m.Routes.WatchCertificates, m.Schedules.Run, m.Copies.Run, m.Pages.Run, m.Metrics.Run,
 	}
 }
 
