@@ -22,6 +22,7 @@ import (
 	"towline/daemon/ci"
 	"towline/daemon/conform"
 	"towline/daemon/journal"
+	"towline/daemon/metrics"
 	"towline/daemon/people"
 	"towline/daemon/pipelines"
 )
@@ -70,6 +71,7 @@ type Rooms struct {
 	Suite     *conform.Suite
 	Pipelines *pipelines.Pipelines
 	Tests     *ci.Tests
+	Metrics   *metrics.Metrics
 }
 
 // Call is one invocation of a command.
@@ -137,7 +139,7 @@ type Table struct {
 func New(r Rooms, host HostParts) *Table {
 	t := &Table{Rooms: r, host: host, commands: map[string]*Command{}, quiet: quietFor}
 	families := [][]*Command{
-		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(), builderCommands(), activityCommands(),
+		helpCommands(), appCommands(), configCommands(), processCommands(), runCommands(), logCommands(), builderCommands(), activityCommands(), metricsCommands(),
 		buildCommands(), releaseCommands(), pipelineCommands(), testCommands(), domainCommands(), routerCommands(), addonCommands(), addonReachCommands(), pluginCommands(), backupCommands(), memberCommands(), accessCommands(), keyCommands(), gitCommands(), hostCommands(),
 	}
 	for _, family := range families {

@@ -46,7 +46,7 @@ var topics = []struct {
 	{"deploy", "how pushes are built; builds and releases, and going back", []string{"deploy", "builder", "builds", "releases"}},
 	{"pipelines", "promote a build from staging to production", []string{"pipelines"}},
 	{"ci", "run the tests of what was pushed", []string{"ci"}},
-	{"processes", "scale, restart, one-off commands, logs", []string{"ps", "run", "logs"}},
+	{"processes", "scale, restart, one-off commands, logs, metrics", []string{"ps", "run", "logs", "metrics"}},
 	{"config", "config vars, .env files", []string{"config"}},
 	{"addons", "Neo4j, Redis, PostgreSQL and what plugins bring", []string{"addons"}},
 	{"backups", "take, prove, restore, schedule", []string{"backups"}},

@@ -134,6 +134,7 @@ var rights = []struct{ line, least string }{
 	{"members", "none"},
 	{"activity", "none"},
 	{"activity -a shop", "view"},
+	{"metrics -a shop", "view"},
 	{"members:add new", "admin"},
 	{"host", "admin"},
 	{"host:info", "admin"},
@@ -228,7 +229,7 @@ func newTableBy(t *testing.T, way string) (table *Table, reached *string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, reached = New(Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines, Tests: d.Tests}, HostParts{}), new(string)
+	table, reached = New(Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines, Tests: d.Tests, Metrics: d.Metrics}, HostParts{}), new(string)
 	for name, c := range table.commands {
 		c.Run = func(context.Context, *Call) (Result, error) { *reached = name; return Result{}, nil }
 	}

@@ -63,7 +63,7 @@ func newBench(t *testing.T, change ...func(*machine.Options)) *bench {
 			t.Error(err)
 		}
 	})
-	rooms := Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines, Tests: d.Tests}
+	rooms := Rooms{AppRoom: d.AppRoom, AddonRoom: d.AddonRoom, BackupRoom: d.BackupRoom, People: d.People, Activity: d.Activity, Suite: d.Suite, Pipelines: d.Pipelines, Tests: d.Tests, Metrics: d.Metrics}
 	return &bench{New(rooms, stillHost), t, d}
 }
 
