@@ -25,10 +25,11 @@ func TestProxyHangs(t *testing.T) {
 	defer client.Close()
 	r := &Router{client, 20 * time.Millisecond}
 	for name, call := range map[string]func(context.Context) error{
-		"drain":  func(ctx context.Context) error { return r.Drain(ctx, "shop", 0) },
-		"remove": func(ctx context.Context) error { return r.Remove(ctx, "shop") },
-		"resume": func(ctx context.Context) error { return r.Resume(ctx, "shop") },
-		"routes": func(ctx context.Context) error { _, err := r.Routes(ctx); return err },
+		"drain":   func(ctx context.Context) error { return r.Drain(ctx, "shop", 0) },
+		"remove":  func(ctx context.Context) error { return r.Remove(ctx, "shop") },
+		"resume":  func(ctx context.Context) error { return r.Resume(ctx, "shop") },
+		"routes":  func(ctx context.Context) error { _, err := r.Routes(ctx); return err },
+		"traffic": func(ctx context.Context) error { _, err := r.Traffic(ctx, "", 0); return err },
 		"certificates": func(ctx context.Context) error {
 			_, err := r.Certificates(ctx)
 			return err
