@@ -78,6 +78,7 @@ const (
 	Retried        ActivityKind = "release.retry"
 	Promoted       ActivityKind = "release.promote"
 	BuildStopped   ActivityKind = "build.cancel"
+	BuildsPurged   ActivityKind = "build.purge"
 	ConfigSet      ActivityKind = "config.set"
 	ConfigUnset    ActivityKind = "config.unset"
 	ConfigRead     ActivityKind = "config.read"
@@ -150,7 +151,7 @@ var ActivityKinds = []struct {
 	{AppCreated, "an app was created"}, {AppDestroyed, "an app was destroyed"}, {AppRenamed, "an app got another name"},
 	{BranchSet, "the branch that deploys was chosen"}, {BuilderSet, "the builder was chosen"}, {CapabilitiesSet, "an administrator gave the processes capabilities"},
 	{Deployed, "a push or an archive was deployed"}, {RolledBack, "an earlier release came back, with the data or without"}, {Retried, "a release was deployed once more"},
-	{Promoted, "another app's build was released; the app that it came from"}, {BuildStopped, "a build was cancelled"},
+	{Promoted, "another app's build was released; the app that it came from"}, {BuildStopped, "a build was cancelled"}, {BuildsPurged, "what earlier builds left for the next was removed"},
 	{ConfigSet, "config vars were set; their names"}, {ConfigUnset, "config vars were removed; their names"}, {ConfigRead, "config vars were shown; their names"},
 	{ProcessScaled, "the formation changed"}, {ProcessRestart, "processes were replaced by fresh ones"},
 	{RunBegan, "a one-off was started; the program, without its arguments"}, {RunEnded, "a one-off ended; its exit code"},

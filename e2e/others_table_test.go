@@ -15,7 +15,7 @@ import (
 // permission on it the line would be let through; "" is never.
 var othersLines = []struct{ line, may string }{
 	{"apps:info -a crash", "view"}, {"apps:open -a crash", "view"}, {"ps -a crash", "view"}, {"logs -a crash", "view"}, {"releases -a crash", "view"},
-	{"releases:info v2 -a crash", "view"}, {"releases:output v2 -a crash", "view"}, {"builds -a crash", "view"}, {"activity -a crash", "view"}, {"metrics -a crash", "view"}, {"metrics -a crash --csv", "view"}, {"builds:output -a crash", "view"}, {"builds:cancel -a crash", "deploy"}, {"domains -a crash", "view"}, {"certs -a crash", "view"}, {"access -a crash", "view"},
+	{"releases:info v2 -a crash", "view"}, {"releases:output v2 -a crash", "view"}, {"builds -a crash", "view"}, {"activity -a crash", "view"}, {"metrics -a crash", "view"}, {"metrics -a crash --csv", "view"}, {"builds:output -a crash", "view"}, {"builds:cancel -a crash", "deploy"}, {"builds:purge -a crash", "deploy"}, {"domains -a crash", "view"}, {"certs -a crash", "view"}, {"access -a crash", "view"},
 	{"router -a crash", "view"}, {"addons:info redis-crash", "view"}, {"addons -a crash", "view"}, {"config -a crash", "operate"}, {"config:get -a crash HIDDEN", "operate"},
 	{"config:export -a crash", "operate"}, {"config:set -a crash HIDDEN=theirs", "operate"}, {"config:unset -a crash HIDDEN", "operate"},
 	{"config:import -a crash", "operate"}, {"ps:scale -a crash web=0", "operate"}, {"ps:scale -a crash worker=5", "operate"}, {"ps:restart -a crash", "operate"},

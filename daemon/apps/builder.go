@@ -2,6 +2,7 @@ package apps
 
 import (
 	"context"
+	"io"
 
 	"towline/daemon"
 )
@@ -24,4 +25,24 @@ func (as *Apps) SetBuilder(ctx context.Context, name, member string, choice daem
 		}
 		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.BuilderSet, App: name, Text: "set the builder: " + choice.String(), Undo: undo})
 	})
+}
+
+// PurgeBuilds forgets what earlier builds of an app left to make the next one quick, and which
+// images they made: the next push is built from nothing. It waits for the app's turn.
+func (as *Apps) PurgeBuilds(ctx context.Context, name, member string, out io.Writer) error {
+	unlock, err := as.Journal.LockApp(ctx, name, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = as.Store.Update(ctx, func(tx daemon.Tx) error {
+		if _, err := daemon.FindApp(tx, name); err != nil {
+			return err
+		}
+		return tx.RecordActivity(daemon.Activity{Time: daemon.Now(), Member: member, Kind: daemon.BuildsPurged, App: name, Text: "removed what makes builds quick"})
+	})
+	if err != nil {
+		return err
+	}
+	return as.Builder.RemoveCaches(ctx, name)
 }

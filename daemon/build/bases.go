@@ -59,11 +59,13 @@ func (s *baseStores) Provide(ctx context.Context, j *job, full, name string) (ba
 	if s.b.options.Engine.Replacement(full) != "" {
 		image, err = j.ensure(ctx, full)
 	} else if image, err = s.b.options.Engine.Image(ctx, full); errors.Is(err, daemon.ErrNotFound) {
+		j.images[full] = ""
 		return base{}, false, nil
 	}
 	if err != nil {
 		return base{}, false, err
 	}
+	j.images[full] = image.ID
 	if err := s.filling.Lock(ctx, image.ID); err != nil {
 		return base{}, false, err
 	}

@@ -86,8 +86,11 @@ func New(options Options) (*Builder, error) {
 		return nil, err
 	}
 	b := &Builder{options: options, allowed: allowed, queue: queue{most: options.AtOnce}}
+	if err := os.RemoveAll(b.path("forgotten")); err != nil {
+		return nil, err
+	}
 	// The users of builds pass through these directories, but can't list them.
-	for _, dir := range []string{options.Dir, b.path("work"), b.path("apps"), b.path("bases")} {
+	for _, dir := range []string{options.Dir, b.path("work"), b.path("apps"), b.path("bases"), b.path("forgotten")} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, err
 		}
@@ -120,6 +123,20 @@ func (b *Builder) Build(ctx context.Context, req daemon.BuildRequest, out io.Wri
 	}
 	defer b.apps.Unlock(req.App)
 	said := newOutput(out)
+	job := &job{b: b, req: req, out: said, work: b.path("work", req.ID), images: map[string]string{}}
+	key, err := job.key(ctx, method)
+	if err != nil {
+		return daemon.BuildResult{}, err
+	}
+	if result, ok := job.again(ctx, key); ok {
+		b.touch(req.App)
+		for _, note := range method.notes {
+			said.Warn(note)
+		}
+		said.Stage("Using the image of an earlier build: the source and all that it is built with are the same")
+		said.Note("towline builds:purge forgets it, and the next push is built anew")
+		return result, nil
+	}
 	leave, err := b.queue.enter(ctx, func(running, before int) {
 		ahead := ""
 		if before > 0 {
@@ -144,13 +161,15 @@ func (b *Builder) Build(ctx context.Context, req daemon.BuildRequest, out io.Wri
 	tooLong := fmt.Errorf("the build took longer than %s", b.options.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, b.options.Timeout, tooLong)
 	defer cancel()
-	job := &job{b: b, req: req, out: said, work: b.path("work", req.ID)}
 	if err := os.Mkdir(job.work, 0o711); err != nil {
 		return daemon.BuildResult{}, err
 	}
 	result, err := job.build(ctx, method)
 	if cleanErr := b.Clean(context.WithoutCancel(ctx), req.ID); err == nil {
 		err = cleanErr
+	}
+	if err == nil {
+		job.remember(key, result)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), tooLong) {
 		err = daemon.Errorf(daemon.Failed, "%w", tooLong).WithHint("make the build quicker, or raise timeout under [build] in towline.toml")
@@ -164,6 +183,9 @@ type job struct {
 	req  daemon.BuildRequest
 	out  *output
 	work string // private directory, removed at the end
+	// images are those that the build was made with or upon: what it calls them, and
+	// their IDs; empty: the engine had none.
+	images map[string]string
 }
 
 func (j *job) build(ctx context.Context, m method) (daemon.BuildResult, error) {
@@ -203,8 +225,20 @@ func (b *Builder) RemoveCaches(ctx context.Context, app string) error {
 		return err
 	}
 	defer b.apps.Unlock(app)
-	err := os.RemoveAll(b.path("apps", app))
-	return errors.Join(err, b.registry.RemoveRepository(appRepository(app)), b.bases.Collect())
+	return b.forget(app)
+}
+
+// forget is RemoveCaches with the app's lock held. The caches go in one step: a half of one would
+// mislead the next build.
+func (b *Builder) forget(app string) error {
+	gone, err := os.MkdirTemp(b.path("forgotten"), app+"-")
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(b.path("apps", app), filepath.Join(gone, app)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(err, os.Remove(gone))
+	}
+	return errors.Join(os.RemoveAll(gone), b.registry.RemoveRepository(appRepository(app)), b.bases.Collect())
 }
 
 func checkNames(req daemon.BuildRequest) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -266,8 +267,9 @@ func TestDockerfileReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	is := " is " + appImage + " here (" + image.ID[:12] + "), by [images] in towline.toml\n"
-	for range 2 { // with a cache too
+	for _, change := range []string{"", "x"} { // with a cache too
 		result, said, err := f.build("replaced", f.source(map[string]string{
+			"change":     change,
 			"Dockerfile": "ARG TAG=2\nFROM shell AS one\nRUN echo built > /file\nFROM docker.io/library/tools:$TAG\nCOPY --from=one /file /file\nCOPY --from=shell:latest /bin /other\nCMD [\"cat\", \"/file\"]\n",
 		}), nil)
 		if err != nil {
@@ -291,5 +293,26 @@ func TestDockerfileReplaced(t *testing.T) {
 	_, said, err := f.build("replaced", f.source(map[string]string{"Dockerfile": "FROM registry.example.test/base:1\n"}), nil)
 	if want := " !     registry.example.test/base:1 is taken as it is named, and not as [images] in towline.toml has it"; err == nil || !strings.Contains(said, want) {
 		t.Errorf("%v: %s", err, said)
+	}
+}
+
+// TestUnchangedSourceIsNotBuiltAgain: nor is it built by another way, but by a cache that is gone.
+func TestUnchangedSourceIsNotBuiltAgain(t *testing.T) {
+	f := newFixture(t, buildahImage, appImage)
+	const again = "Using the image of an earlier build"
+	files := map[string]string{"Dockerfile": "FROM " + appImage + "\nEXPOSE 7000\nCOPY a /a\n", "a": "one"}
+	first := f.mustBuild("same", f.source(files), nil)
+	second, said, err := f.build("same", f.source(files), map[string]string{"NEW": "1"}) // which no build by Dockerfile gets
+	if err != nil || !strings.Contains(said, again) {
+		t.Errorf("built, error %v", err)
+	}
+	if second.Image.ID != first.Image.ID || second.Kind != first.Kind || second.Processes["web"] != first.Processes["web"] || !slices.Equal(second.Exposed, []int{7000}) {
+		t.Errorf("%+v after %+v", second, first)
+	}
+	if err := f.RemoveCaches(t.Context(), "same"); err != nil {
+		t.Fatal(err)
+	}
+	if _, said, err = f.build("same", f.source(files), nil); err != nil || strings.Contains(said, again) {
+		t.Errorf("not built after the caches were removed, error %v", err)
 	}
 }

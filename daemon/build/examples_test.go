@@ -50,7 +50,7 @@ func TestExamples(t *testing.T) {
 const shortExample = "php-front"
 
 // TestShapes builds the apps of testdata/apps, one for each shape of source that the Debian-built
-// builder knows, and again, as an unchanged push does. What is before the files of each says what
+// builder knows, and again, with a file more. What is before the files of each says what
 // comes of it: a process type and its command; "get PATH" of the web process, or "run COMMAND", with
 // what that says; or "refused", with what is said then.
 func TestShapes(t *testing.T) {
@@ -78,6 +78,7 @@ func TestShapes(t *testing.T) {
 			}
 			result, said, err := f.build("shape-"+name, f.source(files), nil)
 			if err == nil && !testing.Short() {
+				files["a file more"] = "x"
 				result, said, err = f.build("shape-"+name, f.source(files), nil)
 			}
 			for line := range strings.Lines(string(app.Comment)) {

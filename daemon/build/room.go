@@ -3,7 +3,6 @@ package build
 import (
 	"cmp"
 	"context"
-	"errors"
 	"os"
 	"slices"
 	"time"
@@ -88,7 +87,7 @@ func (b *Builder) trim(ctx context.Context, budget int64, except string) error {
 		if !b.apps.TryLock(c.app) {
 			continue
 		}
-		err := errors.Join(os.RemoveAll(b.path("apps", c.app)), b.registry.RemoveRepository(appRepository(c.app)), b.bases.Collect())
+		err := b.forget(c.app)
 		b.apps.Unlock(c.app)
 		if err != nil {
 			return err

@@ -24,6 +24,12 @@ func buildCommands() []*Command {
 		{Name: "builds:cancel", Args: "[N]", Summary: "end the build that is running", Max: 1, On: on(theApp(daemon.Deploy)), Run: runBuildsCancel,
 			Help: "The push is refused, and what serves serves on. A build that is done, whose release is being started, can't be\n" +
 				"cancelled.\n\n  towline builds:cancel -a shop"},
+		{Name: "builds:purge", Summary: "have the next push built from nothing", On: on(theApp(daemon.Deploy)), Run: runBuildsPurge,
+			Help: "Removes what earlier builds of the app left to make the next one quick: layers, downloads, and the memory of what\n" +
+				"they built, by which a push that changes nothing takes the image of before. What serves serves on, and releases\n" +
+				"keep their images.\n\n" +
+				"  towline builds:purge -a shop\n" +
+				"  git commit --allow-empty -m 'Build anew' && git push towline main"},
 	}
 }
 
@@ -91,4 +97,13 @@ func runBuildsCancel(ctx context.Context, call *Call) (Result, error) {
 		return Result{}, err
 	}
 	return show(b, func(w io.Writer) { fmt.Fprintf(w, "Build %d of %s is cancelled\n", b.Number, call.App) })
+}
+
+func runBuildsPurge(ctx context.Context, call *Call) (Result, error) {
+	if err := call.Apps.PurgeBuilds(ctx, call.App, call.Member, call.Stderr); err != nil {
+		return Result{}, err
+	}
+	return show(object{"app": call.App, "purged": true}, func(w io.Writer) {
+		fmt.Fprintf(w, "The next push of %s is built from nothing\n", call.App)
+	})
 }

@@ -64,6 +64,7 @@ var rights = []struct{ line, least string }{
 	{"ci:output 1 -a shop", "view"},
 	{"ci:cancel 1 -a shop", "deploy"},
 	{"git:push -a shop --ref refs/ci/topic", "deploy"},
+	{"builds:purge -a shop", "deploy"},
 	{"releases -a shop", "view"},
 	{"releases:info -a shop", "view"},
 	{"releases:output -a shop", "view"},

@@ -30,6 +30,7 @@ var foreignWords = map[string]string{
 	"dyno:scale": "ps:scale", "dyno:restart": "ps:restart", "ps:report": "ps", "ps:stop": "ps:scale TYPE=0", "ps:start": "ps:scale TYPE=1", "ps:rebuild": "git push",
 	"builder:report": "builder", "builder-dockerfile:set": "builder:set dockerfile --path PATH", "stack:set": "builder:set", "stack": "builder",
 	"builds:info": "builds", "builds:list": "builds", "logs:failed": "builds:output",
+	"builds:cache": "builds:purge", "builds:cache:purge": "builds:purge", "repo:purge_cache": "builds:purge", "repo:purge-cache": "builds:purge",
 	"domains:report": "domains", "domains:clear": "domains:remove HOST", "domains:set": "domains:add HOST",
 	"certs:auto": "certs", "certs:auto:enable": "certs", "letsencrypt:enable": "certs", "letsencrypt": "certs", "ssl": "certs",
 	"maintenance": "apps:info", "maintenance:enable": "maintenance:on", "maintenance:disable": "maintenance:off",

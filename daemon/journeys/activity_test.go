@@ -59,6 +59,7 @@ var acts = []struct {
 	{line: "ps:capabilities:set CHOWN -a shop", kind: daemon.CapabilitiesSet, app: "shop", names: "CHOWN", undo: "ps:capabilities:set none -a shop"},
 	{line: "run -a shop once " + secret, kind: daemon.RunEnded, app: "shop", more: daemon.RunBegan},
 	{line: "builder:set buildpacks -a shop", kind: daemon.BuilderSet, app: "shop", undo: "builder:set auto -a shop"},
+	{line: "builds:purge -a shop", kind: daemon.BuildsPurged, app: "shop"},
 	{line: "apps:deploy-branch trunk -a shop", kind: daemon.BranchSet, app: "shop", subject: "trunk", undo: "apps:deploy-branch -a shop"},
 	{line: "maintenance:on -a shop", kind: daemon.MaintenanceSet, app: "shop", undo: "maintenance:off -a shop"},
 	{line: "maintenance:off -a shop", kind: daemon.MaintenanceSet, app: "shop", undo: "maintenance:on -a shop"},
