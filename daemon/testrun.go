@@ -52,6 +52,17 @@ type TestNode struct {
 	// ErrorStatus is the status in which it was errored.
 	ErrorStatus TestStatus `json:"error_status,omitempty"`
 	Error       string     `json:"message,omitempty"`
+	// Of its tests, as far as they were told one by one: see TestCase.
+	Passed  int        `json:"passed"`
+	Failed  int        `json:"failed"`
+	Skipped int        `json:"skipped"`
+	Failing []TestCase `json:"failing,omitempty"` // the first of those that failed
+}
+
+// TestCase is one test that failed, as TAP or a report in JUnit's XML tells it.
+type TestCase struct {
+	Name    string `json:"name"`
+	Message string `json:"message,omitempty"` // the beginning of it
 }
 
 // TestTx has the test runs of apps.

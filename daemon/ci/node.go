@@ -1,11 +1,11 @@
 package ci
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 
 	"towline/daemon"
@@ -13,11 +13,15 @@ import (
 	"towline/daemon/container"
 )
 
-// scripts runs a node's two scripts, each in a shell of its own, and says between them how far it
-// has come: in a line that begins with the run's ID, which is not shown.
+// scripts runs a node's two scripts, each in a shell of its own, then prints what reports there are. It
+// says between them how far it has come: in a line that begins with the run's ID, which is not shown.
 const scripts = `if [ -n "$TOWLINE_TEST_SETUP" ]; then ` +
 	`printf '%s setup\n' "$HEROKU_TEST_RUN_ID"; /bin/sh -c "$TOWLINE_TEST_SETUP" || { code=$?; printf '\n%s refused\n' "$HEROKU_TEST_RUN_ID"; exit $code; }; fi; ` +
-	`printf '%s test\n' "$HEROKU_TEST_RUN_ID"; exec /bin/sh -c "$TOWLINE_TEST"`
+	`printf '%s test\n' "$HEROKU_TEST_RUN_ID"; mkdir -p "$CI_REPORTS" 2>/dev/null; /bin/sh -c "$TOWLINE_TEST"; code=$?; ` +
+	`for report in "$CI_REPORTS"/*.xml; do if [ -f "$report" ]; then printf '\n%s report\n' "$HEROKU_TEST_RUN_ID"; head -c 4000000 "$report"; printf '\n%s end\n' "$HEROKU_TEST_RUN_ID"; fi; done; exit $code`
+
+// reports is where tests put reports in JUnit's XML, in a node's container.
+const reports = "/tmp/ci-reports"
 
 // tooLong is the cause of a node's end whose scripts did not end by themselves.
 var tooLong = errors.New("the time is over")
@@ -60,6 +64,7 @@ func (t *testRun) runNode(ctx context.Context, index int, built daemon.BuildResu
 	defer cancel()
 	n.ExitCode, err = t.Engine.RunAttached(limited, spec.Name, daemon.Streams{Stdout: out, Stderr: out})
 	out.flush()
+	n.Passed, n.Failed, n.Skipped, n.Failing = out.tests.result(t.out.hidden)
 	if ctx.Err() != nil {
 		return n, context.Cause(ctx)
 	}
@@ -92,7 +97,7 @@ func (t *testRun) nodeSpec(index int, p daemon.Process, services []service) daem
 	env := t.env(index, services)
 	for k, v := range map[string]string{
 		"CI_NODE_INDEX": strconv.Itoa(index), "CI_NODE_TOTAL": strconv.Itoa(len(t.Nodes)), "DYNO": fmt.Sprintf("test.%d", index),
-		"TOWLINE_TEST_SETUP": t.plan.setup, "TOWLINE_TEST": t.plan.test,
+		"CI_REPORTS": reports, "TOWLINE_TEST_SETUP": t.plan.setup, "TOWLINE_TEST": t.plan.test,
 	} {
 		env[k] = v
 	}
@@ -115,44 +120,62 @@ type nodeOut struct {
 	mark   string
 	prefix string
 
-	mu    sync.Mutex
-	line  []byte
-	where string // setup, refused or test; empty: nothing was started
+	mu     sync.Mutex
+	line   []byte
+	where  string // setup, refused or test; empty: nothing was started
+	report []byte // that is being printed; nil: none is
+	tests  cases
 }
+
+// maxReport bounds what is read of one report, in bytes.
+const maxReport = 4 << 20
 
 // Write never fails.
 func (o *nodeOut) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.line = append(o.line, p...)
+	rest := o.line
 	for {
-		line, rest, found := strings.Cut(string(o.line[:min(len(o.line), maxLine)]), "\n")
-		if !found && len(o.line) < maxLine {
-			return len(p), nil
+		n := bytes.IndexByte(rest, '\n') + 1
+		if n == 0 && len(rest) < maxLine {
+			break
 		}
-		_ = rest
-		o.put(line)
-		n := len(line)
-		if found {
-			n++
+		if n == 0 || n > maxLine {
+			n = maxLine
 		}
-		o.line = append(o.line[:0], o.line[n:]...)
+		o.put(rest[:n])
+		rest = rest[n:]
 	}
+	o.line = append(o.line[:0], rest...)
+	return len(p), nil
 }
 
-func (o *nodeOut) put(line string) {
-	if where, ok := strings.CutPrefix(line, o.mark); ok {
-		o.where = where
-		return
+// put takes a line with its end, or a part of one that is long.
+func (o *nodeOut) put(line []byte) {
+	where, isMark := bytes.CutPrefix(bytes.TrimSpace(line), []byte(o.mark))
+	switch {
+	case isMark && string(where) == "report":
+		o.report = []byte{}
+	case isMark && string(where) == "end":
+		o.tests.junit(o.report)
+		o.report = nil
+	case isMark:
+		o.where = string(where)
+	case o.report != nil:
+		o.report = append(o.report, line[:min(len(line), maxReport-len(o.report))]...)
+	default:
+		line = bytes.TrimRight(line, "\r\n")
+		o.tests.line(line)
+		o.to.say(o.prefix, line)
 	}
-	o.to.say(o.prefix + strings.TrimRight(line, "\r"))
 }
 
 func (o *nodeOut) flush() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.line) > 0 {
-		o.put(string(o.line))
+		o.put(o.line)
 	}
 	o.line = nil
 }

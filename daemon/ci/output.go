@@ -17,17 +17,23 @@ const maxShown = 16 << 20
 // maxLine is how long a line is whose rest is shown as another, in bytes.
 const maxLine = 16 << 10
 
+// recording is an apps.Recording.
+type recording interface {
+	io.Writer
+	End(last string)
+}
+
 // shown is where a run writes: to the pusher, and to what is kept. Secrets are shown by their names
 // alone.
 type shown struct {
 	mu      sync.Mutex
-	to      *apps.Recording
+	to      recording
 	secrets []*strings.Replacer // two add-ons may have values of one name
 	line    []byte
 	left    int
 }
 
-func show(to *apps.Recording, secrets map[string]string) *shown {
+func show(to recording, secrets map[string]string) *shown {
 	s := &shown{to: to, left: maxShown}
 	s.hide(secrets)
 	return s
@@ -70,10 +76,12 @@ func (s *shown) Write(p []byte) (int, error) {
 }
 
 // say shows a whole line.
-func (s *shown) say(line string) {
+func (s *shown) say(prefix string, line []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(line + "\n")
+	if s.left > 0 { // else it is one of very many
+		s.put(prefix + string(line) + "\n")
+	}
 }
 
 func (s *shown) put(line string) {

@@ -66,6 +66,7 @@ func (ts *Tests) Run(ctx context.Context, req Request, out io.Writer) (daemon.Te
 	}
 	id := strings.ToLower(rand.Text()[:20])
 	defer ts.Releases.RemoveWork(id)
+	keep := ts.keepSource(id, &req)
 	dir, err := ts.Releases.TakeSource(ctx, id, apps.DeployRequest{App: req.App, Source: req.Source}, out)
 	if err != nil {
 		return daemon.TestRun{}, err
@@ -88,6 +89,7 @@ func (ts *Tests) Run(ctx context.Context, req Request, out io.Writer) (daemon.Te
 		return daemon.TestRun{}, err
 	}
 	t.op.Event.Subject = strconv.Itoa(t.Number)
+	keep()
 	running, recorded := ts.underWay.begin(ctx, id)
 	defer recorded()
 	t.out = show(apps.NewRecording(ts.Logs, ts.Log, t.App, "test", t.Number, daemon.KeptTests, out), p.env)
@@ -167,6 +169,7 @@ func (t *testRun) ended(err error, cancelled *cancelledError) {
 		t.Status, t.Error = daemon.TestErrored, t.out.hidden(err.Error())
 		work.Warn(t.out, "%s", withHint(err))
 	}
+	t.tellFailing()
 	for i, n := range t.Nodes {
 		switch {
 		case cancelled != nil && !n.Status.Ended():
@@ -201,6 +204,7 @@ func (t *testRun) end(ctx context.Context, cancelled *cancelledError) error {
 	})
 	if err == nil {
 		t.out.end(last.String())
+		err = t.Sweep(ctx)
 	}
 	return err
 }

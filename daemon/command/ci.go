@@ -42,6 +42,17 @@ func testCommands() []*Command {
 		{Name: "ci:output", Args: "[N]", Summary: "show what a test run wrote", Max: 1, On: on(theApp(daemon.View)), Run: runCIOutput,
 			Help: "Shows what is kept of the newest run, or of run N: of much output the end. The passwords of its add-ons and the\n" +
 				"values of its config vars are shown by their names alone.\n\n  towline ci:output 7 -a shop"},
+		{Name: "ci:rerun", Args: "[N]", Summary: "run the tests of the same source again", Max: 1, Stream: Progress, On: on(theApp(daemon.Deploy)),
+			Help: fmt.Sprintf("Takes the source of the newest run, or of run N, as long as it is kept: that of the newest %d.\n\n", ci.KeptSources) +
+				"  towline ci:rerun 7 -a shop",
+			Run: func(ctx context.Context, call *Call) (Result, error) {
+				number, err := call.runNumber()
+				if err != nil {
+					return Result{}, err
+				}
+				run, err := call.Tests.Rerun(ctx, call.App, call.Member, number, call.Stdout)
+				return call.tested(run, err)
+			}},
 		{Name: "ci:cancel", Args: "[N]", Summary: "end a test run that goes on", Max: 1, On: on(theApp(daemon.Deploy)), Run: runCICancel,
 			Help: "Ends the newest run, or run N, and returns once nothing of it is left.\n\n  towline ci:cancel -a shop"},
 	}
@@ -62,6 +73,10 @@ func (call *Call) runNumber() (int, error) {
 // runTests carries out a test run, whose exit code is that of its worst node.
 func runTests(ctx context.Context, call *Call, req ci.Request) (Result, error) {
 	run, err := call.Tests.Run(ctx, req, call.Stdout)
+	return call.tested(run, err)
+}
+
+func (call *Call) tested(run daemon.TestRun, err error) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
@@ -109,13 +124,35 @@ func runCIInfo(ctx context.Context, call *Call) (Result, error) {
 			fmt.Fprintf(w, "reason: %s\n", r.Error)
 		}
 		fmt.Fprintf(w, "begun:  %s, by %s\ntook:   %s\n", ago(r.Created), daemon.Who(r.Member), lasted(ci.Took(r)))
+		for _, n := range r.Nodes {
+			for _, c := range n.Failing {
+				fmt.Fprintf(w, "failed: %s\n", c.Name)
+				if c.Message != "" {
+					fmt.Fprintf(w, "        %s\n", strings.ReplaceAll(c.Message, "\n", "\n        "))
+				}
+			}
+		}
 		table(w, func(row func(...any)) {
-			row("NODE", "STATUS", "EXIT", "REASON")
+			row("NODE", "STATUS", "TESTS", "EXIT", "REASON")
 			for _, n := range r.Nodes {
-				row(n.Index, n.Status, orElse(n.Status == daemon.TestSucceeded || n.Status == daemon.TestFailed, func() string { return strconv.Itoa(n.ExitCode) }, ""), n.Error)
+				row(n.Index, n.Status, counted(n), orElse(n.Status == daemon.TestSucceeded || n.Status == daemon.TestFailed, func() string { return strconv.Itoa(n.ExitCode) }, ""), n.Error)
 			}
 		})
 	})
+}
+
+// counted are the tests of a node, as far as they were told one by one.
+func counted(n daemon.TestNode) string {
+	text := ""
+	for _, c := range []struct {
+		n    int
+		what string
+	}{{n.Passed, "passed"}, {n.Failed, "failed"}, {n.Skipped, "skipped"}} {
+		if c.n > 0 {
+			text += fmt.Sprintf(", %d %s", c.n, c.what)
+		}
+	}
+	return strings.TrimPrefix(text, ", ")
 }
 
 func runCIOutput(ctx context.Context, call *Call) (Result, error) {

@@ -63,6 +63,7 @@ var rights = []struct{ line, least string }{
 	{"ci:info 1 -a shop", "view"},
 	{"ci:output 1 -a shop", "view"},
 	{"ci:cancel 1 -a shop", "deploy"},
+	{"ci:rerun 1 -a shop", "deploy"},
 	{"git:push -a shop --ref refs/ci/topic", "deploy"},
 	{"builds:purge -a shop", "deploy"},
 	{"releases -a shop", "view"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -282,6 +283,41 @@ func TestTestRunOfAnAppThatIsDestroyed(t *testing.T) {
 		w.settle()
 		for _, fault := range w.faultsFound(l) {
 			t.Error(fault)
+		}
+	})
+}
+
+// The same source can be tested again, as long as it is kept.
+func TestTestRunAgain(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		ctx := w.t.Context()
+		if _, err := l.Tests.Rerun(ctx, "shop", "", 0, io.Discard); !daemon.IsKind(err, daemon.NotFound) {
+			w.t.Errorf("without any: %v", err)
+		}
+		first, _ := l.ran(w.t, tested("exit 3"))
+		again, err := l.Tests.Rerun(ctx, "shop", "", 1, io.Discard)
+		if err != nil || again.Number != 2 || again.Status != daemon.TestFailed || again.ID == first.ID || again.Branch != first.Branch || again.Commit != first.Commit || again.Subject != first.Subject {
+			w.t.Errorf("%+v, %v", again, err)
+		}
+		for range ci.KeptSources - 1 {
+			l.ran(w.t, tested("exit 0"))
+		}
+		if _, err := l.Tests.Rerun(ctx, "shop", "", 1, io.Discard); !daemon.IsKind(err, daemon.Conflict) || !strings.Contains(err.Error(), "the source of test run 1 is not kept") {
+			w.t.Errorf("of what is not kept: %v", err)
+		}
+	})
+}
+
+// Tests that are told one by one are counted, and those that fail are named.
+func TestTestRunCases(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		run, out := l.ran(w.t, tested("say ok 1 - adds; say not ok 2 - takes away; say # got 3; exit 1"))
+		want := daemon.TestNode{Status: daemon.TestFailed, ExitCode: 1, Error: "the tests ended with exit code 1", Passed: 1, Failed: 1, Failing: []daemon.TestCase{{Name: "takes away", Message: "got 3"}}}
+		if !reflect.DeepEqual(run.Nodes, []daemon.TestNode{want}) || !reflect.DeepEqual(w.state(l).tests[0].Nodes, run.Nodes) {
+			w.t.Errorf("%+v", run.Nodes)
+		}
+		if !strings.Contains(out, "1 of 2 tests failed:\n !     takes away: got 3\n") {
+			w.t.Errorf("shown:\n%s", out)
 		}
 	})
 }

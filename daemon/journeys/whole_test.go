@@ -100,6 +100,13 @@ func (w *world) faultsFound(l *life) (found []string) {
 	for _, op := range s.ops {
 		add("the journal holds %s:%s of %s", op.Kind, op.Step, op.Subject)
 	}
+	sources, err := filepath.Glob(filepath.Join(w.dir, "state/tests/*"))
+	w.must(err)
+	for _, path := range sources {
+		if !slices.ContainsFunc(s.tests, func(r daemon.TestRun) bool { return filepath.Base(path) == r.ID+".tar.gz" }) {
+			add("the source %s belongs to nothing", filepath.Base(path))
+		}
+	}
 	for _, r := range s.tests {
 		if !r.Status.Ended() || slices.ContainsFunc(r.Nodes, func(n daemon.TestNode) bool { return !n.Status.Ended() }) {
 			add("test run %d of %s is %s: %+v", r.Number, r.App, r.Status, r.Nodes)

@@ -37,6 +37,9 @@ func (d *Machine) pruneLogsOften(ctx context.Context) {
 }
 
 func (d *Machine) pruneLogs(ctx context.Context) error {
+	if err := d.Tests.Sweep(ctx); err != nil {
+		return err
+	}
 	list, err := d.Engine.ContainerList(ctx, nil)
 	if err != nil {
 		return err
