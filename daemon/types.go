@@ -27,6 +27,10 @@ type App struct {
 	DeployBranch string `json:"deploy_branch,omitempty"` // empty: main and master
 	// ReleaseBackups: a backup of each add-on is taken before each release.
 	ReleaseBackups bool `json:"release_backups"`
+	// TestsFirst: what is pushed is deployed only once its tests have succeeded.
+	TestsFirst bool `json:"ci"`
+	// TestConfig are config vars of its test runs.
+	TestConfig map[string]string `json:"-"`
 	// Builder is how its source is built, if somebody has chosen.
 	Builder BuilderChoice `json:"builder,omitzero"`
 	// Capabilities are those that an administrator has given its processes.

@@ -8,17 +8,21 @@ import (
 	"towline/daemon"
 )
 
-const appColumns = "name, handle, created, owner, sealed_config, formation, current, maintenance, deploy_branch, release_backups, builder, capabilities"
+const appColumns = "name, handle, created, owner, sealed_config, formation, current, maintenance, deploy_branch, release_backups, builder, capabilities, tests_first, sealed_test_config"
 
 func appConfig(name string) []byte { return place("apps.config", name) }
 
+func testConfig(name string) []byte { return place("apps.test_config", name) }
+
 func readApp(t *tx, scan scanner) (a daemon.App, err error) {
-	var config []byte
-	if err := scan(&a.Name, &a.Handle, at(&a.Created), &a.Owner, &config, doc(&a.Formation), &a.Current, &a.Maintenance, &a.DeployBranch, &a.ReleaseBackups, doc(&a.Builder), doc(&a.Capabilities)); err != nil {
+	var config, tests []byte
+	if err := scan(&a.Name, &a.Handle, at(&a.Created), &a.Owner, &config, doc(&a.Formation), &a.Current, &a.Maintenance, &a.DeployBranch, &a.ReleaseBackups, doc(&a.Builder), doc(&a.Capabilities), &a.TestsFirst, &tests); err != nil {
 		return a, err
 	}
 	a.Formation, a.Kept = partFormation(a.Formation)
-	a.Config, err = t.seal.openMap(config, appConfig(a.Name))
+	if a.Config, err = t.seal.openMap(config, appConfig(a.Name)); err == nil && len(tests) > 0 {
+		a.TestConfig, err = t.seal.openMap(tests, testConfig(a.Name))
+	}
 	return a, err
 }
 
@@ -70,16 +74,23 @@ func (t appTx) App(name string) (daemon.App, error) {
 
 func (t appTx) InsertApp(a daemon.App) error {
 	return t.insert(daemon.Errorf(daemon.Exists, "app %q exists already", a.Name).WithHint("choose another name"),
-		"INSERT INTO apps ("+appColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"INSERT INTO apps ("+appColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		a.Name, cmp.Or(a.Handle, a.Name), at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups,
-		doc(a.Builder), doc(a.Capabilities))
+		doc(a.Builder), doc(a.Capabilities), a.TestsFirst, t.sealedTests(a, a.Name))
 }
 
 func (t appTx) UpdateApp(a daemon.App) error {
 	return t.change(noApp(a.Name),
-		"UPDATE apps SET created = ?, owner = ?, sealed_config = ?, formation = ?, current = ?, maintenance = ?, deploy_branch = ?, release_backups = ?, builder = ?, capabilities = ? WHERE name = ?",
+		"UPDATE apps SET created = ?, owner = ?, sealed_config = ?, formation = ?, current = ?, maintenance = ?, deploy_branch = ?, release_backups = ?, builder = ?, capabilities = ?, tests_first = ?, sealed_test_config = ? WHERE name = ?",
 		at(&a.Created), a.Owner, t.seal.sealMap(a.Config, appConfig(a.Name)), doc(wholeFormation(a)), a.Current, a.Maintenance, a.DeployBranch, a.ReleaseBackups,
-		doc(a.Builder), doc(a.Capabilities), a.Name)
+		doc(a.Builder), doc(a.Capabilities), a.TestsFirst, t.sealedTests(a, a.Name), a.Name)
+}
+
+func (t appTx) sealedTests(a daemon.App, name string) []byte {
+	if len(a.TestConfig) == 0 {
+		return []byte{}
+	}
+	return t.seal.sealMap(a.TestConfig, testConfig(name))
 }
 
 // RenameApp seals the config vars anew, which are bound to their place.
@@ -97,7 +108,7 @@ func (t appTx) RenameApp(name, to string) error {
 	if _, err := t.conn.ExecContext(t.ctx, "PRAGMA defer_foreign_keys = 1"); err != nil {
 		return failed(err)
 	}
-	_, err = t.conn.ExecContext(t.ctx, "UPDATE apps SET name = ?, sealed_config = ? WHERE name = ?", to, t.seal.sealMap(app.Config, appConfig(to)), name)
+	_, err = t.conn.ExecContext(t.ctx, "UPDATE apps SET name = ?, sealed_config = ?, sealed_test_config = ? WHERE name = ?", to, t.seal.sealMap(app.Config, appConfig(to)), t.sealedTests(app, to), name)
 	if duplicate(err) {
 		return daemon.Errorf(daemon.Exists, "app %q exists already", to).WithHint("choose another name")
 	}
