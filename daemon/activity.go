@@ -137,6 +137,8 @@ const (
 
 	TestsRan       ActivityKind = "ci.run"
 	TestsCancelled ActivityKind = "ci.cancel"
+	TestsFirstSet  ActivityKind = "ci.on"
+	TestConfigSet  ActivityKind = "ci.config"
 
 	HostBackedUp    ActivityKind = "host.backup"
 	PluginInstalled ActivityKind = "plugin.install"
@@ -173,6 +175,7 @@ var ActivityKinds = []struct {
 	{PipelineAdded, "an app was put into a pipeline"}, {PipelineMoved, "an app moved to another stage"}, {PipelineRemoved, "an app was taken out of its pipeline"},
 	{PipelineGranted, "a member got permissions on the apps of a pipeline; the member and the permissions"}, {PipelineRevoked, "a member's access by a pipeline was taken; the member"},
 	{TestsRan, "tests ran; the number of the run, and its exit code"}, {TestsCancelled, "a test run was cancelled; its number"},
+	{TestsFirstSet, "tests before deploys were switched on or off"}, {TestConfigSet, "config vars of tests were set or removed; their names"},
 	{HostBackedUp, "the whole machine was backed up"}, {PluginInstalled, "a plugin was installed"}, {PluginRemoved, "a plugin was removed"},
 }
 

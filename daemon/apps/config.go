@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"towline/daemon"
+	"towline/daemon/appjson"
 )
 
 const (
@@ -117,13 +118,8 @@ func (rl *Releases) checkConfigChange(ctx context.Context, c ConfigChange, app d
 				return err
 			}
 		}
-		switch value := c.Set[key]; {
-		case len(value) > maxConfigValue:
-			return daemon.Errorf(daemon.Invalid, "the value of %s is %d bytes long; at most %d are allowed", key, len(value), maxConfigValue)
-		case strings.ContainsRune(value, 0):
-			return daemon.Errorf(daemon.Invalid, "the value of %s has a NUL byte in it", key)
-		case !utf8.ValidString(value):
-			return daemon.Errorf(daemon.Invalid, "the value of %s is not text in UTF-8", key).WithHint("encode it, as base64 for instance")
+		if err := checkConfigValue(key, c.Set[key]); err != nil {
+			return err
 		}
 	}
 	if err := checkConfigSize(app.Config, c.applied(app.Config)); err != nil {
@@ -148,6 +144,37 @@ func (rl *Releases) checkConfigChange(ctx context.Context, c ConfigChange, app d
 		}
 	}
 	return nil
+}
+
+func checkConfigValue(key, value string) error {
+	switch {
+	case len(value) > maxConfigValue:
+		return daemon.Errorf(daemon.Invalid, "the value of %s is %d bytes long; at most %d are allowed", key, len(value), maxConfigValue)
+	case strings.ContainsRune(value, 0):
+		return daemon.Errorf(daemon.Invalid, "the value of %s has a NUL byte in it", key)
+	case !utf8.ValidString(value):
+		return daemon.Errorf(daemon.Invalid, "the value of %s is not text in UTF-8", key).WithHint("encode it, as base64 for instance")
+	}
+	return nil
+}
+
+// ChangeTests checks a change of the config vars of an app's test runs, and returns what they are after it.
+func (c ConfigChange) ChangeTests(before map[string]string) (map[string]string, error) {
+	for _, key := range daemon.SortedKeys(c.Set) {
+		if err := errors.Join(daemon.CheckConfigKey(key), checkConfigValue(key, c.Set[key])); err != nil {
+			return nil, err
+		}
+		if appjson.OfTestRuns(key) {
+			return nil, daemon.Errorf(daemon.Invalid, "%s is set by test runs themselves", key).WithHint("choose another name")
+		}
+	}
+	for _, key := range c.Unset {
+		if _, ok := before[key]; !ok {
+			return nil, daemon.Errorf(daemon.NotFound, "the tests of %s have no config var %s", c.App, daemon.Clip(key)).WithHint("towline ci:config -a %s", c.App)
+		}
+	}
+	after := c.applied(before)
+	return after, checkConfigSize(before, after)
 }
 
 func changes(config map[string]string, c ConfigChange) bool {

@@ -86,8 +86,11 @@ func (t *testRun) runNode(ctx context.Context, index int, built daemon.BuildResu
 	default:
 		n.Status, n.Error = daemon.TestFailed, fmt.Sprintf("the tests ended with exit code %d", n.ExitCode)
 	}
-	if why != "" {
-		n.Error = why
+	if why == "" && n.ExitCode != 0 {
+		why = out.met
+	}
+	if why != "" && n.ErrorStatus == "" {
+		n.Error += ": " + why
 	}
 	return n, t.Engine.RemoveContainer(ctx, spec.Name)
 }
@@ -124,7 +127,14 @@ type nodeOut struct {
 	line   []byte
 	where  string // setup, refused or test; empty: nothing was started
 	report []byte // that is being printed; nil: none is
+	met    string // a limit that a line tells of; empty: none
 	tests  cases
+}
+
+// limits are what lines say that tell of one which only they tell of.
+var limits = []struct{ line, met string }{
+	{"Resource temporarily unavailable", "it met the limit of processes that run at once"},
+	{"No space left on device", "the disk was full"},
 }
 
 // maxReport bounds what is read of one report, in bytes.
@@ -167,6 +177,11 @@ func (o *nodeOut) put(line []byte) {
 	default:
 		line = bytes.TrimRight(line, "\r\n")
 		o.tests.line(line)
+		for _, l := range limits {
+			if o.met == "" && bytes.Contains(line, []byte(l.line)) {
+				o.met = l.met
+			}
+		}
 		o.to.say(o.prefix, line)
 	}
 }

@@ -58,10 +58,11 @@ func (ts *Tests) planRun(dir, app string, out io.Writer) (p plan, err error) {
 	for _, key := range tests.Secrets {
 		p.env[key] = apps.NewSecret()
 	}
-	p.env["CI"] = "true"
 	return p, ts.Store.View(ts.Life.Closing(), func(tx daemon.Tx) error {
 		a, err := daemon.FindApp(tx, app)
 		p.choice = a.Builder
+		maps.Copy(p.env, a.TestConfig)
+		p.env["CI"] = "true"
 		return err
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"towline/daemon"
+	"towline/daemon/apps"
 	"towline/daemon/ci"
 )
 
@@ -27,15 +28,10 @@ func testCommands() []*Command {
 				"  git archive HEAD | towline ci:run -a shop --branch my-branch",
 			Flags: func(f *pflag.FlagSet) {
 				f.String("branch", "main", "what the tests are told of where the source comes from")
-				f.String("commit", "", "likewise, its full id")
 			},
 			Run: func(ctx context.Context, call *Call) (Result, error) {
 				branch, _ := call.Flags.GetString("branch")
-				commit, _ := call.Flags.GetString("commit")
-				if strings.Trim(commit, "0123456789abcdef") != "" || len(commit) > 64 {
-					return Result{}, daemon.Errorf(daemon.Invalid, "%q is not the id of a commit", clip(commit)).WithHint("--commit $(git rev-parse HEAD)")
-				}
-				return runTests(ctx, call, ci.Request{App: call.App, Member: call.Member, Branch: branch, Commit: commit, Source: call.input("a tar of the source")})
+				return runTests(ctx, call, ci.Request{App: call.App, Member: call.Member, Branch: branch, Source: call.input("a tar of the source")})
 			}},
 		{Name: "ci:info", Args: "[N]", Summary: "show a test run", Max: 1, On: on(theApp(daemon.View)), Run: runCIInfo,
 			Help: "Shows the newest run, or run N, with its nodes.\n\n  towline ci:info 7 -a shop"},
@@ -51,10 +47,61 @@ func testCommands() []*Command {
 					return Result{}, err
 				}
 				run, err := call.Tests.Rerun(ctx, call.App, call.Member, number, call.Stdout)
-				return call.tested(run, err)
+				return tested(run, err)
 			}},
 		{Name: "ci:cancel", Args: "[N]", Summary: "end a test run that goes on", Max: 1, On: on(theApp(daemon.Deploy)), Run: runCICancel,
 			Help: "Ends the newest run, or run N, and returns once nothing of it is left.\n\n  towline ci:cancel -a shop"},
+		{Name: "ci:on", Summary: "deploy a push only once its tests have succeeded", On: on(theApp(daemon.Manage)), Run: runCISwitch(true),
+			Help: "A push to the app has its tests run first, unless they have succeeded for that commit already. If they fail, the push\n" +
+				"is refused with what failed, and what serves serves on. Rollbacks, promotions and config changes run no tests."},
+		{Name: "ci:off", Summary: "deploy pushes without tests", On: on(theApp(daemon.Manage)), Run: runCISwitch(false)},
+		{Name: "ci:config", Summary: "list the config vars of test runs", On: on(theApp(daemon.Operate)),
+			Run: func(ctx context.Context, call *Call) (Result, error) {
+				vars, err := call.Tests.ReadConfig(ctx, call.App, call.Member)
+				if err != nil {
+					return Result{}, err
+				}
+				return show(vars, func(w io.Writer) {
+					fmt.Fprintf(w, "=== %s Test Config Vars\n", call.App)
+					table(w, func(row func(...any)) {
+						for _, key := range daemon.SortedKeys(vars) {
+							row(key+":", strings.ReplaceAll(vars[key], "\n", "\\n"))
+						}
+					})
+				})
+			}},
+		{Name: "ci:config:get", Args: "KEY", Summary: "print one config var of test runs", Min: 1, Max: 1, On: on(theApp(daemon.Operate)),
+			Run: func(ctx context.Context, call *Call) (Result, error) {
+				vars, err := call.Tests.ReadConfig(ctx, call.App, call.Member, call.Args[0])
+				if err != nil {
+					return Result{}, err
+				}
+				value, ok := vars[call.Args[0]]
+				if !ok {
+					return Result{}, daemon.Errorf(daemon.NotFound, "the tests of %s have no config var %q", call.App, clip(call.Args[0])).WithHint("towline ci:config -a %s", call.App)
+				}
+				return show(value, func(w io.Writer) { fmt.Fprintln(w, value) })
+			}},
+		{Name: "ci:config:set", Args: "KEY=value [...]", Summary: "set config vars of test runs", Min: 1, Max: -1, On: on(theApp(daemon.Operate)),
+			Help: "The next runs have them. They come before those of the source, and are never the app's own.\n\n  towline ci:config:set API_KEY=of-a-sandbox -a shop",
+			Run: func(ctx context.Context, call *Call) (Result, error) {
+				set, err := assignments(call.Args)
+				if err != nil {
+					return Result{}, err
+				}
+				if err := call.Tests.SetConfig(ctx, apps.ConfigChange{App: call.App, Member: call.Member, Set: set}); err != nil {
+					return Result{}, err
+				}
+				keys := daemon.SortedKeys(set)
+				return did(object{"app": call.App, "set": keys}, "Set %s for tests of %s", strings.Join(keys, ", "), call.App)
+			}},
+		{Name: "ci:config:unset", Args: "KEY [...]", Summary: "remove config vars of test runs", Min: 1, Max: -1, On: on(theApp(daemon.Operate)),
+			Run: func(ctx context.Context, call *Call) (Result, error) {
+				if err := call.Tests.SetConfig(ctx, apps.ConfigChange{App: call.App, Member: call.Member, Unset: call.Args}); err != nil {
+					return Result{}, err
+				}
+				return did(object{"app": call.App, "unset": call.Args}, "Removed %s from tests of %s", strings.Join(call.Args, ", "), call.App)
+			}},
 	}
 }
 
@@ -73,10 +120,10 @@ func (call *Call) runNumber() (int, error) {
 // runTests carries out a test run, whose exit code is that of its worst node.
 func runTests(ctx context.Context, call *Call, req ci.Request) (Result, error) {
 	run, err := call.Tests.Run(ctx, req, call.Stdout)
-	return call.tested(run, err)
+	return tested(run, err)
 }
 
-func (call *Call) tested(run daemon.TestRun, err error) (Result, error) {
+func tested(run daemon.TestRun, err error) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
@@ -85,6 +132,19 @@ func (call *Call) tested(run daemon.TestRun, err error) (Result, error) {
 		result.Warnings = append(result.Warnings, fmt.Sprintf("to see it again: towline ci:output %d -a %s", run.Number, run.App))
 	}
 	return result, nil
+}
+
+func runCISwitch(on bool) func(context.Context, *Call) (Result, error) {
+	return func(ctx context.Context, call *Call) (Result, error) {
+		if err := call.Tests.SetFirst(ctx, call.App, call.Member, on); err != nil {
+			return Result{}, err
+		}
+		text := "Pushes to %s are deployed without tests"
+		if on {
+			text = "Pushes to %s are deployed once their tests have succeeded"
+		}
+		return did(object{"app": call.App, "ci": on}, text, call.App)
+	}
 }
 
 func runCI(ctx context.Context, call *Call) (Result, error) {

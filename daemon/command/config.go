@@ -115,18 +115,27 @@ func runConfigGet(ctx context.Context, call *Call) (Result, error) {
 }
 
 func runConfigSet(ctx context.Context, call *Call) (Result, error) {
+	set, err := assignments(call.Args)
+	if err != nil {
+		return Result{}, err
+	}
+	return setConfig(ctx, call, set)
+}
+
+// assignments reads words as KEY=value.
+func assignments(words []string) (map[string]string, error) {
 	set := map[string]string{}
-	for _, word := range call.Args {
+	for _, word := range words {
 		key, value, found := strings.Cut(word, "=")
 		if !found {
-			return Result{}, daemon.Errorf(daemon.Invalid, "%q has no =", clip(word)).WithHint("write KEY=value; to remove one: towline config:unset KEY")
+			return nil, daemon.Errorf(daemon.Invalid, "%q has no =", clip(word)).WithHint("write KEY=value; to remove one: towline config:unset KEY")
 		}
 		if _, twice := set[key]; twice {
-			return Result{}, daemon.Errorf(daemon.Invalid, "%s is given twice", clip(key))
+			return nil, daemon.Errorf(daemon.Invalid, "%s is given twice", clip(key))
 		}
 		set[key] = value
 	}
-	return setConfig(ctx, call, set)
+	return set, nil
 }
 
 func setConfig(ctx context.Context, call *Call, set map[string]string) (Result, error) {

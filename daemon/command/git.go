@@ -34,7 +34,7 @@ func gitCommands() []*Command {
 		{Name: "deploy:archive", Summary: "deploy a tar of source from standard input", Stream: Progress, On: on(theApp(daemon.Deploy)),
 			Help: "  git archive HEAD | towline deploy:archive -a shop",
 			Run: func(ctx context.Context, call *Call) (Result, error) {
-				return deploy(ctx, call, apps.DeployRequest{App: call.App, Member: call.Member, Source: call.input("a tar of the source")})
+				return deploy(ctx, call, apps.DeployRequest{App: call.App, Member: call.Member, Source: call.input("a tar of the source")}, "archive")
 			}},
 	}
 }
@@ -58,7 +58,7 @@ func runGitPush(ctx context.Context, call *Call) (Result, error) {
 	if err := call.Releases.CheckPush(ctx, call.App, ref); err != nil {
 		return Result{}, err
 	}
-	return deploy(ctx, call, apps.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Subject: subject, Source: call.Stdin})
+	return deploy(ctx, call, apps.DeployRequest{App: call.App, Member: call.Member, Commit: commit, Subject: subject, Source: call.Stdin}, strings.TrimPrefix(ref, "refs/heads/"))
 }
 
 // runGitServed tells how the deploy of a commit has ended that a restart cut short.
@@ -74,8 +74,8 @@ func runGitServed(ctx context.Context, call *Call) (Result, error) {
 	return did(object{"release": rel.Version}, "-----> Released v%d, though Towline was restarted meanwhile", rel.Version)
 }
 
-func deploy(ctx context.Context, call *Call, req apps.DeployRequest) (Result, error) {
-	rel, err := call.Releases.Deploy(ctx, req, call.Stdout)
+func deploy(ctx context.Context, call *Call, req apps.DeployRequest, branch string) (Result, error) {
+	rel, err := call.Tests.Deploy(ctx, req, branch, call.Stdout)
 	if err != nil {
 		var e *daemon.Error
 		if errors.As(err, &e) && rel.Version > 0 {

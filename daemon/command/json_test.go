@@ -19,6 +19,7 @@ func filledBench(t *testing.T) *bench {
 	b := newBench(t)
 	b.run(0, "apps:create", "shop")
 	b.attachRedis("shop")
+	b.run(0, "ci:config:set", "secret=x", "-a", "shop")
 	now := time.Now().UTC()
 	b.write(
 		func(tx daemon.Tx) error {
@@ -73,7 +74,7 @@ var (
 		"ps -a shop", "ps:scale -a shop", "logs -a shop", "releases -a shop", "releases:info -a shop v2", "releases:output -a shop v2", "builds -a shop", "builds:output -a shop 1", "domains -a shop", "certs -a shop",
 		"addons", "addons -a shop", "addons:services", "addons:plans redis", "addons:info redis-shop", "addons:logs redis-shop",
 		"backups", "backups redis-shop", "backups:info redis-shop.1", "backups:schedules", "backups:check", "members", "access -a shop", "access --pipeline safetow", "plugins", "plugins:list",
-		"pipelines", "pipelines:info safetow", "pipelines:diff -a shop", "ci -a shop", "ci:info -a shop", "ci:output -a shop",
+		"pipelines", "pipelines:info safetow", "pipelines:diff -a shop", "ci -a shop", "ci:info -a shop", "ci:output -a shop", "ci:config -a shop", "ci:config:get secret -a shop",
 		"host", "host:info", "host:doctor", "host:disk", "host:backup:info", "activity", "activity -a shop --kind app --since 2h --limit 1", "metrics -a shop --since 3d",
 	}
 	doers = []string{
@@ -81,7 +82,7 @@ var (
 		"backups:on-release on -a shop", "backups:schedule redis-shop 0 3 * * *", "backups:unschedule redis-shop", "domains:add -a shop a.example.org",
 		"domains:redirect -a shop b.example.org a.example.org", "domains:remove -a shop b.example.org", "domains:remove -a shop a.example.org", "router:set -a shop body=1M allow=10.0.0.0/8", "router:unset -a shop body", "maintenance:page -a shop --default", "access:add alice -a shop", "access:update alice -a shop -p view", "access:remove alice -a shop",
 		"access:add alice --pipeline safetow -p view,deploy", "access:update alice --pipeline safetow -p view", "access:add alice --pipeline safetow -s staging", "access:remove alice --pipeline safetow -s staging", "backups:delete redis-shop.1 --confirm redis-shop.1",
-		"apps:rename -a blog journal", "pipelines:create line", "pipelines:add line -a journal --stage review", "pipelines:update -a journal --stage production", "pipelines:remove -a journal",
+		"apps:rename -a blog journal", "pipelines:create line", "pipelines:add line -a journal --stage review", "ci:on -a journal", "ci:off -a journal", "ci:config:set API=1 -a journal", "ci:config:unset API -a journal", "pipelines:update -a journal --stage production", "pipelines:remove -a journal",
 		"pipelines:rename line tow", "pipelines:destroy tow --confirm tow",
 	}
 	// What starts containers, feeds standard input or is git's is tested in e2e.

@@ -64,6 +64,12 @@ var rights = []struct{ line, least string }{
 	{"ci:output 1 -a shop", "view"},
 	{"ci:cancel 1 -a shop", "deploy"},
 	{"ci:rerun 1 -a shop", "deploy"},
+	{"ci:on -a shop", "manage"},
+	{"ci:off -a shop", "manage"},
+	{"ci:config -a shop", "operate"},
+	{"ci:config:get -a shop KEY", "operate"},
+	{"ci:config:set -a shop KEY=1", "operate"},
+	{"ci:config:unset -a shop KEY", "operate"},
 	{"git:push -a shop --ref refs/ci/topic", "deploy"},
 	{"builds:purge -a shop", "deploy"},
 	{"releases -a shop", "view"},
@@ -199,7 +205,7 @@ func newTableBy(t *testing.T, way string) (table *Table, reached *string) {
 	all := []daemon.Permission{daemon.View, daemon.Deploy, daemon.Operate, daemon.Manage}
 	err = db.Update(t.Context(), func(tx daemon.Tx) (err error) {
 		now := time.Now().UTC()
-		err = errors.Join(err, tx.InsertApp(daemon.App{Name: "shop", Created: now, Owner: "owner", Config: map[string]string{"KEY": "x"}}),
+		err = errors.Join(err, tx.InsertApp(daemon.App{Name: "shop", Created: now, Owner: "owner", Config: map[string]string{"KEY": "x"}, TestConfig: map[string]string{"KEY": "x"}}),
 			tx.InsertAddon(daemon.Addon{Name: "redis-shop", App: "shop", Service: "redis", Status: daemon.AddonReady, Created: now}),
 			tx.InsertAttachment(daemon.AddonAttachment{Addon: "redis-shop", App: "shop", Vars: []string{"REDISCLOUD_URL"}}),
 			tx.InsertBackup(daemon.Backup{ID: "redis-shop.1", Addon: "redis-shop", App: "shop", Service: "redis", Status: daemon.BackupGood, Created: now}),

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/apps"
 	"towline/daemon/ci"
 	"towline/daemon/memory"
 )
@@ -318,6 +319,66 @@ func TestTestRunCases(t *testing.T) {
 		}
 		if !strings.Contains(out, "1 of 2 tests failed:\n !     takes away: got 3\n") {
 			w.t.Errorf("shown:\n%s", out)
+		}
+	})
+}
+
+// With ci:on a push is deployed only if its tests succeed, which run once for each commit.
+func TestTestsFirst(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		ctx := w.t.Context()
+		if err := l.Tests.SetFirst(ctx, "other", "", true); !daemon.IsKind(err, daemon.Conflict) {
+			w.t.Errorf("for an app of no pipeline: %v", err)
+		}
+		w.must(l.Tests.SetFirst(ctx, "shop", "", true))
+		push := func(commit, version, script string) (string, error) {
+			var out bytes.Buffer
+			source := archive(map[string]string{"Procfile": "web: serve\nworker: work\n", "version": version, "app.json": `{"scripts": {"test": "` + script + `"}}`})
+			_, err := l.Tests.Deploy(ctx, apps.DeployRequest{App: "shop", Commit: commit, Source: bytes.NewReader(source)}, "main", &out)
+			return out.String(), err
+		}
+		out, err := push("aaaaaaaaaaaa", "two", "say not ok 1 - adds; exit 1")
+		if !daemon.IsKind(err, daemon.Failed) || !strings.Contains(err.Error(), "nothing is deployed, as the tests have not succeeded: Test run 1 failed") || !strings.Contains(out, "1 of 1 tests failed:\n !     adds") {
+			w.t.Errorf("a red one: %v\n%s", err, out)
+		}
+		if got := w.versionOf(w.state(l), "shop"); got != "one" {
+			w.t.Errorf("after a red one it serves %s", got)
+		}
+		if out, err = push("bbbbbbbbbbbb", "two", "exit 0"); err != nil || w.versionOf(w.state(l), "shop") != "two" {
+			w.t.Errorf("a green one: %v\n%s", err, out)
+		}
+		w.must(l.rollback(ctx, "shop"))
+		if out, err = push("bbbbbbbbbbbb", "two", "exit 0"); err != nil || !strings.Contains(out, "Tests of bbbbbbbb have succeeded in run 2") || len(w.state(l).tests) != 2 {
+			w.t.Errorf("the same again: %v\n%s", err, out)
+		}
+		w.must(l.Tests.SetFirst(ctx, "shop", "", false))
+		if out, err = push("cccccccccccc", "three", "exit 1"); err != nil || w.versionOf(w.state(l), "shop") != "three" {
+			w.t.Errorf("switched off: %v\n%s", err, out)
+		}
+	})
+}
+
+// Test runs have config vars of their own, which come before those of the source.
+func TestTestConfig(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		ctx := w.t.Context()
+		w.must(l.Tests.SetConfig(ctx, apps.ConfigChange{App: "shop", Set: map[string]string{"A": "of-the-sandbox", "B": "2"}}))
+		w.must(l.Tests.SetConfig(ctx, apps.ConfigChange{App: "shop", Unset: []string{"B"}}))
+		for _, c := range []apps.ConfigChange{{App: "shop", Set: map[string]string{"CI_NODE_INDEX": "1"}}, {App: "shop", Set: map[string]string{"A B": "1"}}, {App: "shop", Unset: []string{"B"}}, {App: "shop", Set: map[string]string{"A": "\x00"}}} {
+			if err := l.Tests.SetConfig(ctx, c); err == nil {
+				w.t.Errorf("%+v was taken", c)
+			}
+		}
+		run, out := l.ran(w.t, wholeTests("env A B"))
+		if run.Status != daemon.TestSucceeded || !strings.Contains(out, "[0] A=[A]\n[0] B=\n") || strings.Contains(out, "sandbox") {
+			w.t.Errorf("%+v\n%s", run, out)
+		}
+		if a, _ := w.state(l).app("shop"); a.Config["A"] != "" {
+			w.t.Errorf("the app has it too: %v", a.Config)
+		}
+		vars, err := l.Tests.ReadConfig(ctx, "shop", "")
+		if err != nil || len(vars) != 1 || vars["A"] != "of-the-sandbox" {
+			w.t.Errorf("%v, %v", vars, err)
 		}
 	})
 }
