@@ -3,6 +3,7 @@ require_relative "boot"
 require "rails"
 require "action_controller/railtie"
 require "action_cable/engine"
+require "rails/test_unit/railtie"
 
 Bundler.require(*Rails.groups)
 
