@@ -77,6 +77,7 @@ func (ts *Tests) Deploy(ctx context.Context, req apps.DeployRequest, branch stri
 	case copied.err != nil:
 		return daemon.Release{}, copied.err
 	}
+	work.Stage(out, "%s", Says(run))
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return daemon.Release{}, err
 	}
