@@ -6,13 +6,14 @@ import "time"
 type TestStatus string
 
 // A run is pending until it is its turn, creating while its add-ons start, building, and running
-// until its scripts have ended. It succeeded if all nodes' tests did, and failed if those of one did
+// until its scripts have ended, or debugging while somebody has a shell in place of its tests. It succeeded if all nodes' tests did, and failed if those of one did
 // not; it is errored if it did not come to that: the build failed, or Towline was stopped.
 const (
 	TestPending   TestStatus = "pending"
 	TestCreating  TestStatus = "creating"
 	TestBuilding  TestStatus = "building"
 	TestRunning   TestStatus = "running"
+	TestDebugging TestStatus = "debugging"
 	TestSucceeded TestStatus = "succeeded"
 	TestFailed    TestStatus = "failed"
 	TestErrored   TestStatus = "errored"

@@ -40,6 +40,17 @@ func (u *underWay) begin(ctx context.Context, id string) (context.Context, func(
 	}
 }
 
+// cancel ends a run, if it goes on.
+func (u *underWay) cancel(id string, by daemon.Caller) (going, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	g, ok := u.all[id]
+	if ok {
+		g.cancel(&cancelledError{by})
+	}
+	return g, ok
+}
+
 // cancelledError is the cause of a run that somebody has cancelled.
 type cancelledError struct{ by daemon.Caller }
 
@@ -63,14 +74,9 @@ func (ts *Tests) Cancel(ctx context.Context, app, member string, number int) (da
 	if err != nil {
 		return r, err
 	}
-	ts.underWay.mu.Lock()
-	g, ok := ts.underWay.all[r.ID]
-	if ok {
-		by := daemon.CallerOf(ctx)
-		by.Member = member
-		g.cancel(&cancelledError{by})
-	}
-	ts.underWay.mu.Unlock()
+	by := daemon.CallerOf(ctx)
+	by.Member = member
+	g, ok := ts.underWay.cancel(r.ID, by)
 	if !ok {
 		return r, daemon.Errorf(daemon.Conflict, "test run %d of %s can't be cancelled: it has %s", r.Number, app, ended(r.Status)).WithHint("towline ci -a %s", app)
 	}

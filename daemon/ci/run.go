@@ -26,6 +26,7 @@ type Request struct {
 	Commit  string    // full id; empty for an archive
 	Subject string    // first line of the commit's message; may be empty
 	Source  io.Reader // tar or tar.gz
+	Debug   *Debug    // nil: the tests run
 }
 
 const opTest = "test"
@@ -51,6 +52,7 @@ type testRun struct {
 	plan  plan
 	image string // name that its image gets
 	out   *shown
+	debug *Debug
 }
 
 // Run takes the source in, checks what it says of its tests, and carries the run out: its turn, its
@@ -75,9 +77,13 @@ func (ts *Tests) Run(ctx context.Context, req Request, out io.Writer) (daemon.Te
 	if err != nil {
 		return daemon.TestRun{}, err
 	}
+	user := ctx
 	ctx, cancel := ts.Life.Detach(ctx)
 	defer cancel()
-	t := &testRun{Tests: ts, dir: dir, plan: p, image: ts.Containers.ImageName(req.App, "test-"+id), TestRun: daemon.TestRun{
+	if req.Debug != nil {
+		p.nodes = 1
+	}
+	t := &testRun{Tests: ts, dir: dir, debug: req.Debug, plan: p, image: ts.Containers.ImageName(req.App, "test-"+id), TestRun: daemon.TestRun{
 		App: req.App, ID: id, Pipeline: place.Pipeline, Status: daemon.TestPending, Member: req.Member, Branch: req.Branch, Commit: req.Commit, Subject: daemon.Printable(req.Subject), Created: daemon.Now(),
 	}}
 	for i := range p.nodes {
@@ -92,6 +98,9 @@ func (ts *Tests) Run(ctx context.Context, req Request, out io.Writer) (daemon.Te
 	keep()
 	running, recorded := ts.underWay.begin(ctx, id)
 	defer recorded()
+	if req.Debug != nil { // and ends with its user
+		defer context.AfterFunc(user, func() { ts.underWay.cancel(id, daemon.CallerOf(ctx)) })()
+	}
 	t.out = show(apps.NewRecording(ts.Logs, ts.Log, t.App, "test", t.Number, daemon.KeptTests, out), p.env)
 	work.Stage(t.out, "Test run %d of %s: %s", t.Number, t.App, name(t.TestRun))
 	err = daemon.Try("a test run", func() error { return t.carryOut(running) })
@@ -131,6 +140,9 @@ func (t *testRun) carryOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if t.debug != nil {
+		return t.debugNode(ctx, built, services)
+	}
 	if err := t.to(ctx, daemon.TestRunning); err != nil {
 		return err
 	}
@@ -154,7 +166,11 @@ func (t *testRun) to(ctx context.Context, status daemon.TestStatus) error {
 	for i := range t.Nodes {
 		t.Nodes[i].Status = status
 	}
-	return t.op.Next(ctx, string(status), nil, func(tx daemon.Tx) error { return tx.UpdateTestRun(t.TestRun) })
+	step := status
+	if status == daemon.TestDebugging {
+		step = daemon.TestRunning
+	}
+	return t.op.Next(ctx, string(step), nil, func(tx daemon.Tx) error { return tx.UpdateTestRun(t.TestRun) })
 }
 
 // ended settles what came of the run.
@@ -168,6 +184,9 @@ func (t *testRun) ended(err error, cancelled *cancelledError) {
 	case err != nil:
 		t.Status, t.Error = daemon.TestErrored, t.out.hidden(err.Error())
 		work.Warn(t.out, "%s", withHint(err))
+	}
+	if t.debug != nil && t.Status == daemon.TestSucceeded { // which is said of no commit whose tests did not run
+		t.Status, t.Error = daemon.TestCancelled, "somebody had a shell in place of the tests"
 	}
 	t.tellFailing()
 	for i, n := range t.Nodes {

@@ -70,6 +70,12 @@ func (b *bounded) Write(p []byte) (int, error) {
 
 // Rerun runs the tests of the source of an earlier run again; number 0 is the newest.
 func (ts *Tests) Rerun(ctx context.Context, app, member string, number int, out io.Writer) (daemon.TestRun, error) {
+	return ts.again(ctx, Request{App: app, Member: member}, number, out)
+}
+
+// again carries out a request whose source is that of an earlier run.
+func (ts *Tests) again(ctx context.Context, req Request, number int, out io.Writer) (daemon.TestRun, error) {
+	app := req.App
 	r, err := ts.TestRun(ctx, app, number)
 	if err != nil {
 		return r, err
@@ -87,7 +93,8 @@ func (ts *Tests) Rerun(ctx context.Context, app, member string, number int, out 
 	if err != nil {
 		return r, err
 	}
-	return ts.Run(ctx, Request{App: app, Member: member, Branch: r.Branch, Commit: r.Commit, Subject: r.Subject, Source: source}, out)
+	req.Branch, req.Commit, req.Subject, req.Source = r.Branch, r.Commit, r.Subject, source
+	return ts.Run(ctx, req, out)
 }
 
 // Sweep removes the source of runs that are not among the newest of an app that there is.

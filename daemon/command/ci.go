@@ -49,6 +49,10 @@ func testCommands() []*Command {
 				run, err := call.Tests.Rerun(ctx, call.App, call.Member, number, call.Stdout)
 				return tested(run, err)
 			}},
+		{Name: "ci:debug", Args: "[N]", Summary: "a shell in place of the tests, in the same container", Max: 1, Stream: Bytes, On: on(theApp(daemon.Operate)), Run: runCIDebug,
+			Flags: func(f *pflag.FlagSet) { f.Bool("no-setup", false, "without the test-setup script") },
+			Help: "Makes all that the newest run, or run N, had: its image, its add-ons, its config vars. test-setup runs, then there is a\n" +
+				"shell. It ends, and all of it is gone, when the shell ends, you hang up, or an hour is over.\n\n  towline ci:debug 7 -a shop        (with ssh -t)"},
 		{Name: "ci:cancel", Args: "[N]", Summary: "end a test run that goes on", Max: 1, On: on(theApp(daemon.Deploy)), Run: runCICancel,
 			Help: "Ends the newest run, or run N, and returns once nothing of it is left.\n\n  towline ci:cancel -a shop"},
 		{Name: "ci:on", Summary: "deploy a push only once its tests have succeeded", On: on(theApp(daemon.Manage)), Run: runCISwitch(true),
@@ -244,4 +248,24 @@ func runCICancel(ctx context.Context, call *Call) (Result, error) {
 		return Result{}, err
 	}
 	return show(r, func(w io.Writer) { fmt.Fprintf(w, "Test run %d of %s is cancelled\n", r.Number, r.App) })
+}
+
+func runCIDebug(ctx context.Context, call *Call) (Result, error) {
+	number, err := call.runNumber()
+	if err != nil {
+		return Result{}, err
+	}
+	debug := &ci.Debug{Terminal: call.Term, Ready: func() {
+		if call.Terminal {
+			call.Raw()
+		}
+	}, Streams: daemon.Streams{
+		Stdin: call.Stdin, Stdout: call.Stdout, Stderr: call.Stderr, Terminal: call.Terminal, Size: call.Size, Resize: call.Resize,
+	}}
+	debug.NoSetup, _ = call.Flags.GetBool("no-setup")
+	run, err := call.Tests.Debug(ctx, ci.Request{App: call.App, Member: call.Member, Debug: debug}, number, call.Stderr)
+	if err != nil || len(run.Nodes) == 0 {
+		return Result{}, err
+	}
+	return Result{Code: run.Nodes[0].ExitCode}, nil
 }

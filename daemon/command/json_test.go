@@ -86,7 +86,7 @@ var (
 		"pipelines:rename line tow", "pipelines:destroy tow --confirm tow",
 	}
 	// What starts containers, feeds standard input or is git's is tested in e2e.
-	elsewhereTested = regexp.MustCompile(`^(git:.*|host:backup|run.*|config:import|deploy:.*|apps:destroy|ps:restart|ps:capabilities:set|releases:rollback|releases:retry|pipelines:promote|builds:(cancel|purge)|ci:run|ci:rerun|ci:cancel|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
+	elsewhereTested = regexp.MustCompile(`^(git:.*|host:backup|run.*|config:import|deploy:.*|apps:destroy|ps:restart|ps:capabilities:set|releases:rollback|releases:retry|pipelines:promote|builds:(cancel|purge)|ci:run|ci:rerun|ci:debug|ci:cancel|addons:(create|destroy|attach|detach|restart|console|rotate|upgrade|open|forward)|` +
 		`backups:(capture|restore|download|verify)|plugins:(install|remove|check)|members:(add|remove)|certs:(add|remove)|complete|keys.*|whoami)$`)
 )
 

@@ -64,6 +64,7 @@ var rights = []struct{ line, least string }{
 	{"ci:output 1 -a shop", "view"},
 	{"ci:cancel 1 -a shop", "deploy"},
 	{"ci:rerun 1 -a shop", "deploy"},
+	{"ci:debug 1 -a shop", "operate"},
 	{"ci:on -a shop", "manage"},
 	{"ci:off -a shop", "manage"},
 	{"ci:config -a shop", "operate"},

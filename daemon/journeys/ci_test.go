@@ -22,6 +22,9 @@ import (
 // tests is a node of a test run, whose scripts are lines of: exit N; fail INDEX N, which is
 // the exit code of that node alone; hang; env NAME...; flood; daemonless.
 func tests(p memory.Process) int {
+	if strings.Contains(p.Args[len(p.Args)-1], "exec bash") { // a shell, in which somebody runs the tests
+		return testScript(p, p.Env["TOWLINE_TEST"])
+	}
 	mark := p.Env["HEROKU_TEST_RUN_ID"]
 	for _, script := range [][2]string{{"setup", p.Env["TOWLINE_TEST_SETUP"]}, {"test", p.Env["TOWLINE_TEST"]}} {
 		if script[1] == "" {
@@ -379,6 +382,26 @@ func TestTestConfig(t *testing.T) {
 		vars, err := l.Tests.ReadConfig(ctx, "shop", "")
 		if err != nil || len(vars) != 1 || vars["A"] != "of-the-sandbox" {
 			w.t.Errorf("%v, %v", vars, err)
+		}
+	})
+}
+
+// A shell is where the tests were, and ends with its user, without being of any commit that is green.
+func TestTestRunIsDebugged(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		l.ran(w.t, tested("exit 3"))
+		ready := false
+		var shell, out bytes.Buffer
+		debug := &ci.Debug{Ready: func() { ready = true }, Streams: daemon.Streams{Stdin: strings.NewReader(""), Stdout: &shell, Stderr: &shell}}
+		run, err := l.Tests.Debug(w.t.Context(), ci.Request{App: "shop", Debug: debug}, 1, &out)
+		if err != nil || !ready || run.Number != 2 || run.Status != daemon.TestCancelled || !strings.Contains(out.String(), "A shell for 1h0m0s at most; the tests are run by: exit 3") {
+			w.t.Errorf("%+v, %v\n%s", run, err, &out)
+		}
+		l.ran(w.t, tested("hang"))
+		ctx, leave := context.WithCancel(w.t.Context())
+		time.AfterFunc(time.Minute, leave)
+		if run, err = l.Tests.Debug(ctx, ci.Request{App: "shop", Debug: debug}, 3, io.Discard); err != nil || run.Status != daemon.TestCancelled {
+			w.t.Errorf("its user has left: %+v, %v", run, err)
 		}
 	})
 }
