@@ -105,6 +105,10 @@ bench-cli: setup images build ## the command line over SSH; idle memory
 bench-hundred: setup images build ## what 100 running apps cost: start of the daemon, its idle time, memory, listings
 	$(GO) run -tags "$(TAGS)" ./e2e/bench hundred
 
+bench-metrics: ## what measuring costs: disk, memory and processor's time of 20 apps
+	$(GO) test -tags "$(TAGS)" -run '^$$' -bench '^BenchmarkBudget$$' -benchtime 1x ./daemon/metrics
+	$(GO) test -tags "$(TAGS)" -run '^$$' -bench '^BenchmarkCounting$$' ./proxy
+
 bench-proxy: build ## towline-proxy beside nginx, HAProxy and Caddy
 	$(GO) run ./proxy/bench
 

@@ -35,7 +35,7 @@ var chartRows = []struct {
 	always      bool
 }{
 	{"requests", "requests/s", true}, {"errors", "errors/s", true}, {"response_p50", "p50", true}, {"response_p95", "p95", true}, {"response_p99", "p99", true},
-	{"websockets", "WebSockets", false}, {"memory", "memory", true}, {"cpu", "cpu", true}, {"cpu_throttled", "throttled", false}, {"oom_kills", "killed for memory", false},
+	{"websockets", "WebSockets", false}, {"memory", "memory", true}, {"cpu", "cpu", true}, {"cpu_throttled", "throttled", false}, {"crashes", "crashes", false}, {"oom_kills", "OOM kills", false},
 }
 
 func chart(w io.Writer, r metrics.Report) {

@@ -21,7 +21,7 @@ func metricsCommands() []*Command {
 		{Name: "metrics", Summary: "show requests, response times, memory and processors of an app", On: on(theApp(daemon.View)), Run: runMetrics,
 			With: map[string]Stream{"watch": Lines},
 			Help: "Requests are those that the proxy had for the app. Percentiles are of all requests of the time that a column stands for, and are\n" +
-				"off by 3.2 % at most. What its add-ons use is shown below. See docs/metrics.md.\n\n" +
+				"off by 3.2 % at most, or 9.4 % from steps of 10 minutes on. What its add-ons use is shown below. See docs/metrics.md.\n\n" +
 				"  towline metrics -a shop --since 2d\n" +
 				"  towline metrics -a shop --watch\n" +
 				"  towline metrics -a shop --since 30d --csv > shop.csv",

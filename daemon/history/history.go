@@ -35,9 +35,18 @@ func New(path string, log *slog.Logger) *History { return &History{path: path, l
 
 // A commit is not on disk when it returns, so that one a minute wakes no disk: after a power cut
 // the last may be missing. synchronous(normal) keeps the file whole.
-const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=cache_size(-256)&_pragma=journal_size_limit(1048576)"
+const pragmas = "_pragma=page_size(32768)&_pragma=busy_timeout(5000)&_pragma=synchronous(normal)&_pragma=cache_size(-256)&_pragma=journal_size_limit(1048576)"
 
-const schema = `CREATE TABLE IF NOT EXISTS measured (level INTEGER NOT NULL, at INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (level, at)) WITHOUT ROWID`
+// The mode is set last, for with it the size of pages is settled, and the driver sorts the pragmas above. The key has the level above the time, which a row ID holds best: rows are several kilobytes, and large
+// pages leave little of them empty.
+const schema = `PRAGMA journal_mode(wal); CREATE TABLE IF NOT EXISTS measured (key INTEGER PRIMARY KEY, data BLOB NOT NULL)`
+
+// keyOf is where the data of a level and time lie.
+func keyOf(level int, at time.Time) int64 { return int64(level)<<timeBits | at.Unix()&(1<<timeBits-1) }
+
+const timeBits = 40
+
+func timeOf(key int64) time.Time { return time.Unix(key&(1<<timeBits-1), 0).UTC() }
 
 // open opens the file, and sets it aside if it is none of ours.
 func (h *History) open(ctx context.Context) error {
@@ -127,7 +136,7 @@ func isBroken(err error) bool {
 // Put implements daemon.History.
 func (h *History) Put(ctx context.Context, level int, at time.Time, data []byte) error {
 	return h.do(ctx, func(db *sql.DB) error {
-		_, err := db.ExecContext(ctx, "INSERT OR REPLACE INTO measured VALUES (?, ?, ?)", level, at.Unix(), data)
+		_, err := db.ExecContext(ctx, "INSERT OR REPLACE INTO measured VALUES (?, ?)", keyOf(level, at), data)
 		return err
 	})
 }
@@ -136,18 +145,18 @@ func (h *History) Put(ctx context.Context, level int, at time.Time, data []byte)
 func (h *History) Get(ctx context.Context, level int, from, to time.Time) (list []daemon.Measured, err error) {
 	err = h.do(ctx, func(db *sql.DB) error {
 		list = nil
-		rows, err := db.QueryContext(ctx, "SELECT at, data FROM measured WHERE level = ? AND at >= ? AND at < ? ORDER BY at", level, from.Unix(), to.Unix())
+		rows, err := db.QueryContext(ctx, "SELECT key, data FROM measured WHERE key >= ? AND key < ? ORDER BY key", keyOf(level, from), keyOf(level, to))
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var at int64
+			var key int64
 			var m daemon.Measured
-			if err := rows.Scan(&at, &m.Data); err != nil {
+			if err := rows.Scan(&key, &m.Data); err != nil {
 				return err
 			}
-			m.Time = time.Unix(at, 0).UTC()
+			m.Time = timeOf(key)
 			list = append(list, m)
 		}
 		return rows.Err()
@@ -158,10 +167,10 @@ func (h *History) Get(ctx context.Context, level int, from, to time.Time) (list 
 // Newest implements daemon.History.
 func (h *History) Newest(ctx context.Context, level int) (t time.Time, err error) {
 	err = h.do(ctx, func(db *sql.DB) error {
-		var at sql.NullInt64
-		err := db.QueryRowContext(ctx, "SELECT max(at) FROM measured WHERE level = ?", level).Scan(&at)
-		if t = (time.Time{}); at.Valid {
-			t = time.Unix(at.Int64, 0).UTC()
+		var key sql.NullInt64
+		err := db.QueryRowContext(ctx, "SELECT max(key) FROM measured WHERE key >= ? AND key < ?", keyOf(level, time.Unix(0, 0)), keyOf(level+1, time.Unix(0, 0))).Scan(&key)
+		if t = (time.Time{}); key.Valid {
+			t = timeOf(key.Int64)
 		}
 		return err
 	})
@@ -171,7 +180,7 @@ func (h *History) Newest(ctx context.Context, level int) (t time.Time, err error
 // Forget implements daemon.History.
 func (h *History) Forget(ctx context.Context, level int, before time.Time) error {
 	return h.do(ctx, func(db *sql.DB) error {
-		_, err := db.ExecContext(ctx, "DELETE FROM measured WHERE level = ? AND at < ?", level, before.Unix())
+		_, err := db.ExecContext(ctx, "DELETE FROM measured WHERE key >= ? AND key < ?", keyOf(level, time.Unix(0, 0)), keyOf(level, before))
 		return err
 	})
 }

@@ -33,7 +33,7 @@ func must(t *testing.T, err error) {
 
 func (h *History) has(t *testing.T, level int, want ...daemon.Measured) {
 	t.Helper()
-	got, err := h.Get(t.Context(), level, at(0), at(1<<40))
+	got, err := h.Get(t.Context(), level, at(0), at(1<<39))
 	if err != nil || len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) {
 		t.Errorf("level %d has %v, %v; want %v", level, got, err, want)
 	}
@@ -125,7 +125,7 @@ func TestBreaksWhileOpen(t *testing.T) {
 	must(t, f.Close())
 	_, err = h.db.Exec("PRAGMA shrink_memory")
 	must(t, err)
-	if _, err := h.Get(t.Context(), 1, at(0), at(1<<40)); err != nil {
+	if _, err := h.Get(t.Context(), 1, at(0), at(1<<39)); err != nil {
 		t.Fatal(err)
 	}
 	must(t, h.Put(t.Context(), 1, at(60), []byte{2}))

@@ -148,7 +148,7 @@ func New(o Options) *Machine {
 		AppRoom: m.AppRoom, AddonRoom: m.AddonRoom, BackupRoom: m.BackupRoom,
 	})
 	m.Supervisor = supervise.New(supervise.Options{
-		Engine: o.Engine, Life: m.Life, Crashes: &m.Containers.Crashes, Log: o.Log, Started: m.started,
+		Engine: o.Engine, Life: m.Life, Crashes: &m.Containers.Crashes, Log: o.Log, Started: m.started, Counter: m.Metrics,
 		Owners: map[string]supervise.Owner{
 			daemon.KindProcess: apps.Supervised{Processes: m.Processes}, daemon.KindAddon: addons.Supervised{Services: m.Services},
 		},

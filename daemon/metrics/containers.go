@@ -14,6 +14,7 @@ type container struct {
 	key     Key
 	handle  string // of its app, for its log; empty: it has none
 	process string // as users know it, like web.1
+	name    string
 
 	last, lastWhole daemon.Reading // that were counted
 	over            bool           // it is near its limit of memory, which was said
@@ -79,7 +80,7 @@ func (m *Metrics) recognize(ctx context.Context, r readings) {
 			m.mu.Lock()
 			at.key, at.handle = m.names.keyOf(c.Labels)
 			m.mu.Unlock()
-			at.known, at.process = true, shortName(c.Name)
+			at.known, at.process, at.name = true, shortName(c.Name), c.Name
 		}
 	}
 	for _, c := range m.containers {
@@ -98,6 +99,7 @@ func shortName(container string) string {
 // another of its name, and one that was renamed stays the same.
 type names struct {
 	apps   map[string]string // subjects by handle
+	named  map[string]string // subjects by name
 	addons map[string]string // subjects by name
 }
 
@@ -127,7 +129,7 @@ func (n names) keyOf(labels map[string]string) (key Key, handle string) {
 
 // learn reads what apps and add-ons there are.
 func (m *Metrics) learn(ctx context.Context) {
-	n := names{apps: map[string]string{}, addons: map[string]string{}}
+	n := names{apps: map[string]string{}, named: map[string]string{}, addons: map[string]string{}}
 	err := m.Store.View(ctx, func(tx daemon.Tx) error {
 		apps, err := tx.Apps()
 		if err != nil {
@@ -135,7 +137,7 @@ func (m *Metrics) learn(ctx context.Context) {
 		}
 		addons, err := tx.Addons()
 		for _, a := range apps {
-			n.apps[a.Handle] = appSubject(a)
+			n.apps[a.Handle], n.named[a.Name] = appSubject(a), appSubject(a)
 		}
 		for _, a := range addons {
 			n.addons[a.Name] = addonSubject(a)
@@ -166,6 +168,9 @@ func (m *Metrics) charge(f *Frame, r readings) {
 		use(p, c.last, reading)
 		c.last = reading
 		if r.whole {
+			// The kernel's counter has those too that were told of.
+			c.lastWhole.OOMKills += int64(m.killed[c.name])
+			delete(m.killed, c.name)
 			useWhole(p, c.lastWhole, reading)
 			c.lastWhole = reading
 		}

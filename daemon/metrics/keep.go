@@ -36,7 +36,7 @@ func (m *Metrics) put(ctx context.Context, level int, f *Frame) error {
 		before.add(f)
 		f = before
 	}
-	return m.History.Put(ctx, level, f.Start, pack(f.encode()))
+	return m.History.Put(ctx, level, f.Start, pack(f.encode(exact)))
 }
 
 // frames are those of a level from a time on and before another, oldest first. One that is damaged
@@ -108,7 +108,7 @@ func (m *Metrics) rollUpTo(ctx context.Context, to int, now time.Time) error {
 			}
 			f := sum
 			sum = nil
-			return m.History.Put(ctx, to, f.Start, pack(f.encode()))
+			return m.History.Put(ctx, to, f.Start, pack(f.encode(levels[to].how)))
 		}
 		for _, part := range parts {
 			start := part.Start.Truncate(step)

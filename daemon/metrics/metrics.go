@@ -16,14 +16,15 @@ import (
 type level struct {
 	step time.Duration
 	kept time.Duration
+	how  byte // a frame is written
 }
 
 // levels are those on disk, by their number. The first is written each minute; each other is made of
 // the one before.
 var levels = []level{
-	{time.Minute, 48 * time.Hour},
-	{10 * time.Minute, 14 * 24 * time.Hour},
-	{time.Hour, 400 * 24 * time.Hour},
+	{time.Minute, 48 * time.Hour, exact},
+	{10 * time.Minute, 14 * 24 * time.Hour, thin},
+	{time.Hour, 400 * 24 * time.Hour, thinnest},
 }
 
 // What is kept in memory: frames of liveStep, for liveFor.
@@ -59,6 +60,7 @@ type Metrics struct {
 	live    []kept // the last liveFor, oldest first
 	names   names
 	open    map[Key]uint64 // WebSockets, as the proxy has last told
+	killed  map[string]int // processes that the kernel was said to have killed, by container; of this minute
 
 	counted map[string]daemon.Traffic // by route; the traffic loop's own
 
@@ -77,7 +79,7 @@ type kept struct {
 
 // New returns a room that has measured nothing.
 func New(o Options) *Metrics {
-	return &Metrics{Options: o, containers: map[string]*container{}, counted: map[string]daemon.Traffic{}, open: map[Key]uint64{}}
+	return &Metrics{Options: o, containers: map[string]*container{}, counted: map[string]daemon.Traffic{}, open: map[Key]uint64{}, killed: map[string]int{}}
 }
 
 // Run measures until ctx ends.
@@ -147,7 +149,7 @@ func (m *Metrics) turn(now, start time.Time, readings readings) (over []*Frame) 
 	}
 	m.ticked = now
 	if f := m.current; len(f.Points) > 0 || f.Covered > 0 {
-		m.live = append(m.live, kept{f.Start, f.encode()})
+		m.live = append(m.live, kept{f.Start, f.encode(exact)})
 		m.live = m.live[max(0, len(m.live)-int(liveFor/liveStep)):]
 		if over = append(over, m.ended(f.Start)...); m.minute == nil {
 			m.minute = newFrame(f.Start.Truncate(time.Minute))
@@ -155,6 +157,9 @@ func (m *Metrics) turn(now, start time.Time, readings readings) (over []*Frame) 
 		m.minute.add(f)
 	}
 	over = append(over, m.ended(start)...)
+	if readings.whole {
+		clear(m.killed) // of containers that are gone
+	}
 	m.current = newFrame(start)
 	return over
 }

@@ -39,6 +39,8 @@ const (
 	bytesOut
 	webSockets // the most at once
 
+	crashes // processes that ended by themselves, and were started again
+
 	fields
 )
 

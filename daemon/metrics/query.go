@@ -193,7 +193,7 @@ func (m *Metrics) inMemory(from, to time.Time, step time.Duration, want func(Key
 		if m.minute == nil || m.minute.Start.Before(from) || !m.minute.Start.Before(to) {
 			return nil
 		}
-		data := m.minute.encode() // a copy
+		data := m.minute.encode(exact) // a copy
 		if f, err := decode(m.minute.Start, data, want); err == nil {
 			list = append(list, f)
 		}

@@ -56,6 +56,12 @@ type Owner interface {
 	OutOfMemory(e daemon.Event) string
 }
 
+// A Counter hears of each death, once.
+type Counter interface {
+	Crashed(daemon.Event)
+	OutOfMemory(daemon.Event)
+}
+
 // Options are what a Supervisor is made of. All are required.
 type Options struct {
 	Engine  daemon.Engine
@@ -63,7 +69,8 @@ type Options struct {
 	Crashes *container.Crashes
 	Log     *slog.Logger
 	Owners  map[string]Owner // by the kind of container
-	Started <-chan struct{}  // closed once all that should run was started, or tried
+	Counter Counter
+	Started <-chan struct{} // closed once all that should run was started, or tried
 }
 
 // Supervisor watches over containers.
@@ -115,6 +122,7 @@ func (s *Supervisor) outOfMemory(ctx context.Context, e daemon.Event) {
 		kind = daemon.KindAddon
 	}
 	owner := s.Owners[kind]
+	s.Counter.OutOfMemory(e)
 	owner.Tell(ctx, e, owner.OutOfMemory(e))
 }
 
@@ -170,6 +178,7 @@ func (s *Supervisor) reviveOnce(ctx context.Context, owner Owner, e daemon.Event
 		return false, 0
 	}
 	if first {
+		s.Counter.Crashed(e)
 		wait = s.Crashes.Delay(e.Container)
 		next := "restarting"
 		if wait > 0 {
