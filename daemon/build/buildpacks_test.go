@@ -54,7 +54,12 @@ func (f *fixture) says(result daemon.BuildResult, command, want string) {
 
 // TestBuildpacksNode takes a real app with a dependency from the machine's npm
 // registry through a first build, a change of code, and one of dependencies.
+// TestBuildpacksNode changes code, then what it depends on. In `make test` the story of the Node.js
+// example builds it.
 func TestBuildpacksNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	f := newFixture(t, builderImage, lifecycleImage, runImage)
 	f.trustMachine()
 	files := map[string]string{
