@@ -14,7 +14,7 @@ import (
 	"towline/daemon"
 )
 
-var logSources = []string{"app", "router", "build", "addon", "system"}
+var logSources = []string{"app", "router", "build", "test", "addon", "system"}
 
 func logCommands() []*Command {
 	return []*Command{
@@ -24,7 +24,7 @@ func logCommands() []*Command {
 				f.IntP("num", "n", 100, "how many lines")
 				f.BoolP("tail", "t", false, "go on with new lines")
 				f.StringP("ps", "p", "", "only this process or type, like web.1 or web")
-				f.StringP("source", "s", "", "only app, router, build, addon or system")
+				f.StringP("source", "s", "", "only app, router, build, test, addon or system")
 			}},
 	}
 }
@@ -41,7 +41,7 @@ func runLogs(ctx context.Context, call *Call) (Result, error) {
 		known = known || s == q.Source
 	}
 	if !known {
-		return Result{}, daemon.Errorf(daemon.Invalid, "there is no log source %q", clip(q.Source)).WithHint("use app, router, build, addon or system")
+		return Result{}, daemon.Errorf(daemon.Invalid, "there is no log source %q", clip(q.Source)).WithHint("use app, router, build, test, addon or system")
 	}
 	if err := call.checkProcess(ctx, q); err != nil {
 		return Result{}, err

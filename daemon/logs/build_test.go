@@ -50,6 +50,20 @@ func TestKeepOutput(t *testing.T) {
 	if got := linesOf(t, l, daemon.LogQuery{Source: "app"}); len(got) > 0 {
 		t.Errorf("as the app's: %q", got)
 	}
+	// What tests write comes to who asks for it, and goes with tests alone.
+	w, err := l.KeepOutput("shop", "test", 4, 1)
+	if err == nil {
+		_, err = io.WriteString(w, "ok 1\n")
+	}
+	if err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	if got := linesOf(t, l, daemon.LogQuery{Source: "test", Process: "test.4"}); !slices.Equal(got, []string{"test.4: ok 1"}) {
+		t.Errorf("of the tests: %q", got)
+	}
+	if got := linesOf(t, l, daemon.LogQuery{}); len(got) != 9 {
+		t.Errorf("of everything: %q", got)
+	}
 	info, err := os.Stat(filepath.Join(dir, "shop", "+build.4.log"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
