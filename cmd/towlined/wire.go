@@ -121,7 +121,7 @@ func wire(ctx context.Context, file config.File, a account, log *slog.Logger) (d
 		Repositories: git.NewRepositories(state("git"), int(a.uid), int(a.gid)),
 		Unpacker:     git.NewUnpacker(git.Limits{}),
 		Keys:         git.NewKeys(state("ssh/authorized_keys"), append([]string{"exec"}, shellCommand(file)...)...),
-		Logs:         appLogs, Vault: backups, Catalog: catalog, Log: log, Fault: fault,
+		Logs:         appLogs, Vault: backups, Catalog: catalog, Log: log, Fault: fault, DiskShort: builder.Short,
 		Traffic: routes, Meters: cgroup.New("/sys/fs/cgroup", "/proc"), History: measured,
 	}
 	if copies != nil {

@@ -25,22 +25,22 @@ type Room struct {
 // makeRoom refuses a build that would find less than the reserve. Before that all caches of
 // other apps go, which cost them one slow build.
 func (b *Builder) makeRoom(ctx context.Context, app string) error {
-	short, err := b.short(ctx)
+	short, err := b.Short(ctx)
 	if err != nil || short == "" {
 		return err
 	}
 	if err := b.trim(ctx, 0, app); err != nil {
 		return err
 	}
-	if short, err = b.short(ctx); err != nil || short == "" {
+	if short, err = b.Short(ctx); err != nil || short == "" {
 		return err
 	}
 	return daemon.Errorf(daemon.Conflict, "the disk of %s has less free than builds have to leave, so that nothing that runs suffers", short).
 		WithHint("what serves serves on; an administrator sees who holds what by towline host:disk")
 }
 
-// short is a directory whose disk has less than the reserve; empty: none has.
-func (b *Builder) short(ctx context.Context) (string, error) {
+// Short is a directory whose disk has less than the reserve; empty: none has.
+func (b *Builder) Short(ctx context.Context) (string, error) {
 	for _, dir := range b.dirs(ctx) {
 		free, err := disk.Free(dir)
 		if err != nil {

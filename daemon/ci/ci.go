@@ -16,13 +16,16 @@ import (
 	"towline/daemon/work"
 )
 
-// Options are what the room is made of. All but AtOnce and Timeout are required.
+// Options are what the room is made of. All but AtOnce, Timeout and Short are required.
 type Options struct {
 	Dir    string        // state directory
 	Limits daemon.Limits // of each node
 
 	AtOnce  int           // runs that go on at once, the others wait; 0: two
 	Timeout time.Duration // of the scripts of a node; 0: an hour
+	// Short is a directory whose disk has less free than has to stay so, which nodes are ended for;
+	// empty: none has. Nil: nobody looks.
+	Short func(context.Context) (string, error)
 
 	Store   daemon.Store
 	Engine  daemon.Engine

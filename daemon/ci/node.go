@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"towline/daemon"
 	"towline/daemon/apps"
@@ -28,6 +29,12 @@ var tooLong = errors.New("the time is over")
 
 // runNodes runs the scripts of all nodes beside each other.
 func (t *testRun) runNodes(ctx context.Context, built daemon.BuildResult, services []service) {
+	all := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if t.Short != nil {
+		go t.watchDisk(ctx, cancel)
+	}
 	var nodes sync.WaitGroup
 	for i := range t.Nodes {
 		nodes.Go(func() {
@@ -36,17 +43,43 @@ func (t *testRun) runNodes(ctx context.Context, built daemon.BuildResult, servic
 				n, err = t.runNode(ctx, i, built, services)
 				return err
 			})
-			if err != nil && ctx.Err() == nil {
+			if err != nil && all.Err() == nil {
 				n = daemon.TestNode{Index: i, Status: daemon.TestErrored, ErrorStatus: daemon.TestRunning, ExitCode: n.ExitCode, Error: t.out.hidden(err.Error())}
 			}
 			if err == nil {
 				t.Nodes[i] = n // each has its own
-			} else if ctx.Err() == nil {
+			} else if all.Err() == nil {
 				t.Nodes[i] = n
 			}
 		})
 	}
 	nodes.Wait()
+}
+
+// fullError is the cause of a node's end for want of room on the disk.
+type fullError struct{ dir string }
+
+func (e *fullError) Error() string {
+	return "the disk of " + e.dir + " has less free than has to stay so, and the tests were killed"
+}
+
+// watchDisk ends the nodes if a disk has too little free: not every storage bounds what a container
+// may write in all.
+func (t *testRun) watchDisk(ctx context.Context, end context.CancelCauseFunc) {
+	defer daemon.Contain("a look at the disk", nil)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if dir, err := t.Short(ctx); err == nil && dir != "" {
+			end(&fullError{dir})
+			return
+		}
+	}
 }
 
 // runNode runs one node to its end. An error tells that it did not come to that.
@@ -65,6 +98,10 @@ func (t *testRun) runNode(ctx context.Context, index int, built daemon.BuildResu
 	n.ExitCode, err = t.Engine.RunAttached(limited, spec.Name, daemon.Streams{Stdout: out, Stderr: out})
 	out.flush()
 	n.Passed, n.Failed, n.Skipped, n.Failing = out.tests.result(t.out.hidden)
+	if full := (*fullError)(nil); errors.As(context.Cause(ctx), &full) {
+		n.ExitCode, n.Status, n.Error = 137, daemon.TestFailed, full.Error()
+		return n, t.Engine.RemoveContainer(context.WithoutCancel(ctx), spec.Name)
+	}
 	if ctx.Err() != nil {
 		return n, context.Cause(ctx)
 	}

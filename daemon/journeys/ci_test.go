@@ -405,3 +405,14 @@ func TestTestRunIsDebugged(t *testing.T) {
 		}
 	})
 }
+
+// What fills the disk is ended before others suffer.
+func TestTestRunThatFillsTheDisk(t *testing.T) {
+	inCI(t, func(w *world, l *life) {
+		time.AfterFunc(10*time.Second, func() { w.full.Store(true) })
+		run, out := l.ran(w.t, tested("hang"))
+		if run.Status != daemon.TestFailed || ci.ExitCode(run) != 137 || !strings.Contains(ci.Says(run), "the disk of /var has less free than has to stay so") || ci.Took(run) > time.Minute {
+			w.t.Errorf("%+v\n%s", run, out)
+		}
+	})
+}

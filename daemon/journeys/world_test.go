@@ -41,6 +41,7 @@ type world struct {
 	lives    []*life
 	// remembered is what a journey keeps to compare with.
 	remembered string
+	full       atomic.Bool // the disk
 }
 
 // life is a daemon from its start to its end.
@@ -139,6 +140,12 @@ func (w *world) prepare() *life {
 		Name: "towline", Dir: state, Domain: "example.test", Catalog: catalog,
 		Store: db, Engine: w.engine, Router: w.router, Vault: keep, Offsite: w.offsite, Builder: builder{w.engine}, Repositories: w.git,
 		Unpacker: git.NewUnpacker(git.Limits{}), Keys: w.git, Logs: logs{w.dir}, Fault: l.fault,
+		DiskShort: func(context.Context) (string, error) {
+			if w.full.Load() {
+				return "/var", nil
+			}
+			return "", nil
+		},
 		Log: slog.New(slog.NewTextHandler(quiet{l}, nil)),
 	}
 	l.towline = newTowline(l.line, o)

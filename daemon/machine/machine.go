@@ -25,7 +25,7 @@ import (
 	"towline/plugins"
 )
 
-// Options are what a Machine is made of. Every field but Fault, Offsite, InputIdle, and those that
+// Options are what a Machine is made of. Every field but Fault, Offsite, DiskShort, InputIdle, and those that
 // measure, is required.
 type Options struct {
 	Name   string // of the installation: begins the name of everything it makes
@@ -58,6 +58,9 @@ type Options struct {
 	// Fault is called at every recorded step (see package journal), for tests that
 	// kill the daemon there. May be nil.
 	Fault func(point string)
+
+	// DiskShort is a directory whose disk has less free than has to stay so; empty: none has. May be nil.
+	DiskShort func(context.Context) (string, error)
 
 	// InputIdle is the longest time between two bytes of what a user sends; zero: minutes.
 	InputIdle time.Duration
@@ -133,7 +136,7 @@ func New(o Options) *Machine {
 		Locks: m.Locks, Life: m.Life, Journal: m.Journal, Containers: m.Containers, People: m.People, AppRoom: m.AppRoom,
 	})
 	m.Tests = ci.New(ci.Options{
-		Dir: o.Dir, Limits: o.Limits, Store: o.Store, Engine: o.Engine, Builder: o.Builder, Logs: o.Logs, Log: o.Log,
+		Dir: o.Dir, Limits: o.Limits, Short: o.DiskShort, Store: o.Store, Engine: o.Engine, Builder: o.Builder, Logs: o.Logs, Log: o.Log,
 		Life: m.Life, Journal: m.Journal, Containers: m.Containers, Pipelines: m.Pipelines, AppRoom: m.AppRoom, AddonRoom: m.AddonRoom,
 	})
 	m.BackupRoom = backups.New(backups.Options{
