@@ -249,7 +249,7 @@ func (ps *Processes) reroll(ctx context.Context, event daemon.Activity, r *rollo
 		})
 	}, func(ctx context.Context) error {
 		err := ps.Containers.RemoveWhere(ctx, map[string]string{daemon.LabelApp: r.release.App}, func(c daemon.Container) bool {
-			return c.Labels[daemon.LabelOperation] == fmt.Sprint(op.ID)
+			return c.Labels[daemon.LabelOperation] == fmt.Sprint(op.ID) || r.made[c.Name]
 		})
 		if daemon.IsAway(err) {
 			return err
@@ -325,7 +325,9 @@ func (ps *Processes) Converge(ctx context.Context, app string, there func() (Fou
 	if err != nil {
 		return err
 	}
-	r := &rollout{release: rel, formation: a.Formation, version: rel.Version, capabilities: a.Capabilities}
+	// At the first try after a reboot, what has ended is started as it is: that takes half as long
+	// as a new container. One that can't be started, or does not get ready, is replaced at the next.
+	r := &rollout{release: rel, formation: a.Formation, version: rel.Version, capabilities: a.Capabilities, revive: there != nil}
 	if there != nil {
 		if f, err := there(); err == nil && ps.isAright(ctx, r, f) {
 			return nil

@@ -25,6 +25,7 @@ type rollout struct {
 	version   int
 	fresh     bool     // replace processes even where the release is the same
 	refresh   string   // replace only this type or process, like web or web.1
+	revive    bool     // start a container that has ended, where it is right, in place of a new one
 	after     []string // scripts that are due once it serves
 
 	grant        *[]string // the capabilities that its processes get from now on; nil: the app's
@@ -32,6 +33,7 @@ type rollout struct {
 
 	keep  []daemon.Container // running already and right
 	start []daemon.ContainerSpec
+	made  map[string]bool // names of start whose containers are there
 	stop  []daemon.Container
 	web   []daemon.Target // of the route to be: kept and started
 }
@@ -68,7 +70,7 @@ func (ps *Processes) roll(ctx context.Context, op *journal.Operation, r *rollout
 		}
 	}
 	started := time.Now()
-	if err := ps.startProcesses(ctx, web, r); err != nil {
+	if err := ps.startProcesses(ctx, r, web); err != nil {
 		return err
 	}
 	data := rollData{Version: r.version, After: r.after}
@@ -99,7 +101,7 @@ func (ps *Processes) roll(ctx context.Context, op *journal.Operation, r *rollout
 func (ps *Processes) afterSwap(ctx context.Context, op *journal.Operation, r *rollout, others []daemon.ContainerSpec, out io.Writer) {
 	if len(others) > 0 {
 		work.Stage(out, "Starting %s", describe(others))
-		if err := ps.startProcesses(ctx, others, nil); err != nil {
+		if err := ps.startProcesses(ctx, r, others); err != nil {
 			work.Warn(out, "%v", err)
 			ps.Logs.Write(r.release.App, "system", "start", err.Error())
 			ps.Life.Go(func(ctx context.Context) { ps.convergeLater(ctx, r.release.App) })
@@ -142,26 +144,32 @@ func (ps *Processes) planRollout(ctx context.Context, op *journal.Operation, r *
 		return err
 	}
 	slots := map[string]daemon.Container{}
-	for _, c := range have {
+	running, ended := parted(have)
+	for _, c := range slices.Concat(running, ended) {
 		slot := c.Labels[daemon.LabelProcess] + "." + c.Labels[daemon.LabelIndex]
-		right := !r.fresh && r.refresh != slot && r.refresh != c.Labels[daemon.LabelProcess] && c.Running && c.Labels[daemon.LabelRelease] == fmt.Sprint(r.version) &&
-			c.Labels[daemon.LabelCapabilities] == capabilityList(r.capabilities)
+		right := !r.fresh && r.refresh != slot && r.refresh != c.Labels[daemon.LabelProcess] && c.Labels[daemon.LabelRelease] == fmt.Sprint(r.version) &&
+			c.Labels[daemon.LabelCapabilities] == capabilityList(r.capabilities) && (c.Running || r.revive && !c.Started.IsZero())
 		if _, taken := slots[slot]; right && !taken {
 			slots[slot] = c
 		} else {
 			r.stop = append(r.stop, c)
 		}
 	}
+	r.made = map[string]bool{}
 	for _, process := range daemon.SortedKeys(r.formation) {
 		p, ok := r.release.Processes[process]
 		for i := 1; ok && i <= r.formation[process]; i++ {
 			slot := fmt.Sprintf("%s.%d", process, i)
-			if c, ok := slots[slot]; ok {
+			c, there := slots[slot]
+			delete(slots, slot)
+			if there && c.Running {
 				r.keep = append(r.keep, c)
-				delete(slots, slot)
 				continue
 			}
 			spec := ps.Spec(r.release, r.capabilities, p, process, i, fmt.Sprint(op.ID))
+			if there {
+				spec.Name, r.made[c.Name] = c.Name, true
+			}
 			r.start = append(r.start, spec)
 		}
 	}
@@ -179,6 +187,18 @@ func (ps *Processes) planRollout(ctx context.Context, op *journal.Operation, r *
 		}
 	}
 	return nil
+}
+
+// parted tells containers that run from those that have ended.
+func parted(list []daemon.Container) (running, ended []daemon.Container) {
+	for _, c := range list {
+		if c.Running {
+			running = append(running, c)
+		} else {
+			ended = append(ended, c)
+		}
+	}
+	return running, ended
 }
 
 // names tells whether process is a type or a process of the formation.
@@ -215,34 +235,37 @@ func describe(specs []daemon.ContainerSpec) string {
 	return strings.Join(names, ", ")
 }
 
-// startProcesses creates and starts containers, some at a time. With r, they become
-// targets of its route.
-func (ps *Processes) startProcesses(ctx context.Context, specs []daemon.ContainerSpec, r *rollout) error {
+// startProcesses starts containers of the rollout, some at a time, and creates those that are
+// not there. Web processes become targets of its route.
+func (ps *Processes) startProcesses(ctx context.Context, r *rollout, specs []daemon.ContainerSpec) error {
 	targets := make([]daemon.Target, len(specs))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for i, spec := range specs {
 		g.Go(func() (err error) {
 			defer daemon.Contain("the start of a process", &err)
-			if err := ps.Containers.Create(gctx, spec); err != nil {
-				return err
+			if !r.made[spec.Name] {
+				if err := ps.Containers.Create(gctx, spec); err != nil {
+					return err
+				}
 			}
 			if err := ps.Engine.StartContainer(gctx, spec.Name); err != nil {
 				return notStarted(spec, err)
 			}
-			if r == nil {
+			if spec.Labels[daemon.LabelProcess] != "web" {
 				return nil
 			}
-			t, err := ps.target(gctx, r.release.App, spec.Name)
-			targets[i] = t
+			targets[i], err = ps.target(gctx, r.release.App, spec.Name)
 			return ps.explain(gctx, err, []daemon.ContainerSpec{spec}, spec.Name)
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if r != nil {
-		r.web = append(r.web, targets...)
+	for _, t := range targets {
+		if t.ID != "" {
+			r.web = append(r.web, t)
+		}
 	}
 	return nil
 }
