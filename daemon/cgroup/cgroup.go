@@ -22,14 +22,21 @@ import (
 type Meters struct {
 	root, proc string
 
-	mu  sync.Mutex // guards buf
-	buf []byte
+	mu   sync.Mutex // guards what follows
+	buf  []byte
+	last map[string]daemon.Reading // the last of each container
 }
 
 var _ daemon.Meters = (*Meters)(nil)
 
 // New reads below root and proc, as a rule /sys/fs/cgroup and /proc.
-func New(root, proc string) *Meters { return &Meters{root: root, proc: proc, buf: make([]byte, 8<<10)} }
+func New(root, proc string) *Meters {
+	return &Meters{root: root, proc: proc, buf: make([]byte, 8<<10), last: map[string]daemon.Reading{}}
+}
+
+// idle is how much of the processor a container may have used since its last reading without being
+// read again, but for that: most of a machine's containers wait for somebody to come.
+const idle = 50 * time.Millisecond
 
 // parents are where Podman puts the control groups of containers: those of cgroupfs, of systemd
 // where nobody says another slice, and the slices of the package.
@@ -82,6 +89,19 @@ func (m *Meters) Containers(whole bool) ([]daemon.Reading, error) {
 				continue
 			}
 			r := daemon.Reading{ID: id}
+			if v1 {
+				m.cpu1(&r, parent+"/"+name)
+			} else {
+				m.cpu2(&r, filepath.Join(unified, parent, name))
+			}
+			if last, ok := m.last[id]; ok && !whole && r.CPU > 0 && r.CPU-last.CPU < idle {
+				used := r.CPU
+				if r = last; used >= last.CPU {
+					r.CPU = used
+				}
+				list = append(list, r)
+				continue
+			}
 			there := false
 			if v1 {
 				there = m.version1(&r, parent+"/"+name, unified, whole)
@@ -93,7 +113,27 @@ func (m *Meters) Containers(whole bool) ([]daemon.Reading, error) {
 			}
 		}
 	}
+	clear(m.last)
+	for _, r := range list {
+		m.last[r.ID] = r
+	}
 	return list, errors.Join(errs...)
+}
+
+func (m *Meters) cpu2(r *daemon.Reading, dir string) {
+	m.lines(dir+"/cpu.stat", func(key string, n int64) {
+		switch key {
+		case "usage_usec":
+			r.CPU = time.Duration(n) * time.Microsecond
+		case "throttled_usec":
+			r.Throttled = time.Duration(n) * time.Microsecond
+		}
+	})
+}
+
+func (m *Meters) cpu1(r *daemon.Reading, name string) {
+	used, _ := m.number(filepath.Join(m.root, "cpuacct", name, "cpuacct.usage"))
+	r.CPU = time.Duration(used)
 }
 
 // version2 reads the group at dir. It tells whether that is there, and counts memory.
@@ -108,14 +148,6 @@ func (m *Meters) version2(r *daemon.Reading, dir string, whole bool) bool {
 		}
 	})
 	r.Memory = max(0, memory)
-	m.lines(dir+"/cpu.stat", func(key string, n int64) {
-		switch key {
-		case "usage_usec":
-			r.CPU = time.Duration(n) * time.Microsecond
-		case "throttled_usec":
-			r.Throttled = time.Duration(n) * time.Microsecond
-		}
-	})
 	r.Limit, _ = m.number(dir + "/memory.max") // "max" is no number
 	r.Swap, _ = m.number(dir + "/memory.swap.current")
 	if !whole {
@@ -165,8 +197,6 @@ func (m *Meters) version1(r *daemon.Reading, name, unified string, whole bool) b
 	if r.Limit, _ = m.number(memory + "/memory.limit_in_bytes"); r.Limit >= unlimited {
 		r.Limit = 0
 	}
-	cpu, _ := m.number(filepath.Join(m.root, "cpuacct", name, "cpuacct.usage"))
-	r.CPU = time.Duration(cpu)
 	m.lines(filepath.Join(m.root, "cpu", name, "cpu.stat"), func(key string, n int64) {
 		if key == "throttled_time" {
 			r.Throttled = time.Duration(n)

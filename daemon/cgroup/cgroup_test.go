@@ -1,6 +1,8 @@
 package cgroup
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -136,6 +138,46 @@ func TestContainers(t *testing.T) {
 	}
 	if list, err := New(filepath.Join(t.TempDir(), "none"), "/proc").Containers(true); err != nil || list != nil {
 		t.Errorf("without control groups: %v, %v", list, err)
+	}
+}
+
+// A container that does nothing is read whole again only when that is asked for, or once it does something.
+func TestIdleContainer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		files     map[string]string
+		cpu, used string
+		per       time.Duration
+	}{
+		"version 1": {version1("libpod_parent/libpod-" + one), "cpuacct/libpod_parent/libpod-" + one + "/cpuacct.usage", "memory/libpod_parent/libpod-" + one + "/memory.usage_in_bytes", time.Nanosecond},
+		"version 2": {all(map[string]string{"cgroup.controllers": ""}, under("libpod_parent/libpod-"+one+"/", version2)), "libpod_parent/libpod-" + one + "/cpu.stat", "libpod_parent/libpod-" + one + "/memory.current", time.Microsecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := tree(t, tc.files)
+			m := New(dir, "/proc")
+			read := func(whole bool, cpu time.Duration, memory int64) {
+				t.Helper()
+				list, err := m.Containers(whole)
+				if err != nil || len(list) != 1 || list[0].CPU != cpu || list[0].Memory != memory-1000000 {
+					t.Errorf("got %+v, %v; want %s and %d", list, err, cpu, memory-1000000)
+				}
+			}
+			write := func(cpu time.Duration, memory int64) {
+				text := fmt.Sprint(int64(cpu / tc.per))
+				if tc.per == time.Microsecond {
+					text = "usage_usec " + text + "\n"
+				}
+				if err := errors.Join(os.WriteFile(filepath.Join(dir, tc.cpu), []byte(text), 0o600), os.WriteFile(filepath.Join(dir, tc.used), []byte(fmt.Sprint(memory)), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			read(true, 2500*time.Millisecond, 3000000)
+			write(2510*time.Millisecond, 5000000)
+			read(false, 2510*time.Millisecond, 3000000) // it is idle
+			write(2530*time.Millisecond, 5000000)
+			read(true, 2530*time.Millisecond, 5000000)
+			write(2700*time.Millisecond, 6000000)
+			read(false, 2700*time.Millisecond, 6000000) // it does something
+		})
 	}
 }
 

@@ -34,8 +34,9 @@ func (m *Metrics) read(whole bool) readings {
 	if r.list, err = m.Meters.Containers(whole); err != nil {
 		m.Log.Debug("read what containers use", "err", err)
 	}
-	if r.host, err = m.Meters.Host(); err == nil {
-		r.hasHost = true
+	if whole {
+		r.host, err = m.Meters.Host()
+		r.hasHost = err == nil
 	}
 	return r
 }
@@ -127,6 +128,9 @@ func (n names) keyOf(labels map[string]string) (key Key, handle string) {
 	}
 }
 
+// learnEvery is how often names are read though nothing new is seen.
+const learnEvery = 10 * time.Minute
+
 // learn reads what apps and add-ons there are.
 func (m *Metrics) learn(ctx context.Context) {
 	n := names{apps: map[string]string{}, named: map[string]string{}, addons: map[string]string{}}
@@ -148,7 +152,7 @@ func (m *Metrics) learn(ctx context.Context) {
 		return // and again in a minute
 	}
 	m.mu.Lock()
-	m.names = n
+	m.names, m.learned = n, time.Now()
 	m.mu.Unlock()
 }
 

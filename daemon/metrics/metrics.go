@@ -67,6 +67,7 @@ type Metrics struct {
 	// The sampling's own.
 	ticked     time.Time             // the last, by the clock and monotonic
 	containers map[string]*container // by ID
+	learned    time.Time             // when the store was last asked for names; under mu
 	forgot     time.Time             // when what is too old was last dropped
 	failing    bool                  // the history takes nothing, which was said
 }
@@ -125,7 +126,12 @@ func (m *Metrics) tick(ctx context.Context, now time.Time) {
 		m.keep(ctx, f)
 	}
 	if len(over) > 0 {
-		m.learn(ctx)
+		m.mu.Lock()
+		since := now.Sub(m.learned)
+		m.mu.Unlock()
+		if since < 0 || since > learnEvery {
+			m.learn(ctx) // an app may have another name
+		}
 		m.rollUp(ctx, now)
 	}
 }
