@@ -109,7 +109,7 @@ func New(o Options) *Machine {
 	hs := handles.New()
 	// Measurements go by handle, so that a renamed app keeps its own.
 	measured := metrics.New(metrics.Options{
-		Store: o.Store, Engine: o.Engine, Logs: o.Logs, Traffic: o.Traffic, Meters: o.Meters, History: o.History, Log: o.Log,
+		Name: o.Name, Store: o.Store, Engine: o.Engine, Logs: o.Logs, Traffic: o.Traffic, Meters: o.Meters, History: o.History, Log: o.Log,
 	})
 	o.Engine, o.Builder, o.Router = hs.Engine(o.Engine), hs.Builder(o.Builder), hs.Router(o.Router)
 	o.Repositories, o.Logs = hs.Repositories(o.Repositories), hs.Logs(o.Logs)

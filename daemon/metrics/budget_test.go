@@ -186,6 +186,10 @@ func (*many) ContainerList(context.Context, map[string]string) (list []daemon.Co
 	return list, nil
 }
 
+func (*many) Container(context.Context, string) (daemon.Container, error) {
+	panic("all are new at once")
+}
+
 func (s *many) View(_ context.Context, f func(daemon.Tx) error) error { return f(manyTx{}) }
 
 type manyTx struct{ daemon.Tx }

@@ -48,7 +48,7 @@ const listLimit = 10 * time.Second
 // are gone. Podman is asked only if there are new ones.
 func (m *Metrics) recognize(ctx context.Context, r readings) {
 	there := make(map[string]bool, len(r.list))
-	unknown := false
+	var unknown []string
 	for _, reading := range r.list {
 		there[reading.ID] = true
 		c := m.containers[reading.ID]
@@ -59,34 +59,69 @@ func (m *Metrics) recognize(ctx context.Context, r readings) {
 			}
 			m.containers[reading.ID] = c
 		}
-		unknown = unknown || !c.known
+		if !c.known {
+			unknown = append(unknown, reading.ID)
+		}
 	}
 	for id := range m.containers {
 		if !there[id] {
 			delete(m.containers, id)
 		}
 	}
-	if !unknown {
+	if len(unknown) == 0 {
 		return
 	}
-	m.learn(ctx)
 	ctx, cancel := context.WithTimeout(ctx, listLimit)
 	defer cancel()
-	list, err := m.Engine.ContainerList(ctx, nil)
-	if err != nil {
+	if len(unknown) > lookedUp {
+		list, err := m.Engine.ContainerList(ctx, nil)
+		if err != nil {
+			return
+		}
+		m.learn(ctx)
+		for _, c := range list {
+			m.is(c)
+		}
+		for _, id := range unknown {
+			m.containers[id].known = true // it is of no app of this installation
+		}
 		return
 	}
-	for _, c := range list {
-		if at := m.containers[c.ID]; at != nil && !at.known {
-			m.mu.Lock()
-			at.key, at.handle = m.names.keyOf(c.Labels)
-			m.mu.Unlock()
-			at.known, at.process, at.name = true, shortName(c.Name), c.Name
+	learned := false
+	for _, id := range unknown {
+		c, err := m.Engine.Container(ctx, id)
+		switch {
+		case daemon.IsKind(err, daemon.NotFound), err == nil && c.Labels[installation] != m.Name:
+			m.containers[id].known = true
+		case err != nil:
+			return
+		default:
+			if !learned {
+				m.learn(ctx)
+				learned = true
+			}
+			m.is(c)
 		}
 	}
-	for _, c := range m.containers {
-		c.known = true // it is of no app of this installation
+}
+
+// lookedUp is up to how many containers Podman is asked for one by one: to list them it reads the
+// configuration of all that there are.
+const lookedUp = 10
+
+// installation is the label of every container that an installation made, with its name.
+const installation = "towline"
+
+// is says what a container that runs is.
+func (m *Metrics) is(c daemon.Container) {
+	at := m.containers[c.ID]
+	if at == nil || at.known {
+		return
 	}
+	m.mu.Lock()
+	at.key, at.handle = m.names.keyOf(c.Labels)
+	m.mu.Unlock()
+	at.known, at.process, at.name = true, shortName(c.Name), c.Name
 }
 
 // shortName is a process as users know it: web.1.

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"time"
 
 	"towline/daemon"
@@ -18,12 +19,17 @@ func (m *Metrics) note(e daemon.Event, f field) {
 	if m.Meters == nil || m.History == nil {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	key, _ := names{apps: m.names.named, addons: m.names.addons}.keyOf(e.Labels)
-	if key == host { // of nothing that is measured
+	if m.keyByName(e) == host { // it was just made, say
+		ctx, cancel := context.WithTimeout(context.Background(), keepLimit)
+		m.learn(ctx)
+		cancel()
+	}
+	key := m.keyByName(e)
+	if key.Subject == "" { // of nothing that is measured
 		return
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.current == nil {
 		m.current = newFrame(time.Now().Truncate(liveStep).UTC())
 	}
@@ -31,4 +37,12 @@ func (m *Metrics) note(e daemon.Event, f field) {
 	if f == oomKills {
 		m.killed[e.Container]++
 	}
+}
+
+// keyByName is the series of an event, whose labels have the app's name.
+func (m *Metrics) keyByName(e daemon.Event) Key {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key, _ := names{apps: m.names.named, addons: m.names.addons}.keyOf(e.Labels)
+	return key
 }

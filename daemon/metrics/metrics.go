@@ -35,6 +35,7 @@ const (
 
 // Options are what a room is made of. Traffic, Meters and History may be nil: then nothing is measured.
 type Options struct {
+	Name    string // of the installation
 	Store   daemon.Store
 	Engine  Containers            // whose labels name apps by their handles
 	Traffic daemon.TrafficCounter // whose routes are called by handle
@@ -44,8 +45,9 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Containers lists those of this installation.
+// Containers finds containers, and lists those of this installation.
 type Containers interface {
+	Container(ctx context.Context, id string) (daemon.Container, error)
 	ContainerList(ctx context.Context, labels map[string]string) ([]daemon.Container, error)
 }
 

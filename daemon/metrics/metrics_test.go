@@ -92,7 +92,7 @@ func (b *bench) again() {
 	}
 	h := history.New(b.path, log)
 	b.t.Cleanup(func() { _ = h.Close() })
-	b.Metrics = New(Options{Store: b.db, Engine: engine{b}, Traffic: counter{b}, Logs: logs{b: b}, Meters: meters{b}, History: h, Log: log})
+	b.Metrics = New(Options{Name: "towline", Store: b.db, Engine: engine{b}, Traffic: counter{b}, Logs: logs{b: b}, Meters: meters{b}, History: h, Log: log})
 }
 
 type engine struct{ b *bench }
@@ -102,6 +102,21 @@ func (e engine) ContainerList(context.Context, map[string]string) ([]daemon.Cont
 	defer e.b.mu.Unlock()
 	e.b.listed++
 	return e.b.containers, e.b.away
+}
+
+func (e engine) Container(_ context.Context, id string) (daemon.Container, error) {
+	e.b.mu.Lock()
+	defer e.b.mu.Unlock()
+	e.b.listed++
+	if e.b.away != nil {
+		return daemon.Container{}, e.b.away
+	}
+	for _, c := range e.b.containers {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return daemon.Container{}, daemon.Errorf(daemon.NotFound, "there is no %s", id)
 }
 
 type meters struct{ b *bench }
@@ -162,6 +177,7 @@ func (b *bench) runs(id, kind, of string, r daemon.Reading) {
 	if kind == daemon.KindAddon {
 		labels = map[string]string{daemon.LabelKind: kind, daemon.LabelAddon: of}
 	}
+	labels[installation] = "towline"
 	b.containers = append(b.containers, daemon.Container{ID: id, Name: "towline-shop." + of + ".1.v2.7", Labels: labels, Running: true})
 	r.ID = id
 	b.readings = append(b.readings, r)
@@ -343,6 +359,8 @@ func TestContainersAreMeasured(t *testing.T) {
 		b.runs("web", daemon.KindProcess, "web", old)
 		b.runs("redis", daemon.KindAddon, "redis-shop", daemon.Reading{Memory: 50 << 20})
 		b.readings = append(b.readings, daemon.Reading{ID: "foreign", Memory: 1 << 40})
+		b.runs("another", daemon.KindProcess, "web", daemon.Reading{Memory: 1 << 40}) // of another installation
+		b.containers[2].Labels[installation] = "another"
 		b.run(func() {
 			time.Sleep(25 * time.Second)
 			old.CPU += 5 * time.Second
@@ -353,7 +371,7 @@ func TestContainersAreMeasured(t *testing.T) {
 			b.runs("worker2", daemon.KindProcess, "worker", daemon.Reading{CPU: time.Second, Memory: 4 << 20})
 			time.Sleep(80 * time.Second)
 		})
-		if b.listed != 2 {
+		if b.listed != 7 { // for each container once
 			t.Errorf("Podman was asked %d times", b.listed)
 		}
 		list := b.kept(0)
@@ -719,6 +737,7 @@ func TestDeaths(t *testing.T) {
 			return daemon.Event{Container: "towline-shop." + process + ".1.v2.7", Labels: map[string]string{daemon.LabelKind: daemon.KindProcess, daemon.LabelApp: app, daemon.LabelProcess: process}}
 		}
 		b.run(func() {
+			b.Crashed(event("store", "release")) // before anything was measured
 			time.Sleep(15 * time.Second)
 			b.OutOfMemory(event("store", "web"))
 			b.OutOfMemory(event("store", "worker")) // whose files are gone
@@ -728,6 +747,9 @@ func TestDeaths(t *testing.T) {
 			time.Sleep(130 * time.Second)
 		})
 		web, worker := sum(b.kept(0), shopKey("web")), sum(b.kept(0), shopKey("worker"))
+		if early := sum(b.kept(0), shopKey("release")); early.n[crashes] != 1 {
+			t.Error("a death of before the first reading was lost")
+		}
 		if web.n[oomKills] != 2 || web.n[crashes] != 0 || worker.n[oomKills] != 1 || worker.n[crashes] != 1 {
 			t.Errorf("web: %d killed, %d crashed; worker: %d, %d", web.n[oomKills], web.n[crashes], worker.n[oomKills], worker.n[crashes])
 		}
