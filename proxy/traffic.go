@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"towline/proxy/control"
-	"towline/sketch"
+	"towline/proxy/sketch"
 )
 
 // traffic is what was counted of one service for those who ask over the control socket. Counting

@@ -85,7 +85,7 @@ func preReceive(stdin io.Reader) int {
 	}, wire.Streams{Stdin: source, Stdout: deaf{os.Stderr}, Stderr: deaf{os.Stderr}})
 	away := errors.Is(err, wire.ErrUnavailable) || err == nil && code == session.ExitUnavailable
 	if away && source.whole.Load() && branch.isTest() {
-		return refuse(errors.New("Towline went away in the middle of the test run, which is errored"), "push again; towline ci -a "+app)
+		return refuse(errors.New("the daemon went away in the middle of the test run, which is errored"), "push again; towline ci -a "+app)
 	}
 	if away && source.whole.Load() {
 		if err == nil {

@@ -50,7 +50,7 @@ func (t *testRun) debugNode(ctx context.Context, built daemon.BuildResult, servi
 	if t.debug.Ready != nil {
 		t.debug.Ready()
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, t.Timeout, tooLong)
+	limited, cancel := context.WithTimeoutCause(ctx, t.Timeout, errTooLong)
 	defer cancel()
 	n := daemon.TestNode{Status: daemon.TestCancelled}
 	var err error
@@ -58,7 +58,7 @@ func (t *testRun) debugNode(ctx context.Context, built daemon.BuildResult, servi
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(context.Cause(limited), tooLong):
+	case errors.Is(context.Cause(limited), errTooLong):
 		n.ExitCode, n.Error = 124, fmt.Sprintf("the shell was ended after %s", t.Timeout)
 	case err != nil:
 		return err

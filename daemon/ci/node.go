@@ -24,8 +24,8 @@ const scripts = `if [ -n "$TOWLINE_TEST_SETUP" ]; then ` +
 // reports is where tests put reports in JUnit's XML, in a node's container.
 const reports = "/tmp/ci-reports"
 
-// tooLong is the cause of a node's end whose scripts did not end by themselves.
-var tooLong = errors.New("the time is over")
+// errTooLong is the cause of a node's end whose scripts did not end by themselves.
+var errTooLong = errors.New("the time is over")
 
 // runNodes runs the scripts of all nodes beside each other.
 func (t *testRun) runNodes(ctx context.Context, built daemon.BuildResult, services []service) {
@@ -93,7 +93,7 @@ func (t *testRun) runNode(ctx context.Context, index int, built daemon.BuildResu
 	if len(t.Nodes) > 1 {
 		out.prefix = fmt.Sprintf("[%d] ", index)
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, t.Timeout, tooLong)
+	limited, cancel := context.WithTimeoutCause(ctx, t.Timeout, errTooLong)
 	defer cancel()
 	n.ExitCode, err = t.Engine.RunAttached(limited, spec.Name, daemon.Streams{Stdout: out, Stderr: out})
 	out.flush()
@@ -105,7 +105,7 @@ func (t *testRun) runNode(ctx context.Context, index int, built daemon.BuildResu
 	if ctx.Err() != nil {
 		return n, context.Cause(ctx)
 	}
-	if errors.Is(context.Cause(limited), tooLong) {
+	if errors.Is(context.Cause(limited), errTooLong) {
 		n.ExitCode, n.Status = 124, daemon.TestFailed // as timeout(1) has it
 		n.Error = fmt.Sprintf("%s did not end within %s and was killed", out.script(), t.Timeout)
 		return n, t.Engine.RemoveContainer(ctx, spec.Name)

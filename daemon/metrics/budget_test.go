@@ -16,7 +16,7 @@ import (
 	"towline/daemon"
 	"towline/daemon/cgroup"
 	"towline/daemon/history"
-	"towline/sketch"
+	"towline/proxy/sketch"
 )
 
 // What 20 apps may cost: each has web, worker and a Redis, and visitors at all hours.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"towline/sketch"
+	"towline/proxy/sketch"
 )
 
 // A frame as it is kept: how it is written, milliseconds covered, how many points; then each point with its

@@ -19,7 +19,7 @@ import (
 	"towline/daemon"
 	"towline/daemon/history"
 	"towline/daemon/store"
-	"towline/sketch"
+	"towline/proxy/sketch"
 )
 
 // bench is a room, and all that it asks.

@@ -3,7 +3,7 @@ package metrics
 import (
 	"time"
 
-	"towline/sketch"
+	"towline/proxy/sketch"
 )
 
 // field is one number of a Point. Their numbers are on disk: new ones go to the end.
@@ -101,14 +101,5 @@ func (f *Frame) add(other *Frame) {
 	f.Covered += other.Covered
 	for k, p := range other.Points {
 		f.at(k).add(p)
-	}
-}
-
-// only keeps the points of one subject.
-func (f *Frame) only(subjects map[string]bool) {
-	for k := range f.Points {
-		if !subjects[k.Subject] {
-			delete(f.Points, k)
-		}
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"towline/daemon"
-	"towline/sketch"
+	"towline/proxy/sketch"
 )
 
 // trafficWait is how long the proxy keeps a question that nothing happens to answer.
