@@ -12,8 +12,10 @@ const (
 	// idleDelay is how long nobody must have asked for anything before memory is given
 	// back.
 	idleDelay = 5 * time.Second
-	// restInterval is how often what the daemon does by itself is cleared up after.
+	// restInterval is how often what the daemon does by itself is cleared up after, and restAfter
+	// how long after a whole half minute by the clock: then it has just written what it has measured.
 	restInterval = 30 * time.Second
+	restAfter    = 3 * time.Second
 )
 
 // idler gives memory back to the machine when the daemon has had nothing to do for a
@@ -56,5 +58,6 @@ func (i *idler) rest() {
 	}
 	debug.FreeOSMemory()
 	idle.ReleaseProgram()
-	i.timer.Reset(restInterval)
+	now := time.Now()
+	i.timer.Reset(now.Truncate(restInterval).Add(restInterval + restAfter).Sub(now))
 }

@@ -24,19 +24,30 @@ type Meters struct {
 
 	mu   sync.Mutex // guards what follows
 	buf  []byte
-	last map[string]daemon.Reading // the last of each container
+	last map[string]reading // the last of each container
+}
+
+// reading is one of a container, and which of it is old.
+type reading struct {
+	daemon.Reading
+	wholeCPU time.Duration // what it had used when all was read
+	reused   int           // how often the whole was taken for the same since then
 }
 
 var _ daemon.Meters = (*Meters)(nil)
 
 // New reads below root and proc, as a rule /sys/fs/cgroup and /proc.
 func New(root, proc string) *Meters {
-	return &Meters{root: root, proc: proc, buf: make([]byte, 8<<10), last: map[string]daemon.Reading{}}
+	return &Meters{root: root, proc: proc, buf: make([]byte, 8<<10), last: map[string]reading{}}
 }
 
 // idle is how much of the processor a container may have used since its last reading without being
 // read again, but for that: most of a machine's containers wait for somebody to come.
 const idle = 50 * time.Millisecond
+
+// maxReused is how often the whole of what a container uses is taken for the same, while it is as
+// idle as that from one whole reading to the next. The kernel may take pages from it meanwhile.
+const maxReused = 9
 
 // parents are where Podman puts the control groups of containers: those of cgroupfs, of systemd
 // where nobody says another slice, and the slices of the package.
@@ -71,7 +82,7 @@ func (m *Meters) Containers(whole bool) ([]daemon.Reading, error) {
 	if v1 {
 		tree = filepath.Join(m.root, "memory")
 	}
-	var list []daemon.Reading
+	var list []reading
 	var errs []error
 	for _, parent := range parents {
 		dir, err := os.Open(filepath.Join(tree, parent))
@@ -94,12 +105,8 @@ func (m *Meters) Containers(whole bool) ([]daemon.Reading, error) {
 			} else {
 				m.cpu2(&r, filepath.Join(unified, parent, name))
 			}
-			if last, ok := m.last[id]; ok && !whole && r.CPU > 0 && r.CPU-last.CPU < idle {
-				used := r.CPU
-				if r = last; used >= last.CPU {
-					r.CPU = used
-				}
-				list = append(list, r)
+			if last, ok := m.last[id]; ok && last.same(r.CPU, whole) {
+				list = append(list, last)
 				continue
 			}
 			there := false
@@ -109,15 +116,39 @@ func (m *Meters) Containers(whole bool) ([]daemon.Reading, error) {
 				there = m.version2(&r, filepath.Join(unified, parent, name), whole)
 			}
 			if there {
-				list = append(list, r)
+				now := reading{Reading: r, wholeCPU: r.CPU}
+				if !whole { // the next whole reading is to be one
+					now.wholeCPU = r.CPU - idle
+				}
+				list = append(list, now)
 			}
 		}
 	}
 	clear(m.last)
+	var readings []daemon.Reading
 	for _, r := range list {
 		m.last[r.ID] = r
+		readings = append(readings, r.Reading)
 	}
-	return list, errors.Join(errs...)
+	return readings, errors.Join(errs...)
+}
+
+// same tells whether a container that has used so much of the processor is taken to use the same of
+// everything else as before. Then that is noted.
+func (r *reading) same(cpu time.Duration, whole bool) bool {
+	since := r.CPU
+	if whole {
+		since = r.wholeCPU
+	}
+	if cpu == 0 || cpu-since >= idle || whole && r.reused >= maxReused {
+		return false
+	}
+	r.CPU = max(r.CPU, cpu)
+	if whole {
+		r.wholeCPU = cpu
+		r.reused++
+	}
+	return true
 }
 
 func (m *Meters) cpu2(r *daemon.Reading, dir string) {

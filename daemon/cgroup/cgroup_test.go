@@ -141,7 +141,8 @@ func TestContainers(t *testing.T) {
 	}
 }
 
-// A container that does nothing is read whole again only when that is asked for, or once it does something.
+// A container that does nothing is read again once it does something, or after maxReused readings of
+// the whole.
 func TestIdleContainer(t *testing.T) {
 	for name, tc := range map[string]struct {
 		files     map[string]string
@@ -173,10 +174,17 @@ func TestIdleContainer(t *testing.T) {
 			read(true, 2500*time.Millisecond, 3000000)
 			write(2510*time.Millisecond, 5000000)
 			read(false, 2510*time.Millisecond, 3000000) // it is idle
-			write(2530*time.Millisecond, 5000000)
-			read(true, 2530*time.Millisecond, 5000000)
+			write(2560*time.Millisecond, 5000000)
+			read(true, 2560*time.Millisecond, 5000000) // not since the last reading of the whole
 			write(2700*time.Millisecond, 6000000)
 			read(false, 2700*time.Millisecond, 6000000) // it does something
+			write(2701*time.Millisecond, 6100000)
+			read(true, 2701*time.Millisecond, 6100000) // of what it did the whole was not read
+			write(2702*time.Millisecond, 7000000)
+			for range maxReused {
+				read(true, 2702*time.Millisecond, 6100000)
+			}
+			read(true, 2702*time.Millisecond, 7000000)
 		})
 	}
 }
