@@ -13,9 +13,11 @@ const (
 	// back.
 	idleDelay = 5 * time.Second
 	// restInterval is how often what the daemon does by itself is cleared up after, and restAfter
-	// how long after a whole half minute by the clock: then it has just written what it has measured.
-	restInterval = 30 * time.Second
+	// how long after the whole step by the clock at which it measures. The heap, which takes longer,
+	// is cleared up at each heapRests-th.
+	restInterval = 10 * time.Second
 	restAfter    = 3 * time.Second
+	heapRests    = 3
 )
 
 // idler gives memory back to the machine when the daemon has had nothing to do for a
@@ -24,6 +26,7 @@ type idler struct {
 	mu    sync.Mutex
 	busy  int
 	timer *time.Timer
+	rests int // since something was done
 }
 
 // newIdler begins idle.
@@ -40,6 +43,7 @@ func (i *idler) work() (done func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.busy++
+	i.rests = 0
 	i.timer.Stop()
 	return func() {
 		i.mu.Lock()
@@ -56,7 +60,10 @@ func (i *idler) rest() {
 	if i.busy > 0 {
 		return
 	}
-	debug.FreeOSMemory()
+	if i.rests%heapRests == 0 {
+		debug.FreeOSMemory()
+	}
+	i.rests++
 	idle.ReleaseProgram()
 	now := time.Now()
 	i.timer.Reset(now.Truncate(restInterval).Add(restInterval + restAfter).Sub(now))
