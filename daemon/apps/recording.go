@@ -3,7 +3,6 @@ package apps
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"io"
 	"log/slog"
 	"net/url"
@@ -96,7 +95,7 @@ func (r *Recording) Hidden(text string) string {
 func (r *Recording) end(rel daemon.Release, err error) {
 	var last bytes.Buffer
 	if err != nil {
-		work.Warn(&last, "%s", withHint(err))
+		work.Warn(&last, "%s", work.WithHint(err))
 	} else {
 		work.Stage(&last, "Released v%d", rel.Version)
 	}
@@ -119,16 +118,6 @@ func (r *Recording) End(last string) {
 		r.warn(err)
 	}
 	r.keep = nil
-}
-
-// withHint is an error with what to type next.
-func withHint(err error) string {
-	text := err.Error()
-	var e *daemon.Error
-	if errors.As(err, &e) && e.Hint != "" {
-		text += "\n" + e.Hint
-	}
-	return text
 }
 
 // minSecret is how long a value is that is no word of every build: "true", say, or "3000".

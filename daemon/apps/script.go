@@ -184,7 +184,7 @@ func runAgain(app, line string) string {
 }
 
 func (phs *phases) tellFailed(app string, err error, out io.Writer) {
-	text := withHint(err)
+	text := work.WithHint(err)
 	work.Warn(out, "%s", text)
 	phs.Logs.Write(app, "system", "postdeploy", text)
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"towline/daemon"
+	"towline/daemon/work"
 )
 
 // Options configure a Builder. Engine, Name and Dir are required; without a
@@ -66,7 +67,7 @@ const (
 type Builder struct {
 	options  Options
 	apps     keyedMutex // held by a build of the app
-	queue    queue
+	queue    work.Queue
 	bases    baseStores
 	allowed  allowedBases
 	registry *registry
@@ -85,7 +86,7 @@ func New(options Options) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Builder{options: options, allowed: allowed, queue: queue{most: options.AtOnce}}
+	b := &Builder{options: options, allowed: allowed, queue: work.Queue{Most: options.AtOnce}}
 	if err := os.RemoveAll(b.path("forgotten")); err != nil {
 		return nil, err
 	}
@@ -137,7 +138,7 @@ func (b *Builder) Build(ctx context.Context, req daemon.BuildRequest, out io.Wri
 		said.Note("towline builds:purge forgets it, and the next push is built anew")
 		return result, nil
 	}
-	leave, err := b.queue.enter(ctx, func(running, before int) {
+	leave, err := b.queue.Enter(ctx, func(running, before int) {
 		ahead := ""
 		if before > 0 {
 			ahead = fmt.Sprintf(", and %d that came before", before)

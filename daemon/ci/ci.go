@@ -50,7 +50,7 @@ type (
 // Tests are what there is to do with test runs.
 type Tests struct {
 	Options
-	queue    queue
+	queue    work.Queue
 	underWay underWay
 }
 
@@ -67,7 +67,7 @@ func New(o Options) *Tests {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
-	return &Tests{Options: o, queue: queue{free: o.AtOnce}}
+	return &Tests{Options: o, queue: work.Queue{Most: o.AtOnce}}
 }
 
 // Kinds are the kinds of operation that the room begins.

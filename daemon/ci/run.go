@@ -119,8 +119,8 @@ func (ts *Tests) Run(ctx context.Context, req Request, out io.Writer) (daemon.Te
 // carryOut takes the run from its turn to the end of its scripts. An error is the reason why it
 // did not come to that.
 func (t *testRun) carryOut(ctx context.Context) error {
-	leave, err := t.queue.enter(ctx, func(n int) {
-		work.Stage(t.out, "Waiting: %d test runs go on, which are as many as may at once%s", t.AtOnce, before(n))
+	leave, err := t.queue.Enter(ctx, func(_, ahead int) {
+		work.Stage(t.out, "Waiting: %d test runs go on, which are as many as may at once%s", t.AtOnce, before(ahead))
 	})
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (t *testRun) ended(err error, cancelled *cancelledError) {
 		t.Status, t.Error = daemon.TestCancelled, cancelled.Error()
 	case err != nil:
 		t.Status, t.Error = daemon.TestErrored, t.out.hidden(err.Error())
-		work.Warn(t.out, "%s", withHint(err))
+		work.Warn(t.out, "%s", work.WithHint(err))
 	}
 	if t.debug != nil && t.Status == daemon.TestSucceeded { // which is said of no commit whose tests did not run
 		t.Status, t.Error = daemon.TestCancelled, "somebody had a shell in place of the tests"
@@ -316,13 +316,3 @@ func name(r daemon.TestRun) string {
 }
 
 func process(number int) string { return fmt.Sprint("test.", number) }
-
-// withHint is an error with what to type next.
-func withHint(err error) string {
-	text := err.Error()
-	var e *daemon.Error
-	if errors.As(err, &e) && e.Hint != "" {
-		text += "\n" + e.Hint
-	}
-	return text
-}

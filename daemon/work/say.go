@@ -1,14 +1,17 @@
 // Package work has what any long work of a daemon needs, whatever it is about: locks by name,
-// lines of progress for the user, an end that outlasts who asked for it, and room on a full
+// lines of progress for the user, turns, an end that outlasts who asked for it, and room on a full
 // disk for recording how it ended.
 package work
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
+
+	"towline/daemon"
 )
 
 // Say writes one line of progress for the user. A user who hung up is no error:
@@ -86,4 +89,14 @@ func (w *Indent) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.tail.String()
+}
+
+// WithHint is an error with what to type next, on a line of its own.
+func WithHint(err error) string {
+	text := err.Error()
+	var e *daemon.Error
+	if errors.As(err, &e) && e.Hint != "" {
+		text += "\n" + e.Hint
+	}
+	return text
 }

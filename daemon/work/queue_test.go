@@ -1,4 +1,4 @@
-package build
+package work
 
 import (
 	"context"
@@ -12,13 +12,13 @@ import (
 // TestQueue: no more builds run than may, in the order in which they came; who waits is told
 // of how many before them, and may give up.
 func TestQueue(t *testing.T) {
-	q := &queue{most: 2}
+	q := &Queue{Most: 2}
 	never := func(running, before int) { t.Errorf("told to wait for %d and %d", running, before) }
-	first, err := q.enter(t.Context(), never)
+	first, err := q.Enter(t.Context(), never)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := q.enter(t.Context(), never)
+	second, err := q.Enter(t.Context(), never)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestQueue(t *testing.T) {
 	giveUp, cancel := context.WithCancel(t.Context())
 	for i, ctx := range []context.Context{t.Context(), giveUp, t.Context()} {
 		go func() {
-			leave, err := q.enter(ctx, func(running, before int) { told <- [2]int{running, before} })
+			leave, err := q.Enter(ctx, func(running, before int) { told <- [2]int{running, before} })
 			if err != nil {
 				if !errors.Is(err, context.Canceled) || i != 1 {
 					t.Errorf("%d: %v", i, err)
@@ -63,14 +63,14 @@ func TestQueue(t *testing.T) {
 
 // TestQueueUnderLoad: under many comings, goings and givings up the bound holds, and no turn is lost.
 func TestQueueUnderLoad(t *testing.T) {
-	q := &queue{most: 3}
+	q := &Queue{Most: 3}
 	var now, most atomic.Int32
 	var wait sync.WaitGroup
 	for i := range 200 {
 		wait.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%7)*time.Millisecond)
 			defer cancel()
-			leave, err := q.enter(ctx, func(int, int) {})
+			leave, err := q.Enter(ctx, func(int, int) {})
 			if err != nil {
 				return
 			}

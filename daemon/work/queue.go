@@ -1,24 +1,25 @@
-package build
+package work
 
 import (
 	"context"
 	"sync"
 )
 
-// queue bounds how many builds run at once. Who comes first builds first.
-type queue struct {
-	most int // 0: no bound
+// Queue bounds how many run at once, of builds say. Who comes first runs first.
+type Queue struct {
+	Most int // 0: no bound
 
 	mu      sync.Mutex
 	running int
 	waiting []chan struct{} // closed when it is one's turn
 }
 
-// enter waits for one's turn and takes it; leave gives it to the next. told is called once
-// if there is a wait, with how many builds run and how many wait before this one.
-func (q *queue) enter(ctx context.Context, told func(running, before int)) (leave func(), err error) {
+// Enter waits for one's turn and takes it; leave gives it to the next. told is called once
+// if there is a wait, with how many run and how many wait before this one. An error is the
+// cause of ctx's end.
+func (q *Queue) Enter(ctx context.Context, told func(running, before int)) (leave func(), err error) {
 	q.mu.Lock()
-	if q.most == 0 || q.running < q.most {
+	if q.Most == 0 || q.running < q.Most {
 		q.running++
 		q.mu.Unlock()
 		return q.leave, nil
@@ -46,7 +47,7 @@ func (q *queue) enter(ctx context.Context, told func(running, before int)) (leav
 	return nil, context.Cause(ctx)
 }
 
-func (q *queue) leave() {
+func (q *Queue) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) == 0 {
